@@ -1,0 +1,33 @@
+# `make demo` and `make test` need Python 3.11 and pip, nothing else.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-all lint bench clean
+
+demo: $(INSTALLED)  ## Tables 4 and 5 on the embedded textures: runs/demo/report.html
+	$(BIN)/dlkd ablate table4 table5 untrained --dataset textures --preset demo --out runs/demo
+
+test: $(INSTALLED)  ## the default suite
+	$(BIN)/python -m pytest
+
+test-all: $(INSTALLED)  ## the slow tests too
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: $(INSTALLED)  ## ruff and mypy, the latter through a link, since it cannot see an editable install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	d=$$(mktemp -d) && ln -s "$(CURDIR)" "$$d/dlkd" && cd "$$d" && "$(abspath $(BIN))/mypy" --config-file dlkd/pyproject.toml
+
+bench: $(INSTALLED)  ## speed and memory, as ratios measured in one run: runs/bench/
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python benchmarks/run.py --out runs/bench
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev,offline]"
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

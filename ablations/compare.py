@@ -1,0 +1,170 @@
+"""Two runs side by side, row by row, over the cells that both have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from dlkd.ablations.cells import CELL, by_category
+from dlkd.ablations.estimates import average, estimate
+from dlkd.ablations.sign_flip import holm
+from dlkd.ablations.store import read_trials
+from dlkd.ablations.tables import label
+from dlkd.ablations.wording import DASH, listed, number, p_value, signed
+
+SETTINGS = {
+    "dataset": "datasets",
+    "category": "categories",
+    "seed": "seeds",
+    "image_size": "image size",
+    "epochs": "epochs",
+    "max_steps": "most steps",
+    "teacher": "teacher",
+}
+HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "cells")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of one row; per cent and points, NaN where a run lacks it."""
+
+    row: str
+    metric: str
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    told_apart: bool
+    shared: int
+    cells: int
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What stands under `HEADS`."""
+        interval = "" if math.isnan(self.low) else f"{signed(self.low)} to {signed(self.high)}"
+        counted = str(self.shared) if self.shared == self.cells else f"{self.shared} of {self.cells}"
+        figures = (number(self.a), number(self.b), signed(self.difference))
+        return self.row, label(self.metric), *figures, interval, p_value(self.p).removeprefix("p = "), counted
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side; prints itself to a rich console.
+
+    Attributes:
+        names: of the runs A and B.
+        notes: what differs between them besides figures, and what they share.
+        tables: the lines of each grid that either run has.
+    """
+
+    names: tuple[str, str]
+    notes: list[str]
+    tables: dict[str, list[Line]]
+
+    def markdown(self) -> str:
+        """The same as Markdown."""
+        parts = [f"# {self.names[0]} (A) beside {self.names[1]} (B)", "\n".join(f"- {note}" for note in self.notes)]
+        for name, lines in self.tables.items():
+            rows = [HEADS, ("---", "---", *["---:"] * (len(HEADS) - 2)), *(line.texts for line in lines)]
+            escaped = [[text.replace("|", r"\|") for text in row] for row in rows]
+            parts += [f"## {name}", "\n".join("| " + " | ".join(row) + " |" for row in escaped)]
+        return "\n\n".join(parts) + "\n"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Notes, then a table for each grid; differences that can be told from noise are bold."""
+        del console, options
+        yield Text(f"A: {self.names[0]}\nB: {self.names[1]}")
+        for note in self.notes:
+            yield Text(f"  {note}", style="dim")
+        for name, lines in self.tables.items():
+            shown = RichTable(title=Text(name), show_edge=False, title_justify="left")
+            for i, head in enumerate(HEADS):
+                shown.add_column(head, justify="left" if i < 2 else "right", no_wrap=i > 1)
+            for previous, line in zip([None, *lines], lines, strict=False):
+                texts = [Text(text) for text in line.texts]
+                if previous is not None and previous.row == line.row:
+                    texts[0] = Text("")
+                if line.told_apart:
+                    texts[4].stylize("bold")
+                shown.add_row(*texts)
+            yield Text("")
+            yield shown
+
+
+def compare(a: Path, b: Path) -> Comparison:
+    """Set the runs in folders `a` and `b` side by side, by their trials.parquet.
+
+    Means and differences are over the cells (dataset, category, seed) that both runs have; Holm's correction
+    runs over the rows of a table, each metric by itself. Raises ValueError where a folder has no trials.
+    """
+    one, two = (read_trials(folder / "trials.parquet") for folder in (a, b))
+    tables = {}
+    for name in dict.fromkeys([*one["table"], *two["table"]]):
+        tables[name] = list(_lines(one[one["table"] == name], two[two["table"] == name]))
+    return Comparison((str(a), str(b)), list(_notes(one, two)), tables)
+
+
+def _lines(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[Line]:
+    rows = list(dict.fromkeys([*one["row"], *two["row"]]))
+    metrics = list(dict.fromkeys([*one["metric"], *two["metric"]]))
+    found = {}
+    for metric in metrics:
+        pairs = {row: _pair(one, two, row, metric) for row in rows}
+        results = {row: estimate(pair["b"] - pair["a"], family=len(rows)) for row, pair in pairs.items()}
+        adjusted = holm([result["p"] for result in results.values()])
+        for (row, result), p in zip(results.items(), adjusted, strict=True):
+            pair = pairs[row]
+            both = pair.dropna() if pair.notna().all(axis=1).any() else pair
+            found[row, metric] = Line(
+                row=row,
+                metric=metric,
+                a=average(by_category(both["a"])) * 100,
+                b=average(by_category(both["b"])) * 100,
+                difference=result["estimate"] * 100,
+                low=result["low"] * 100,
+                high=result["high"] * 100,
+                p=float(p),
+                told_apart=bool(p <= result["alpha"]),
+                shared=result["n_pairs"],
+                cells=len(pair),
+            )
+    for row in rows:
+        for metric in metrics:
+            yield found[row, metric]
+
+
+def _pair(one: pd.DataFrame, two: pd.DataFrame, row: str, metric: str) -> pd.DataFrame:
+    """Values of both runs by cell, columns a and b; NaN where one lacks it."""
+    sides = {}
+    for name, trials in (("a", one), ("b", two)):
+        own = trials[(trials["row"] == row) & (trials["metric"] == metric)]
+        values = own["value"].astype(float).where((own["status"] == "ok") & np.isfinite(own["value"]))
+        sides[name] = values.set_axis(pd.MultiIndex.from_frame(own[CELL]))
+    return pd.concat(sides, axis=1).sort_index()
+
+
+def _notes(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[str]:
+    keys_a, keys_b = set(one["key"]), set(two["key"])
+    yield f"{len(keys_a)} cells in A, {len(keys_b)} in B; {len(keys_a & keys_b)} of them are the same trials"
+    for column, name in SETTINGS.items():
+        values_a, values_b = _values(one[column]), _values(two[column])
+        if values_a != values_b:
+            yield f"{name}: {listed(values_a)} in A, {listed(values_b)} in B"
+    for name, trials in (("A", one), ("B", two)):
+        failed = trials.loc[trials["status"] == "failed", "key"].nunique()
+        if failed:
+            yield f"{failed} cells of {name} failed"
+
+
+def _values(column: pd.Series) -> list[str]:
+    return [str(value) for value in sorted(column.unique())] or [DASH]

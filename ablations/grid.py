@@ -1,0 +1,204 @@
+"""Grids: a YAML file of rows, and the cells (row x dataset x category x seed) it stands for."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.resources
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from dlkd.located_yaml import ConfigError, LocatedYaml, nearest, parse_yaml, read_yaml
+from dlkd.registry import Registry, merge
+from dlkd.training import METRICS, Preset, TrainConfig, TrialSpec
+
+CODE_FOLDERS = ("blocks", "losses", "models", "training", "data", "metrics")
+"""Packages whose source decides a trial's result."""
+
+PLACE_ONLY = {"workers", "checkpoint_seconds"}
+"""Training arguments that change where and when, never what."""
+
+
+class GridRow(pydantic.BaseModel):
+    """One row of a table.
+
+    Attributes:
+        label: what the table calls it.
+        variant: name of a variant of the registry.
+        overrides: laid over the variant, nested as in YAML.
+        train: laid over the training configuration.
+        paper: the paper's own figures in per cent, by metric.
+        factors: which factors are on, for factorial grids.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    label: str
+    variant: str
+    overrides: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    paper: dict[str, float] = {}
+    factors: dict[str, bool] = {}
+
+
+class Grid(pydantic.BaseModel):
+    """One table: its rows, and the row that the others are compared with.
+
+    Attributes:
+        name: of the grid, from its file.
+        title: heading of the table.
+        source: where the paper's figures come from.
+        rows: in the table's order.
+        reference: label of the full model's row.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    title: str
+    source: str = ""
+    rows: tuple[GridRow, ...] = pydantic.Field(min_length=1)
+    reference: str
+
+    @property
+    def has_paper(self) -> bool:
+        """Whether any row has a figure of the paper's."""
+        return any(row.paper for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trial of a grid, and every table row that it stands in.
+
+    Attributes:
+        key: hash of all that decides the result; names the trial's folder.
+        spec: what to run.
+        rows: (grid name, row label) of each place it stands in.
+    """
+
+    key: str
+    spec: TrialSpec
+    rows: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        """For people: "LFRB + GFRB, textures/brick, seed 0"."""
+        return f"{self.rows[0][1]}, {self.spec.dataset['name']}/{self.spec.category}, seed {self.spec.seed}"
+
+
+def shipped_grids() -> list[str]:
+    """Names of the grids that come with the package."""
+    folder = importlib.resources.files("dlkd.ablations")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def load_grid(name: str) -> Grid:
+    """A shipped grid by name, or the file of that path.
+
+    Raises:
+        ConfigError: the grid is unknown or wrong; every problem with file, line and key.
+    """
+    if name in shipped_grids():
+        file = importlib.resources.files("dlkd.ablations").joinpath(f"{name}.yaml")
+        return _parse(parse_yaml(file.read_text(encoding="utf-8"), f"ablations/{name}.yaml"), name)
+    path = Path(name)
+    if not path.suffix and not path.exists():
+        located = LocatedYaml("ablations", {})
+        raise ConfigError([located.problem((), f"unknown grid '{name}'{nearest(name, shipped_grids())}")])
+    return _parse(read_yaml(path), path.stem)
+
+
+def _parse(document: LocatedYaml, name: str) -> Grid:
+    problems = list(document.problems)
+    data = document.data if isinstance(document.data, dict) else {}
+    grid = None
+    try:
+        grid = Grid.model_validate({"name": name, **data})
+    except pydantic.ValidationError as error:
+        for e in error.errors():
+            known = GridRow.model_fields if e["loc"][0] == "rows" else Grid.model_fields
+            unknown = e["type"] == "extra_forbidden"
+            message = f"unknown key{nearest(str(e['loc'][-1]), known)}" if unknown else e["msg"]
+            problems.append(document.problem(tuple(e["loc"]), message))
+    if grid is not None:
+        labels = [row.label for row in grid.rows]
+        for i, row in enumerate(grid.rows):
+            if labels.index(row.label) != i:
+                problems.append(
+                    document.problem(("rows", i, "label"), f"the label '{row.label}' stands twice")
+                )
+            for metric in row.paper:
+                if metric not in METRICS:
+                    message = f"unknown metric '{metric}'{nearest(metric, METRICS)}"
+                    problems.append(document.problem(("rows", i, "paper", metric), message))
+        if grid.reference not in labels:
+            message = f"no row is labelled '{grid.reference}'{nearest(grid.reference, labels)}"
+            problems.append(document.problem(("reference",), message))
+    if problems or grid is None:
+        raise ConfigError(problems)
+    return grid
+
+
+def make_cells(
+    grids: Sequence[Grid],
+    registry: Registry,
+    datasets: Sequence[tuple[dict[str, Any], Sequence[str]]],
+    seeds: Sequence[int],
+    preset: Preset,
+) -> list[Cell]:
+    """Every cell of the grids, identical ones once.
+
+    Args:
+        grids: the tables.
+        registry: resolves variants.
+        datasets: completed dataset nodes, each with its categories.
+        seeds: base seeds.
+        preset: training configuration and model overrides, laid under those of the rows.
+
+    Raises:
+        ConfigError: a row names what does not exist.
+    """
+    specs: dict[str, TrialSpec] = {}
+    places: dict[str, list[tuple[str, str]]] = {}
+    for grid in grids:
+        for row in grid.rows:
+            model = registry.resolve(row.variant, merge(preset.model, row.overrides))
+            train = TrainConfig.model_validate({**preset.train.model_dump(), **row.train})
+            for dataset, categories in datasets:
+                for category in categories:
+                    for seed in seeds:
+                        spec = TrialSpec(
+                            variant=row.variant,
+                            model=model,
+                            dataset=dataset,
+                            category=category,
+                            train=train,
+                            seed=seed,
+                        )
+                        key = cell_key(spec)
+                        specs.setdefault(key, spec)
+                        places.setdefault(key, []).append((grid.name, row.label))
+    return [Cell(key, spec, tuple(places[key])) for key, spec in specs.items()]
+
+
+def cell_key(spec: TrialSpec) -> str:
+    """Hash of the resolved model, data, training, seed and the code that computes the result."""
+    decides = spec.model_dump(mode="json", exclude={"variant": True, "train": PLACE_ONLY})
+    text = json.dumps([decides, code_version()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def code_version() -> str:
+    """Hash of the sources that decide a trial's result."""
+    root = Path(str(importlib.resources.files("dlkd")))
+    digest = hashlib.sha256()
+    for folder in CODE_FOLDERS:
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,89 @@
+"""A report's tables as LaTeX, for booktabs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from dlkd.ablations import wording
+from dlkd.ablations.tables import Entry, Row, Table, label
+
+if TYPE_CHECKING:
+    from dlkd.ablations.report import Report
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "<": "$<$",
+    ">": "$>$",
+}
+
+
+def latex(report: Report) -> str:
+    """One table environment a grid, to be taken in with \\input; needs the packages booktabs and graphicx."""
+    parts = ["% Needs \\usepackage{booktabs,graphicx}. Written by `dlkd report`."]
+    if report.comparable:
+        parts.append(f"% {report.comparable}")
+    return "\n\n".join([*parts, *(_table(section.table) for section in report.sections)]) + "\n"
+
+
+def _table(table: Table) -> str:
+    each = 3 if table.grid.has_paper else 2
+    groups, rules, names = [""], [], ["Row"]
+    for i, metric in enumerate(table.metrics):
+        groups.append(rf"\multicolumn{{{each}}}{{c}}{{{_escape(label(metric))}}}")
+        rules.append(rf"\cmidrule(lr){{{2 + i * each}-{1 + (i + 1) * each}}}")
+        names += ["paper"] * table.grid.has_paper + ["measured", r"$\Delta$"]
+    body = [_row(table, row) for row in table.rows]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{_escape(wording.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$ in "
+            rf"points against {_escape(table.grid.reference)}, p after Holm's correction.}}",
+            rf"\label{{tab:{table.grid.name}}}",
+            r"\resizebox{\textwidth}{!}{%",
+            rf"\begin{{tabular}}{{l{'r' * each * len(table.metrics)}}}",
+            r"\toprule",
+            " & ".join(groups) + r" \\",
+            " ".join(rules),
+            " & ".join(names) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _row(table: Table, row: Row) -> str:
+    cells = [_escape(row.label) + (" (untrained)" if row.untrained else "")]
+    for metric in table.metrics:
+        entry = row.entries[metric]
+        if table.grid.has_paper:
+            cells.append(_escape(wording.number(entry.paper)))
+        cells += [_measured(entry), "reference" if row.reference else _difference(entry)]
+    return " & ".join(cells) + r" \\"
+
+
+def _measured(entry: Entry) -> str:
+    if reason := wording.absent(entry):
+        return _escape(reason)
+    within = f" ({wording.interval(entry)})" if wording.interval(entry) else ""
+    left_out = f", {wording.partial(entry)}" if entry.partial else ""
+    return _escape(f"{wording.number(entry.mean)}{within}{left_out}")
+
+
+def _difference(entry: Entry) -> str:
+    if math.isnan(entry.difference):
+        return "--"
+    return _escape(f"{wording.signed(entry.difference)} ({wording.p_value(entry.p)})")
+
+
+def _escape(text: str) -> str:
+    return "".join(SPECIAL.get(character, character) for character in text)

@@ -1,0 +1,70 @@
+"""The Ray Tune trainable: a worker process that runs one cell after another."""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from dlkd.ablations.store import FAILURE, PROGRESS
+from dlkd.registry import load_registry
+from dlkd.training import TrialSpec, run_trial
+from dlkd.training.checkpoint import LAST, CheckpointError, write_text
+
+
+class CellWorker(tune.Trainable):
+    """Runs the cell in `config["cell"]`: one step, one trial.
+
+    Receives plain data only (`key`, `spec`, `store`, `registry` files, `threads`). With `reuse_actors` the
+    process stays for the next cell, so torch and Lightning are loaded once.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the cell; called once a process, `reset_config` for those after it."""
+        self.cell = config["cell"]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next cell in the same process."""
+        self.cell = new_config["cell"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run the cell. An error is written beside the trial and raised, so that Tune throws this process away."""
+        folder = Path(self.cell["store"]) / self.cell["key"]
+        torch.set_num_threads(self.cell["threads"])
+        try:
+            self._run(folder)
+        except Exception as error:
+            last = traceback.format_exc()
+            write_text(folder / FAILURE, f"{type(error).__name__}: {error}\n\n{last}")
+            raise
+        (folder / FAILURE).unlink(missing_ok=True)
+        return {"done": True, "key": self.cell["key"]}
+
+    def _run(self, folder: Path) -> None:
+        spec = TrialSpec.model_validate(self.cell["spec"])
+        registry = load_registry(*map(Path, self.cell["registry"]))
+        progress = folder / PROGRESS
+
+        def tell(fraction: float) -> None:
+            progress.write_text(f"{fraction:.4f}")
+
+        try:
+            run_trial(spec, folder, registry, resume=True, on_epoch=tell)
+        except CheckpointError:
+            # A checkpoint that cannot be read is worth nothing; the next try starts from the beginning.
+            (folder / LAST).unlink(missing_ok=True)
+            raise
+        finally:
+            progress.unlink(missing_ok=True)
+            shutil.rmtree(folder / "lightning_logs", ignore_errors=True)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Tune keeps nothing: the truth is the result in the trial's folder."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """See `save_checkpoint`."""

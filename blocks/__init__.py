@@ -1,0 +1,14 @@
+"""Blocks: every part of the student as a module that keeps its own shape contract."""
+
+from dlkd.blocks.embed import Embed
+from dlkd.blocks.frfn import FRFN
+from dlkd.blocks.frm import FRM
+from dlkd.blocks.gfm import GFM
+from dlkd.blocks.gfrb import GFRB
+from dlkd.blocks.lfrb import LFRB
+from dlkd.blocks.mffm import MFFM
+from dlkd.blocks.norm import LayerNorm2d
+from dlkd.blocks.prl import PRL, refine
+from dlkd.blocks.ss2d import SS2D
+
+__all__ = ["FRFN", "FRM", "GFM", "GFRB", "LFRB", "MFFM", "PRL", "SS2D", "Embed", "LayerNorm2d", "refine"]

@@ -1,0 +1,112 @@
+"""LFRB, the CNN-based local feature reconstruction block (eqs. 2 and 3)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from dlkd.blocks.embed import Embed
+from dlkd.blocks.frfn import FRFN
+from dlkd.blocks.norm import Act, Norm
+from dlkd.contract import require, require_map
+from dlkd.registry import register
+
+
+@register("block", "lfrb")
+class LFRB(nn.Module):
+    """Split the map into patches, pass each through a small CNN and FRFN, put them back, embed (eqs. 2, 3).
+
+    A patch sees nothing of its neighbours until the embedding, so a small defect cannot borrow from far away.
+
+    Args:
+        channels: width of the map, a multiple of 4.
+        patches: how many patches s; a square number for spatial patches.
+        split: "spatial" cuts the map into a grid, "channel" cuts the channels into groups.
+        shared: one CNN for all patches, or each its own.
+        hidden_ratio: hidden width of FRFN over its channels.
+        embed_ratio: middle width of the embedding over `channels`.
+        norm: norm class of the convolutions.
+        act: activation class between the convolutions.
+
+    Raises:
+        ContractError: `channels` is no multiple of 4 (of `4 * patches` for channel groups), the input has other
+            channels or a side under 2 (under the grid's side where that is larger).
+        ValueError: `patches` is no square number for spatial patches.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        patches: int = 4,
+        split: Literal["spatial", "channel"] = "spatial",
+        shared: bool = True,
+        hidden_ratio: float = 2.0,
+        embed_ratio: float = 0.25,
+        norm: Norm = nn.BatchNorm2d,
+        act: Act = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        if patches < 1 or (split == "spatial" and math.isqrt(patches) ** 2 != patches):
+            raise ValueError(f"lfrb: spatial patches must be a square number such as 1, 4 or 16, got {patches}")
+        groups = patches if split == "channel" else 1
+        require("lfrb", "c", channels, f"multiple of {4 * groups}")
+        self.channels = channels
+        self.patches = patches
+        self.split = split
+        width = channels // groups
+        self.branches = nn.ModuleList(_Branch(width, hidden_ratio, norm, act) for _ in range(1 if shared else patches))
+        self.embed = Embed(channels, ratio=embed_ratio, norm=norm, act=act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, c, h, w)."""
+        grid = math.isqrt(self.patches) if self.split == "spatial" else 1
+        require_map("lfrb", x, self.channels, min_side=max(2, grid))
+        out: Tensor = self.embed(self._spatial(x, grid) if self.split == "spatial" else self._by_channel(x))
+        return out
+
+    def _spatial(self, x: Tensor, grid: int) -> Tensor:
+        h, w = x.shape[-2:]
+        # Zeros to the next multiple of the grid, cut off again below: at a border the convolutions see zeros too.
+        x = F.pad(x, (0, -w % grid, 0, -h % grid))
+        stacked = rearrange(x, "b c (p h) (q w) -> (p q) b c h w", p=grid, q=grid)
+        out = rearrange(self._run(stacked), "(p q) b c h w -> b c (p h) (q w)", p=grid, q=grid)
+        return out[..., :h, :w]
+
+    def _by_channel(self, x: Tensor) -> Tensor:
+        stacked = rearrange(x, "b (s c) h w -> s b c h w", s=self.patches)
+        return rearrange(self._run(stacked), "s b c h w -> b (s c) h w")
+
+    def _run(self, stacked: Tensor) -> Tensor:
+        """Patches (s, b, c, h, w) through the branches; a shared branch sees them all as one batch."""
+        if len(self.branches) == 1:
+            out: Tensor = self.branches[0](rearrange(stacked, "s b c h w -> (s b) c h w"))
+            return rearrange(out, "(s b) c h w -> s b c h w", s=len(stacked))
+        return torch.stack([branch(patch) for branch, patch in zip(self.branches, stacked, strict=True)])
+
+
+class _Branch(nn.Module):
+    """FRFN(Conv(DWConv(Conv(x)))), eq. 2, with norm and activation after the convolutions."""
+
+    def __init__(self, channels: int, hidden_ratio: float, norm: Norm, act: Act) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(channels, channels, 1, bias=False),
+            norm(channels),
+            act(),
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            norm(channels),
+            act(),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            norm(channels),
+        )
+        self.frfn = FRFN(channels, hidden_ratio=hidden_ratio)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.frfn(self.conv(x))
+        return out

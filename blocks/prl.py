@@ -1,0 +1,66 @@
+"""PRL, the precise refinement learner, and how its output meets the coarse features (eq. 5)."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from torch import Tensor, nn
+
+from dlkd.blocks.lfrb import LFRB
+from dlkd.blocks.norm import Block
+from dlkd.contract import require, require_map
+from dlkd.registry import register
+
+MapUse: TypeAlias = Literal["flow", "clamp", "detach"]
+"""How eq. 5 uses M: as it is with its gradient, clamped to [0, 1], or without gradient."""
+
+
+@register("block", "prl")
+class PRL(nn.Module):
+    """`Precise` of eq. 5 at one scale: local blocks stacked, each with a skip connection.
+
+    Args:
+        channels: width of the map, a multiple of 4.
+        depth: how many blocks are stacked; the paper takes 2.
+        local: block class that is stacked; the paper takes LFRB.
+
+    Raises:
+        ContractError: `channels` is no multiple of 4, the input has other channels or a side under 2.
+    """
+
+    def __init__(self, channels: int, *, depth: int = 2, local: Block = LFRB) -> None:
+        super().__init__()
+        require("prl", "c", channels, "multiple of 4")
+        if depth < 1:
+            raise ValueError(f"prl: depth must be at least 1, got {depth}")
+        self.channels = channels
+        self.blocks = nn.ModuleList(local(channels) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, c, h, w)."""
+        require_map("prl", x, self.channels, min_side=2)
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+
+def refine(precise: nn.Module, coarse: Tensor, anomaly_map: Tensor, *, use: MapUse = "flow") -> Tensor:
+    """Eq. 5: P(F_CS (1 - M)) M + F_CS (1 - M).
+
+    Args:
+        precise: P, a block that keeps (b, c, h, w).
+        coarse: F_CS, features of the coarse decoder (b, c, h, w).
+        anomaly_map: M, the coarse anomaly map (b, h, w) of eq. 7, in [0, 2].
+        use: how M enters, see `MapUse`.
+
+    Returns:
+        F_PS, the precise features (b, c, h, w).
+    """
+    m = anomaly_map.unsqueeze(1)
+    if use == "clamp":
+        m = m.clamp(0, 1)
+    elif use == "detach":
+        m = m.detach()
+    kept = coarse * (1 - m)
+    refined: Tensor = precise(kept) * m + kept
+    return refined

@@ -1,0 +1,220 @@
+"""Selective scan on a CPU: one fused pass compiled by Numba, with its own backward, as PyTorch operators."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dlkd.blocks.scan.inputs import ScanInputs
+from dlkd.blocks.scan.threads import in_threads
+from dlkd.registry import register
+
+HAS_NUMBA = find_spec("numba") is not None
+
+
+@register("scan", "numba")
+def numba_scan(inputs: ScanInputs, dt_softplus: bool, curves: Tensor | None = None) -> Tensor:
+    """Scan prepared inputs, see `selective_scan`; along int32 curves (k/2, l), see `directional_scan`.
+
+    Differentiable once, with respect to everything; a second backward raises RuntimeError.
+    """
+    u, dt, A, B, C, D, z, dt_bias = inputs
+    if A.shape[1] == 0:  # no states: a vector has at least one lane
+        A, B, C = F.pad(A, (0, 1)), F.pad(B, (0, 0, 0, 1)), F.pad(C, (0, 0, 0, 1))
+    if curves is None:
+        curves = torch.arange(u.shape[2], dtype=torch.int32).unsqueeze(0)
+    keep_states = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+    y: Tensor = _forward(u, dt, A, B, C, D, z, dt_bias, curves, dt_softplus, keep_states)[0]
+    return y
+
+
+def why_not(u: Tensor) -> str | None:
+    """Why this backend cannot scan `u`, or None where it can."""
+    if not HAS_NUMBA:
+        return "numba is not installed; pip install numba"
+    if u.device.type != "cpu":
+        return f"it runs on a CPU and u is on {u.device}"
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return "an exported model holds PyTorch's own operators only"
+    return None
+
+
+@torch.library.custom_op(
+    "dlkd::fused_scan",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor u, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? dt_bias, "
+    "Tensor curves, bool softplus, bool keep_states) -> (Tensor, Tensor)",
+)
+def _forward(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+    curves: Tensor,
+    softplus: bool,
+    keep_states: bool,
+) -> tuple[Tensor, Tensor]:
+    """The scan, and the states before every interval of steps for the backward (empty if not to be kept)."""
+    from dlkd.blocks.scan.numba_kernels import forward_rows
+
+    y = torch.empty_like(u, memory_format=torch.contiguous_format)
+    states = _states(u, dt, A, keep_states)
+    width = (0,) * A.shape[1]
+    inputs = _arrays(u, dt, A, B, C, D, z, dt_bias)
+    in_threads(
+        u.shape[0] * u.shape[1],
+        lambda first, last: forward_rows(
+            first,
+            last,
+            width,
+            *inputs,
+            softplus,
+            curves.numpy(),
+            _interval(A.shape[1]),
+            y.numpy(),
+            states.numpy(),
+        ),
+    )
+    return y, states
+
+
+@_forward.register_fake
+def _(u: Tensor, dt: Tensor, A: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(u, memory_format=torch.contiguous_format), _states(u, dt, A, rest[-1])
+
+
+@torch.library.custom_op(
+    "dlkd::fused_scan_backward",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor dy, Tensor u, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, "
+    "Tensor? dt_bias, Tensor curves, Tensor states, bool softplus) -> Tensor[]",
+)
+def _backward(
+    dy: Tensor,
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+    curves: Tensor,
+    states: Tensor,
+    softplus: bool,
+) -> list[Tensor]:
+    """Gradients of u, dt, A, B, C, D, z and dt_bias, empty for those that are absent."""
+    from dlkd.blocks.scan.numba_kernels import backward_blocks
+
+    b, length = u.shape[0], u.shape[2]
+    blocks = _blocks(u, B)
+    du, ddt = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, dt))
+    dA = A.new_empty(b, *A.shape)
+    dB, dC = (B.new_zeros(blocks, b, B.shape[1], length, B.shape[2]) for _ in range(2))
+    dD, ddt_bias = (A.new_empty((b, dt.shape[1]) if x is not None else (0, 0)) for x in (D, dt_bias))
+    dz = u.new_empty(u.shape if z is not None else (0, 0, 0))
+    width = (0,) * A.shape[1]
+    inputs = _arrays(u, dt, A, B, C, D, z, dt_bias)
+    outputs = [x.numpy() for x in (du, ddt, dA, dB, dC, dD, dz, ddt_bias)]
+    dy = dy.contiguous()
+    in_threads(
+        b * blocks,
+        lambda first, last: backward_blocks(
+            first,
+            last,
+            blocks,
+            width,
+            *inputs,
+            softplus,
+            curves.numpy(),
+            _interval(A.shape[1]),
+            states.numpy(),
+            dy.numpy(),
+            *outputs,
+        ),
+    )
+    dB, dC = ((x[0] if blocks == 1 else x.sum(0)).transpose(2, 3) for x in (dB, dC))
+    return [du, ddt, dA.sum(0), dB, dC, dD.sum(0), dz, ddt_bias.sum(0)]
+
+
+@_backward.register_fake
+def _(dy: Tensor, *inputs: Any) -> list[Tensor]:
+    u, dt, A, B, C, D, z, dt_bias = inputs[:8]
+    dB, dC = (torch.empty_like(x.transpose(2, 3), memory_format=torch.contiguous_format) for x in (B, C))
+    rest = [x if x is not None else u.new_empty((0,) * rank) for x, rank in ((D, 1), (z, 3), (dt_bias, 1))]
+    whole = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, dt, A, *rest)]
+    return [*whole[:3], dB.transpose(2, 3), dC.transpose(2, 3), *whole[3:]]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, ctx.softplus, _ = inputs
+    ctx.save_for_backward(*tensors, output[1])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _differentiate(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    *inputs, curves, states = ctx.saved_tensors
+    grads = _backward(dy, *inputs, curves, states, ctx.softplus)
+    return *(g if x is not None else None for g, x in zip(grads, inputs, strict=True)), None, None, None
+
+
+def _refuse(ctx: Any, *grads: Any) -> None:
+    raise RuntimeError(
+        "the numba selective scan can be differentiated once only; "
+        'for second derivatives use selective_scan(..., backend="torch")'
+    )
+
+
+_forward.register_autograd(_differentiate, setup_context=_save)
+_backward.register_autograd(_refuse)
+
+
+def _interval(n: int) -> int:
+    """Steps between kept states: these take at most half as much memory as dt."""
+    return max(32, 2 * n)
+
+
+def _states(u: Tensor, dt: Tensor, A: Tensor, keep: bool) -> Tensor:
+    if not keep:
+        return u.new_empty(0)
+    intervals = -(-u.shape[2] // _interval(A.shape[1]))
+    return u.new_empty(u.shape[0] * dt.shape[1] * intervals * A.shape[1])
+
+
+def _blocks(u: Tensor, B: Tensor) -> int:
+    """Parts that each sample's channels are cut into for the backward, every one with its own dB and dC.
+
+    As few as keep all threads busy, and no more than make those copies as large as u.
+    """
+    b, d, _ = u.shape
+    threads = torch.get_num_threads()
+    most = max(1, d // (2 * B.shape[1] * B.shape[2]))
+    return next((k for k in range(1, most) if b * k % threads == 0 or b * k >= 4 * threads), most)
+
+
+def _arrays(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+) -> list[npt.NDArray[Any]]:
+    """What the kernels read: contiguous arrays, states last in B and C, size 0 for what is absent."""
+    tensors = [u, dt, A, B.transpose(2, 3), C.transpose(2, 3), D, z, dt_bias]
+    ranks = [3, 3, 2, 4, 4, 1, 3, 1]
+    absent = [u.new_empty((0,) * rank) for rank in ranks]
+    return [(a if x is None else x.detach().contiguous()).numpy() for x, a in zip(tensors, absent, strict=True)]

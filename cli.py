@@ -1,0 +1,550 @@
+"""The command line `dlkd`: compose, train, look, ablate."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+# torch, Lightning and Ray take seconds to import; each command imports what it needs, so that --help is quick.
+if TYPE_CHECKING:
+    from dlkd.registry import Registry
+    from dlkd.training import Preset
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Compose, train and ablate visual anomaly detectors; find out which part earns its keep.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, and write the embedded ones.")
+app.add_typer(data_app, name="data")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+INTERRUPTED = 130
+USER_ERROR = 2
+
+RegistryFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--registry", help="A registry file of your own, after dlkd's; repeatable."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a part of the variant: decoder.global=none."),
+]
+PresetName = Annotated[str, typer.Option("--preset", help="demo (CPU-sized) or paper (section 3.2).")]
+DatasetName = Annotated[
+    str, typer.Option("--dataset", help="A dataset's name, NAME:PATH, or the path of an MVTec-layout folder.")
+]
+Steps = Annotated[int | None, typer.Option("--steps", min=0, help="Stop after so many training steps.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training images.")]
+ImageSize = Annotated[int | None, typer.Option("--image-size", min=32, help="Side of the images in pixels.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Images a step.")]
+
+
+def main() -> None:
+    """Entry point: whatever a user can cause ends in one message and exit code 2."""
+    with _errors():
+        app()
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("interrupted; what is finished is kept, go on with --resume")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        err.print(f"error: {error}", markup=False, soft_wrap=True, style="red")
+        sys.exit(USER_ERROR)
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether the message is made for the user: our own errors, and the system's on files."""
+    from dlkd.training.checkpoint import CheckpointError
+    from dlkd.training.module import NonFiniteLossError
+
+    ours = (ValueError, CheckpointError, NonFiniteLossError)
+    return isinstance(error, OSError) or (isinstance(error, ours) and _raised_by_dlkd(error))
+
+
+def _raised_by_dlkd(error: Exception) -> bool:
+    """Whether our own code raised it; a ValueError from the depths of a library is a bug and shows its traceback."""
+    trace = error.__traceback__
+    if trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] == "dlkd"
+
+
+@app.command()
+def train(
+    variant: Annotated[str, typer.Argument(help="A variant of the registry; `dlkd list` shows them.")],
+    dataset: DatasetName = "textures",
+    category: Annotated[str | None, typer.Option(help="Category; may be left out where there is one only.")] = None,
+    preset: PresetName = "demo",
+    steps: Steps = None,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    batch_size: BatchSize = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that read images.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
+    seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
+    to: Annotated[Path | None, typer.Option("--out", help="Trial folder; default runs/train/...")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's trial stopped.")] = False,
+    overrides: Overrides = None,
+    registry_files: RegistryFiles = None,
+) -> None:
+    """Train a variant on one category and score it."""
+    from dlkd.training import TrialSpec, run_trial
+
+    registry = _registry(registry_files)
+    chosen = _preset(preset, steps, epochs, image_size, batch_size, workers, precision)
+    node = _dataset_node(registry, dataset)
+    name = _category(registry, node, category)
+    spec = TrialSpec(
+        variant=variant,
+        model=registry.resolve(variant, _merged(chosen.model, _assignments(overrides))),
+        dataset=node,
+        category=name,
+        train=chosen.train,
+        seed=seed,
+    )
+    folder = to or Path("runs") / "train" / f"{variant}-{node['name']}-{name}-seed{seed}"
+    err.print(f"training {variant} on {node['name']}/{name} with preset {preset}, in {folder}")
+    result = run_trial(spec, folder, registry, resume=resume, bar=err.is_terminal)
+    _print_metrics(result.metrics, result.undefined)
+    err.print(f"weights, spec and result in {folder}; look at it with: dlkd predict {folder} IMAGES")
+
+
+@app.command()
+def evaluate(
+    trial: Annotated[Path, typer.Argument(help="Folder of a trained trial.")],
+    dataset: Annotated[str | None, typer.Option(help="Another dataset than the trial's.")] = None,
+    category: Annotated[str | None, typer.Option(help="Another category than the trial's.")] = None,
+    registry_files: RegistryFiles = None,
+) -> None:
+    """Score a trained model on its category's test images, or on another's."""
+    from dlkd.training import evaluate as run_evaluation
+    from dlkd.training import load_model
+    from dlkd.training.data_module import CategoryData
+
+    registry = _registry(registry_files)
+    spec, model = load_model(trial, registry)
+    node = spec.dataset if dataset is None else _dataset_node(registry, dataset)
+    name = spec.category if category is None and dataset is None else _category(registry, node, category)
+    loaded = registry.build("dataset", node).load(name)
+    evaluation = run_evaluation(model, CategoryData(loaded, spec.train, model.teacher, spec.trial_seed))
+    _print_metrics(evaluation.metrics, evaluation.undefined)
+
+
+@app.command()
+def predict(
+    trial: Annotated[Path, typer.Argument(help="Folder of a trained trial.")],
+    images: Annotated[Path, typer.Argument(help="An image, or a folder of images (searched below too).")],
+    to: Annotated[Path, typer.Option("--out", help="Folder for scores.csv and the overlays.")] = Path("predictions"),
+    registry_files: RegistryFiles = None,
+) -> None:
+    """Score images: scores.csv, and one overlay of the anomaly map for each."""
+    from dlkd.training import load_model
+    from dlkd.training.predict import predict_images
+
+    registry = _registry(registry_files)
+    spec, model = load_model(trial, registry)
+    rows, broken = predict_images(model, trial, spec, images, to, bar=err.is_terminal)
+    with (to / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=["image", "score", "threshold", "anomalous", "overlay"])
+        writer.writeheader()
+        writer.writerows(rows)
+    err.print(f"{len(rows)} images scored: {to / 'scores.csv'}, overlays beside it")
+    if broken:
+        raise ValueError(f"{len(broken)} images could not be read, the others are scored:\n" + "\n".join(broken))
+
+
+@app.command()
+def ablate(
+    grids: Annotated[list[str], typer.Argument(help="Shipped grids (table4, table5, ...) or YAML files.")],
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", help="NAME, NAME:PATH or an MVTec-layout folder; repeatable."),
+    ] = None,
+    categories: Annotated[list[str] | None, typer.Option("--category", help="Only these categories.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many base seeds, from 0.")] = 1,
+    preset: PresetName = "demo",
+    steps: Steps = None,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    batch_size: BatchSize = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time; default one a core.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each trial.")] = 1,
+    retries: Annotated[int, typer.Option(min=0, help="How often a failed trial is tried again.")] = 1,
+    to: Annotated[Path | None, typer.Option("--out", help="Folder of the report; default runs/GRIDS.")] = None,
+    store: Annotated[Path, typer.Option(help="Folder of all trials; finished ones are found again.")] = Path(
+        "runs/trials"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Train again what is in the store already.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Accepted for clarity: a run always resumes.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells and stop.")] = False,
+    registry_files: RegistryFiles = None,
+) -> None:
+    """Train every cell of one or more grids in parallel and write the report."""
+    import shutil
+
+    from dlkd.ablations.display import Display
+    from dlkd.ablations.grid import load_grid, make_cells
+    from dlkd.ablations.store import collect, write_trials
+
+    del resume
+    registry = _registry(registry_files)
+    loaded = [load_grid(name) for name in grids]
+    chosen = _preset(preset, steps, epochs, image_size, batch_size, None, None)
+    nodes = [_dataset_node(registry, name) for name in datasets or ["textures"]]
+    chosen_categories = [(node, _categories(registry, node, categories)) for node in nodes]
+    cells = make_cells(loaded, registry, chosen_categories, range(seeds), chosen)
+    if dry_run:
+        _print_cells(cells, store)
+        return
+    if force:
+        for cell in cells:
+            shutil.rmtree(store / cell.key, ignore_errors=True)
+    from dlkd.ablations.runner import run_cells
+
+    folder = to or Path("runs") / "-".join(grid.name for grid in loaded)
+    try:
+        run_cells(
+            cells,
+            store,
+            registry_files=registry_files or (),
+            workers=workers or max(1, (os.cpu_count() or 1) // threads),
+            threads=threads,
+            retries=retries,
+            display=Display(store, err),
+        )
+    finally:
+        trials = collect(cells, store)
+        write_trials(trials, folder / "trials.parquet")
+        _write_text(folder / "grids.json", json.dumps([g.model_dump(mode="json") for g in loaded], indent=1))
+        _write_text(folder / "store.txt", str(store.resolve()))
+    _report(folder)
+    failed = trials[trials.status == "failed"]
+    if len(failed):
+        reasons = failed.drop_duplicates("key")
+        listed = "\n".join(f"{r.row}, {r.category}, seed {r.seed}: {r.reason}" for r in reasons.itertuples())
+        raise ValueError(f"{len(reasons)} trials failed; the report shows them:\n{listed}")
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of an ablation, with its trials.parquet.")],
+) -> None:
+    """Write an ablation's report again from its parquet, with no training."""
+    _report(folder)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of an ablation.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another.")],
+) -> None:
+    """Set two ablations side by side."""
+    from dlkd.ablations.compare import compare as run_comparison
+
+    out.print(run_comparison(a, b))
+
+
+@app.command("list")
+def list_command(
+    kind: Annotated[str | None, typer.Argument(help="variants, grids, presets, or a kind of component.")] = None,
+    registry_files: RegistryFiles = None,
+) -> None:
+    """Show variants, components, grids and presets."""
+    from dlkd.ablations.grid import shipped_grids
+    from dlkd.located_yaml import nearest
+    from dlkd.registry import list_components, list_variants
+    from dlkd.training import PRESETS
+
+    registry = _registry(registry_files)
+    named = {"variants": list_variants(registry), "grids": shipped_grids(), "presets": list(PRESETS)}
+    kinds = sorted({name.split("/")[0] for name in list_components()})
+    named |= {k: list_components(k) for k in kinds}
+    if kind is not None and kind not in named:
+        raise ValueError(f"unknown kind '{kind}'{nearest(kind, named)}")
+    if kind is not None:
+        for name in named[kind]:
+            out.print(name)
+        return
+    table = Table("kind", "names", show_edge=False)
+    for k, names in named.items():
+        table.add_row(k, ", ".join(names))
+    out.print(table)
+
+
+@app.command()
+def show(
+    variant: Annotated[str, typer.Argument(help="A variant of the registry.")],
+    preset: Annotated[str | None, typer.Option("--preset", help="Lay a preset's model overrides over it.")] = None,
+    image_size: ImageSize = None,
+    overrides: Overrides = None,
+    registry_files: RegistryFiles = None,
+) -> None:
+    """A variant with everything spelled out, its parameters, and the shapes at each stage."""
+    from dlkd.models.describe import describe
+
+    registry = _registry(registry_files)
+    base = {} if preset is None else _preset(preset).model
+    side = image_size or (256 if preset is None else _preset(preset).train.image_size)
+    node = registry.resolve(variant, _merged(base, _assignments(overrides)))
+    out.print(yaml.safe_dump(node, sort_keys=False).rstrip(), markup=False)
+    # Shapes need no trained weights, and a teacher's may not be at hand.
+    blank = registry.resolve(
+        variant, _merged(_merged(base, _assignments(overrides)), {"teacher": {"weights": "random"}})
+    )
+    stages, parameters = describe(registry.build("model", blank), side)
+    table = Table(
+        "stage",
+        "shape (b, c, h, w)",
+        show_edge=False,
+        title=f"\n{side} x {side} pixels",
+        title_justify="left",
+    )
+    for stage, shape in stages:
+        table.add_row(stage, shape)
+    out.print(table)
+    counts = Table("part", "parameters", show_edge=False, title="\nparameters", title_justify="left")
+    for part, count in parameters:
+        counts.add_row(part, f"{count:,}")
+    out.print(counts)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A registry file: its rows, and every variant.")],
+    modules: Annotated[
+        list[Path] | None,
+        typer.Option("--import", help="A Python file whose components register themselves."),
+    ] = None,
+    examples: Annotated[int, typer.Option(min=1, help="Shapes drawn for each component.")] = 10,
+) -> None:
+    """Run the shape contract of every component in a registry file, and build its variants."""
+    import runpy
+
+    from dlkd.check import check_row
+    from dlkd.located_yaml import read_yaml
+    from dlkd.registry import load_components, load_registry
+
+    load_components()
+    for module in modules or []:
+        if not module.is_file():
+            raise ValueError(f"{module} is no file")
+        runpy.run_path(str(module), run_name=module.stem)
+    registry = load_registry(file)
+    own = read_yaml(file).data
+    failures: list[str] = []
+    for name in own.get("components") or {}:
+        problems = check_row(registry, name, examples=examples)
+        failures += [f"{name}: {p}" for p in problems]
+        out.print(f"{'failed' if problems else 'ok'}: {name}", style="red" if problems else None)
+    for name in own.get("variants") or {}:
+        registry.resolve(name)
+        out.print(f"ok: variant {name}")
+    if failures:
+        raise ValueError("the contract is broken:\n" + "\n".join(failures))
+
+
+@app.command()
+def schema(
+    to: Annotated[Path | None, typer.Option("--out", help="File; default standard output.")] = None,
+) -> None:
+    """The JSON schema of registry files, for editors to complete and check."""
+    from dlkd.registry_schema import registry_schema
+
+    text = json.dumps(registry_schema(_registry(None)), indent=2)
+    if to is None:
+        print(text)
+    else:
+        _write_text(to, text + "\n")
+
+
+@data_app.command("inspect")
+def data_inspect(
+    name: Annotated[str, typer.Argument(help="A dataset's name, or the path of an MVTec-layout folder.")],
+    root: Annotated[Path | None, typer.Option(help="Where the dataset lies.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="PNG of sample pictures; default runs/inspect/NAME.png.")] = None,
+) -> None:
+    """Counts, sizes, modes, balance, masks, duplicates between train and test, and a picture sheet."""
+    from dlkd.data.inspect import inspect_dataset
+    from dlkd.data.sheet import picture_sheet
+
+    registry = _registry(None)
+    node = _dataset_node(registry, name if root is None else f"{name}:{root}")
+    dataset = registry.build("dataset", node)
+    found = inspect_dataset(dataset)
+    out.print(str(found), markup=False)
+    path = sheet or Path("runs") / "inspect" / f"{node['name']}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture_sheet(dataset, path)
+    err.print(f"picture sheet: {path}")
+    if not found.sound:
+        raise ValueError(f"{name} has problems, listed above")
+
+
+@data_app.command("prepare")
+def data_prepare(
+    name: Annotated[str, typer.Argument(help="textures or elpv.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder that receives it in the MVTec layout.")],
+) -> None:
+    """Write an embedded dataset as a folder in the MVTec layout."""
+    from dlkd.data.prepare import write_folder
+
+    registry = _registry(None)
+    write_folder(registry.build("dataset", _dataset_node(registry, name)), to)
+    err.print(f"{name} written to {to}; train on it with --dataset {to}")
+
+
+def _registry(files: list[Path] | None) -> Registry:
+    from dlkd.registry import default_registry, load_registry
+
+    return load_registry(*files) if files else default_registry()
+
+
+@functools.cache
+def _presets() -> dict[str, Preset]:
+    from dlkd.training import PRESETS
+
+    return PRESETS
+
+
+def _preset(name: str, *values: Any) -> Preset:
+    """A preset with the command line's numbers laid over it."""
+    import pydantic
+
+    from dlkd.located_yaml import nearest
+    from dlkd.training import Preset, TrainConfig
+
+    if name not in _presets():
+        raise ValueError(f"unknown preset '{name}'{nearest(name, _presets())}")
+    preset = _presets()[name]
+    keys = ("max_steps", "epochs", "image_size", "batch_size", "workers", "precision")
+    given = {k: v for k, v in zip(keys, values, strict=False) if v is not None}
+    if "epochs" in given and "max_steps" not in given:
+        given["max_steps"] = -1  # a preset's own limit would cut the asked-for epochs short
+    try:
+        return Preset(train=TrainConfig(**{**preset.train.model_dump(), **given}), model=preset.model)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from error
+
+
+def _dataset_node(registry: Registry, text: str) -> dict[str, Any]:
+    """`textures`, `mvtec:/data/mvtec`, or a folder's path -> a completed dataset node."""
+    from dlkd.registry import list_components
+
+    name, _, root = text.partition(":")
+    if name in list_components("dataset"):
+        return registry.complete("dataset", {"name": name, **({"root": str(Path(root).resolve())} if root else {})})
+    if Path(text).is_dir():
+        return registry.complete("dataset", {"name": "folder", "root": str(Path(text).resolve())})
+    if "/" in text or text.startswith("."):
+        raise ValueError(f"the dataset folder {text} does not exist")
+    return registry.complete("dataset", name)
+
+
+def _categories(registry: Registry, node: dict[str, Any], wanted: list[str] | None) -> list[str]:
+    from dlkd.located_yaml import nearest
+
+    known = list(registry.build("dataset", node).categories())
+    for name in wanted or []:
+        if name not in known:
+            raise ValueError(f"{node['name']} has no category '{name}'{nearest(name, known)}")
+    return wanted or known
+
+
+def _category(registry: Registry, node: dict[str, Any], wanted: str | None) -> str:
+    known = _categories(registry, node, [wanted] if wanted else None)
+    if len(known) > 1:
+        raise ValueError(f"{node['name']} has several categories; name one with --category: {', '.join(known)}")
+    return known[0]
+
+
+def _assignments(texts: list[str] | None) -> dict[str, Any]:
+    """["decoder.global=none", "sigma=2"] -> nested overrides, values read as YAML."""
+    nested: dict[str, Any] = {}
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        if not equals or not all(key.split(".")):
+            raise ValueError(f"--set takes KEY=VALUE such as decoder.global=none, got '{text}'")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {key}: cannot read the value '{value}'") from error
+        *parents, last = key.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ValueError(f"--set {key}: '{parent}' is given a value already")
+        place[last] = parsed
+    return nested
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    from dlkd.registry import merge
+
+    return merge(base, over)
+
+
+def _print_metrics(metrics: dict[str, float], undefined: dict[str, str]) -> None:
+    table = Table("metric", "value", show_edge=False)
+    for name, value in metrics.items():
+        table.add_row(name, f"undefined: {undefined[name]}" if name in undefined else f"{value:.4f}")
+    out.print(table)
+
+
+def _print_cells(cells: list[Any], store: Path) -> None:
+    from dlkd.ablations.store import missing_cells
+
+    missing = {cell.key for cell in missing_cells(cells, store)}
+    table = Table("cell", "rows", "state", show_edge=False)
+    for cell in cells:
+        rows = "; ".join(f"{table}: {row}" for table, row in cell.rows)
+        table.add_row(cell.name, rows, "to train" if cell.key in missing else "done")
+    out.print(table)
+    out.print(f"{len(cells)} cells, {len(missing)} to train")
+
+
+def _report(folder: Path) -> None:
+    from dlkd.ablations.grid import Grid
+    from dlkd.ablations.report import write_report
+    from dlkd.ablations.store import read_trials
+
+    trials = read_trials(folder / "trials.parquet")
+    grids = [Grid.model_validate(g) for g in json.loads((folder / "grids.json").read_text(encoding="utf-8"))]
+    store = Path((folder / "store.txt").read_text(encoding="utf-8").strip())
+    for path in write_report(trials, grids, store, folder):
+        err.print(f"wrote {path}")
+
+
+def _write_text(path: Path, text: str) -> None:
+    from dlkd.training.checkpoint import write_text
+
+    write_text(path, text)

@@ -1,0 +1,40 @@
+"""Datasets: folders of pictures in, samples and tensors out."""
+
+from dlkd.data.btad import BTAD
+from dlkd.data.cache import cache_folder
+from dlkd.data.category import Category, DataError, Dataset, Sample
+from dlkd.data.dataset import ImageDataset, Item, native_mask
+from dlkd.data.elpv import ELPV
+from dlkd.data.folder import Folder, MVTec
+from dlkd.data.images import read_image, read_mask
+from dlkd.data.inspect import CategoryReport, Report, inspect_dataset
+from dlkd.data.mvtec_loco import MVTecLOCO
+from dlkd.data.prepare import write_folder
+from dlkd.data.synthetic import carve_validation
+from dlkd.data.textures import Textures
+from dlkd.data.visa import VisA
+
+__all__ = [
+    "BTAD",
+    "ELPV",
+    "Category",
+    "CategoryReport",
+    "DataError",
+    "Dataset",
+    "Folder",
+    "ImageDataset",
+    "Item",
+    "MVTec",
+    "MVTecLOCO",
+    "Report",
+    "Sample",
+    "Textures",
+    "VisA",
+    "cache_folder",
+    "carve_validation",
+    "inspect_dataset",
+    "native_mask",
+    "read_image",
+    "read_mask",
+    "write_folder",
+]

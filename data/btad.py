@@ -1,0 +1,39 @@
+"""BTAD (Mishra et al., ISIE 2021): three products, with folder names and mixed file formats of its own."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from dlkd.data.category import Category, DataError
+from dlkd.data.layout import choose, found_in, read_layout
+from dlkd.registry import register
+
+NAMES = ("01", "02", "03")
+
+
+@register("dataset", "btad")
+class BTAD:
+    """Categories 01 to 03 below `root` as `<category>/train/ok`, `test/{ok,ko}`, `ground_truth/ko`.
+
+    As published: 01 has BMP images with PNG masks, 02 PNG for both, 03 BMP for both. So masks are found by
+    their image's stem, whatever their format.
+    """
+
+    name = "btad"
+
+    def __init__(self, root: str | PathLike[str]) -> None:
+        self.root = Path(root).expanduser()
+
+    def categories(self) -> tuple[str, ...]:
+        """The published categories present. Raises DataError where none is."""
+        names = tuple(name for name in NAMES if (self.root / name / "train").is_dir())
+        if not names:
+            wanted = f"{self.root}/{{01,02,03}}/train/ok"
+            raise DataError(f"btad: looked for {wanted}, but {found_in(self.root)}")
+        return names
+
+    def load(self, category: str) -> Category:
+        """Samples of one category. Raises DataError that lists every problem found."""
+        choose(self.name, category, self.categories())
+        return read_layout(self.name, self.root / category, category, normal="ok")

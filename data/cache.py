@@ -1,0 +1,130 @@
+"""Decoded pictures in one file on disk, shared by all processes, so that a picture is decoded once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import torchvision
+from numpy.typing import NDArray
+
+from dlkd.data.category import Sample
+
+# Raised when decoding or resizing changes a pixel; the libraries that do both may change one too.
+_FORMAT = f"1 pillow {PIL.__version__} torchvision {torchvision.__version__}"
+TOTAL_BYTES = 16 * 2**30
+
+
+def cache_folder() -> Path:
+    """Where made and decoded data are kept: $DLKD_CACHE, or ~/.cache/dlkd."""
+    return Path(os.environ.get("DLKD_CACHE") or Path.home() / ".cache" / "dlkd").expanduser()
+
+
+class PixelCache:
+    """uint8 arrays of one shape by index, in a sparse file of fixed rows; memory use is one row.
+
+    A row ends in a checksum: rows never written, torn by a crash or damaged read as absent. Writers of the
+    same row write the same bytes, so nobody locks. Plain reads and writes, not a memory map: a full disk is
+    then an error that turns the cache off, where a map would kill the process.
+
+    Args:
+        path: the file, or None for no cache.
+        shape: of one array.
+        limit: size in bytes that the file keeps within; rows beyond it are absent.
+    """
+
+    def __init__(self, path: Path | None, *, shape: tuple[int, ...], limit: int) -> None:
+        self.path, self.shape = path, shape
+        self._size = int(np.prod(shape))
+        self._rows = limit // (self._size + 4)
+        self._file: int | None = None
+
+    @classmethod
+    def for_samples(cls, samples: Sequence[Sample], *, shape: tuple[int, ...], limit: int) -> PixelCache:
+        """The cache of these files as they are now: a changed file, list or shape is another cache."""
+        if limit <= 0 or not samples:
+            return cls(None, shape=shape, limit=0)
+        digest = hashlib.sha256(repr((_FORMAT, shape)).encode())
+        for sample in samples:
+            for path in (sample.image, sample.mask):
+                digest.update(stamp(path).encode())
+        path = cache_folder() / "pixels" / digest.hexdigest()[:32]
+        return cls(path, shape=shape, limit=min(limit, len(samples) * (int(np.prod(shape)) + 4)))
+
+    def get(self, index: int) -> NDArray[np.uint8] | None:
+        """The array, writable, or None where it is not there."""
+        file = self._open(index)
+        if file is None:
+            return None
+        row = bytearray(os.pread(file, self._size + 4, index * (self._size + 4)))
+        if len(row) < self._size + 4 or _checksum(row[:-4]) != bytes(row[-4:]):
+            return None
+        return np.frombuffer(row, dtype=np.uint8, count=self._size).reshape(self.shape)
+
+    def put(self, index: int, pixels: NDArray[np.uint8]) -> None:
+        """Keep an array; without effect beyond the limit or on a disk that is full or read-only."""
+        file = self._open(index)
+        if file is None:
+            return
+        row = pixels.tobytes()
+        try:
+            os.pwrite(file, row + _checksum(row), index * (self._size + 4))
+        except OSError:
+            self._rows = 0
+
+    def _open(self, index: int) -> int | None:
+        if self.path is None or index >= self._rows:
+            return None
+        if self._file is None:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if not self.path.exists():
+                    make_room(self.path.parent, TOTAL_BYTES - self._rows * (self._size + 4))
+                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+                os.utime(self._file)  # the time of last use, by which make_room chooses
+            except OSError:
+                self._rows = 0
+        return self._file
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}  # a worker process opens the file for itself
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._file)  # type: ignore[arg-type]
+
+
+def make_room(folder: Path, limit: int) -> None:
+    """Delete the files of `folder` used longest ago until the others take at most `limit` bytes of disk.
+
+    A process that still has a deleted file open keeps it until it ends.
+    """
+    files = sorted(((p.stat().st_mtime_ns, p.stat().st_blocks * 512, p) for p in folder.iterdir()), reverse=True)
+    total = 0
+    for _, size, path in files:
+        total += size
+        if total > limit:
+            path.unlink(missing_ok=True)
+
+
+def _checksum(row: bytes | bytearray) -> bytes:
+    # Off by one, as the checksum of nothing but zeros must not be what an unwritten row holds.
+    return ((zlib.crc32(row) + 1) % 2**32).to_bytes(4, "little")
+
+
+def stamp(path: Path | None) -> str:
+    if path is None:
+        return "-;"
+    try:
+        status = path.stat()
+    except OSError:
+        return f"{path.absolute()}:absent;"
+    return f"{path.absolute()}:{status.st_size}:{status.st_mtime_ns};"

@@ -1,0 +1,64 @@
+"""What every dataset gives: a category with its training and test samples, as paths and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture: label 0 is normal (defect "good"), 1 anomalous; mask is a file, or a folder of parts."""
+
+    image: Path
+    label: int
+    defect: str = "good"
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Category:
+    """One object class: normal training samples, and test samples of both kinds, in a fixed order."""
+
+    dataset: str
+    name: str
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+
+    @property
+    def anomalies(self) -> tuple[Sample, ...]:
+        """The anomalous test samples; may be empty, and image metrics are undefined then."""
+        return tuple(sample for sample in self.test if sample.label == 1)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether pixel metrics are defined: there are anomalous test samples and each has a mask."""
+        return bool(self.anomalies) and all(sample.mask is not None for sample in self.anomalies)
+
+
+class DataError(ValueError):
+    """Data on disk that cannot be used; names the file or folder, what is wrong and what was looked for.
+
+    Attributes:
+        problems: all of them one by one, where the message has room for the first ones only.
+        found: the category as far as it could be read, for reports.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = (), found: Category | None = None) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (message,)
+        self.found = found
+
+
+class Dataset(Protocol):
+    """What a component registered under `dataset/...` offers."""
+
+    def categories(self) -> tuple[str, ...]:
+        """Names of the categories, sorted. Raises DataError where there is none."""
+        ...
+
+    def load(self, category: str) -> Category:
+        """The samples of one category. Raises DataError that lists every problem found."""
+        ...

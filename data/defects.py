@@ -1,0 +1,126 @@
+"""Planted defects with exact masks, for any normal picture: cut-paste, scratch, stain, hole.
+
+Each varies in size, place and contrast, down to ones that are hard to see. No pixel outside the mask changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Field = NDArray[np.float64]
+Plant = Callable[[Field, np.random.Generator], tuple[Field, Field]]
+
+_LEAST_PIXELS = 12
+
+
+def plant(image: Picture, defect: str, rng: np.random.Generator) -> tuple[Picture, Mask]:
+    """A copy of `image` (h, w, 3) with one defect, and its mask (h, w). Raises ValueError for a small image.
+
+    The mask is where the defect covers the picture by a tenth or more.
+    """
+    if min(image.shape[:2]) < 32:
+        raise ValueError(f"a defect needs an image of at least 32x32, got {image.shape[1]}x{image.shape[0]}")
+    if defect not in DEFECTS:
+        raise ValueError(f"unknown defect '{defect}'; known: {', '.join(DEFECTS)}")
+    normal = image.astype(np.float64)
+    while True:
+        paint, cover = DEFECTS[defect](normal, rng)
+        mask = cover >= 0.1
+        if mask.sum() >= _LEAST_PIXELS:  # a shape may lie almost wholly outside the picture
+            break
+    cover = np.where(mask, cover, 0.0)[..., None]
+    planted = np.clip(np.rint(normal * (1 - cover) + paint * cover), 0, 255).astype(np.uint8)
+    return planted, mask
+
+
+def cut_paste(image: Field, rng: np.random.Generator) -> tuple[Field, Field]:
+    """A piece of the same picture, turned, enlarged and a little brighter or darker, in another place."""
+    h, w = image.shape[:2]
+    cover = _blob(h, w, rng, low=0.1, high=0.22, softness=1.0)
+    turned = np.rot90(image, k=int(rng.integers(1, 4)))
+    zoom = rng.uniform(1.8, 3.5)
+    top, left = rng.uniform(0, 1 - 1 / zoom, size=2)
+    rows = (np.arange(h) / h / zoom + top) * (turned.shape[0] - 1)
+    columns = (np.arange(w) / w / zoom + left) * (turned.shape[1] - 1)
+    paint = _between(_between(turned, rows).swapaxes(0, 1), columns).swapaxes(0, 1)
+    return paint + _contrast(image, rng, low=0.2, high=1.0), cover
+
+
+def scratch(image: Field, rng: np.random.Generator) -> tuple[Field, Field]:
+    """A thin bent line, brighter or darker than what is below it."""
+    h, w = image.shape[:2]
+    side = min(h, w)
+    length = rng.uniform(0.4, 1.0) * side
+    steps = int(np.ceil(length * 2))
+    # The direction bends and wobbles; every step is half a pixel, so the line has no gaps.
+    bend = rng.uniform(-1.2, 1.2) / steps
+    angles = rng.uniform(0, 2 * np.pi) + bend * np.arange(steps) + np.cumsum(rng.normal(0, 0.02, steps))
+    y = rng.uniform(0.1, 0.9) * h + np.cumsum(np.sin(angles)) / 2
+    x = rng.uniform(0.1, 0.9) * w + np.cumsum(np.cos(angles)) / 2
+    radius = rng.uniform(0.01, 0.025) * side
+    cover = np.zeros((h, w))
+    reach = int(np.ceil(radius + 1))
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            rows, columns = np.floor(y).astype(np.intp) + dy, np.floor(x).astype(np.intp) + dx
+            inside = (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
+            distance = np.hypot(rows + 0.5 - y, columns + 0.5 - x)
+            edge = np.clip(radius + 0.5 - distance, 0, 1)
+            np.maximum.at(cover, (rows[inside], columns[inside]), edge[inside])
+    return image + _contrast(image, rng, low=1.5, high=4.0), cover
+
+
+def stain(image: Field, rng: np.random.Generator) -> tuple[Field, Field]:
+    """A soft-edged spot that darkens or brightens and flattens what is below it, which stays visible."""
+    h, w = image.shape[:2]
+    cover = _blob(h, w, rng, low=0.1, high=0.24, softness=rng.uniform(2.0, 5.0))
+    kept = rng.uniform(0.1, 0.6)
+    mean = image.mean(axis=(0, 1))
+    return mean + (image - mean) * kept + _contrast(image, rng, low=0.8, high=2.2), cover
+
+
+def hole(image: Field, rng: np.random.Generator) -> tuple[Field, Field]:
+    """A sharp-edged spot with nothing of the picture in it: one dark shade, a little noise, a shaded rim."""
+    h, w = image.shape[:2]
+    cover = _blob(h, w, rng, low=0.05, high=0.12, softness=1.0)
+    depth = np.quantile(image, rng.uniform(0.0, 0.3)) * rng.uniform(0.5, 1.0)
+    shade = depth + rng.normal(0, 4, size=(h, w)) + np.linspace(-8, 8, h)[:, None]
+    return np.repeat(shade[..., None], 3, axis=2), cover
+
+
+DEFECTS: dict[str, Plant] = {"cut_paste": cut_paste, "scratch": scratch, "stain": stain, "hole": hole}
+
+
+def _between(image: Field, rows: Field) -> Field:
+    """Rows of `image` at fractional places, linearly between the two nearest."""
+    low = np.floor(rows).astype(np.intp)
+    share = (rows - low)[:, None, None]
+    return image[low] * (1 - share) + image[np.minimum(low + 1, len(image) - 1)] * share
+
+
+def _contrast(image: Field, rng: np.random.Generator, *, low: float, high: float) -> float:
+    """A shift in grey levels, up or down, in units of the picture's own standard deviation."""
+    return float(rng.uniform(low, high) * rng.choice([-1.0, 1.0]) * max(image.std(), 4.0))
+
+
+def _blob(h: int, w: int, rng: np.random.Generator, *, low: float, high: float, softness: float) -> Field:
+    """Cover of a bumpy, turned ellipse: radius `low` to `high` of the short side, edge `softness` pixels."""
+    side = min(h, w)
+    radius = rng.uniform(low, high) * side
+    y = np.arange(h)[:, None] + 0.5 - rng.uniform(0.1, 0.9) * h
+    x = np.arange(w)[None, :] + 0.5 - rng.uniform(0.1, 0.9) * w
+    turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.8)
+    along = (x * np.cos(turn) + y * np.sin(turn)) / stretch
+    across = (y * np.cos(turn) - x * np.sin(turn)) * stretch
+    angle = np.arctan2(across, along)
+    border = np.ones((h, w))
+    for k in range(2, 7):
+        border += rng.normal(0, 0.25 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
+    distance = radius * np.maximum(border, 0.3) - np.hypot(along, across)
+    cover: Field = np.clip(distance / softness + 0.5, 0, 1)
+    return cover

@@ -1,0 +1,62 @@
+"""Datasets in the MVTec layout: a user's own folders, and MVTec AD itself."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from dlkd.data.category import Category, DataError
+from dlkd.data.layout import choose, found_in, list_folders, read_layout
+from dlkd.registry import register
+
+MVTEC_CATEGORIES = (
+    *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut"),
+    *("pill", "screw", "tile", "toothbrush", "transistor", "wood", "zipper"),
+)
+
+
+@register("dataset", "folder")
+class Folder:
+    """Categories below `root` as `<category>/train/good`, `test/<defect>`, `ground_truth/<defect>`.
+
+    `root` may be one category itself. Masks carry their image's stem (`000.png`: `000_mask.png` or `000.png`)
+    and are optional for a category as a whole.
+    """
+
+    name = "folder"
+
+    def __init__(self, root: str | PathLike[str]) -> None:
+        self.root = Path(root).expanduser()
+
+    def categories(self) -> tuple[str, ...]:
+        """Names of the categories, sorted. Raises DataError that says what was looked for and found."""
+        if (self.root / "train").is_dir():
+            return (self.root.resolve().name,)
+        names = tuple(p.name for p in list_folders(self.root) if (p / "train").is_dir())
+        if not names:
+            wanted = f"{self.root}/<category>/train/good or {self.root}/train/good"
+            raise DataError(f"{self.name}: looked for {wanted}, but {found_in(self.root)}")
+        return names
+
+    def load(self, category: str) -> Category:
+        """Samples of one category. Raises DataError that lists every problem found."""
+        choose(self.name, category, self.categories())
+        folder = self.root if (self.root / "train").is_dir() else self.root / category
+        return read_layout(self.name, folder, category)
+
+
+@register("dataset", "mvtec")
+class MVTec(Folder):
+    """MVTec AD (Bergmann et al., CVPR 2019): those of its 15 categories that are below `root`."""
+
+    name = "mvtec"
+
+    def categories(self) -> tuple[str, ...]:
+        """The published categories present. Raises DataError where none is."""
+        if (self.root / "train").is_dir():
+            raise DataError(f"mvtec: {self.root} is one category; give the folder that holds it")
+        names = tuple(name for name in MVTEC_CATEGORIES if (self.root / name / "train").is_dir())
+        if not names:
+            wanted = f"{self.root}/<category>/train/good with a category of {', '.join(MVTEC_CATEGORIES)}"
+            raise DataError(f"mvtec: looked for {wanted}, but {found_in(self.root)}")
+        return names

@@ -1,0 +1,139 @@
+"""The MVTec folder layout and its relatives: from a category's folder to its samples, every problem named."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from dlkd.data.category import Category, DataError, Sample
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MASK_ENDING = "_mask"
+_SHOWN = 20
+
+ListMasks = Callable[[Path], Iterable[tuple[str, Path]]]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Pictures directly in `folder` by name, hidden files left out; empty where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    # Sorted by plain code points: the order of a directory listing and of a locale differ between machines.
+    return sorted(
+        (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")),
+        key=lambda p: p.name,
+    )
+
+
+def list_folders(folder: Path) -> list[Path]:
+    """Folders directly in `folder` by name, hidden ones left out; empty where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=lambda p: p.name)
+
+
+def found_in(folder: Path) -> str:
+    """What an error message says of `folder`: its first entries, or that it is absent or empty."""
+    if not folder.exists():
+        parent = folder.parent
+        return f"{folder} does not exist" + (f"; {found_in(parent)}" if parent != folder else "")
+    if not folder.is_dir():
+        return f"{folder} is a file"
+    names = sorted(p.name + "/" * p.is_dir() for p in folder.iterdir())
+    if not names:
+        return f"{folder} is empty"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{folder} holds {', '.join(names[:10])}{more}"
+
+
+def refuse(title: str, problems: Sequence[str], found: Category | None = None) -> None:
+    """Raise one DataError with all `problems`, unless there are none."""
+    if problems:
+        lines = [f"  {problem}" for problem in problems[:_SHOWN]]
+        if len(problems) > _SHOWN:
+            lines.append(f"  and {len(problems) - _SHOWN} more")
+        raise DataError("\n".join([title, *lines]), problems, found)
+
+
+def choose(dataset: str, category: str, known: Sequence[str]) -> str:
+    """`category` if it is among `known`. Raises DataError with the nearest name."""
+    if category not in known:
+        near = difflib.get_close_matches(category, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise DataError(f"{dataset}: unknown category '{category}'{hint} known: {', '.join(known)}")
+    return category
+
+
+def mask_files(folder: Path) -> list[tuple[str, Path]]:
+    """(stem of the image, mask) for masks named after their image, with or without `_mask`, in any format."""
+    return [(p.stem.removesuffix(MASK_ENDING), p) for p in list_images(folder)]
+
+
+def mask_folders(folder: Path) -> list[tuple[str, Path]]:
+    """(stem of the image, folder) where each image has a folder of masks, one for each of its defects."""
+    return [(p.name, p) for p in list_folders(folder)]
+
+
+def read_layout(
+    dataset: str, folder: Path, name: str, *, normal: str = "good", list_masks: ListMasks = mask_files
+) -> Category:
+    """Category from `train/<normal>`, `test/<defect>` and `ground_truth/<defect>` below `folder`.
+
+    Raises DataError that lists every problem: no training images, training folders of anomalies, an
+    anomalous image without its mask where the category has masks, a mask without its image.
+    """
+    problems: list[str] = []
+    title = f"{dataset}, category {name}:"
+    train = [Sample(image, 0) for image in list_images(folder / "train" / normal)]
+    if not train:
+        found = found_in(folder / "train" / normal)
+        problems.append(f"no training images: looked for train/{normal}/*.png (or .jpg, .bmp, ...), but {found}")
+    for other in list_folders(folder / "train"):
+        if other.name != normal:
+            problems.append(f"{other}: training uses train/{normal} only; move these images to test/")
+
+    test: list[Sample] = []
+    for kind in list_folders(folder / "test"):
+        if kind.name == normal:
+            test += [Sample(image, 0) for image in list_images(kind)]
+        else:
+            masks = list_masks(folder / "ground_truth" / kind.name)
+            test += pair_masks(list_images(kind), masks, kind.name, problems)
+    tested = {kind.name for kind in list_folders(folder / "test")} | {normal}
+    for kind in list_folders(folder / "ground_truth"):
+        if kind.name not in tested:
+            pair_masks([], list_masks(kind), kind.name, problems)
+    problems += missing_masks(test)
+    category = Category(dataset, name, tuple(train), tuple(test))
+    refuse(title, problems, category)
+    return category
+
+
+def pair_masks(
+    images: Iterable[Path], masks: Iterable[tuple[str, Path]], defect: str, problems: list[str]
+) -> list[Sample]:
+    """Anomalous samples, masks by stem; adds masks without an image, or two for one, to `problems`."""
+    by_stem: dict[str, Path] = {}
+    for stem, mask in masks:
+        if stem in by_stem:
+            problems.append(f"{mask}: second mask for one image, beside {by_stem[stem].name}")
+        else:
+            by_stem[stem] = mask
+    samples: list[Sample] = []
+    seen: dict[str, Path] = {}
+    for image in images:
+        if image.stem in seen and image.stem in by_stem:
+            problems.append(f"{image}: shares its mask with {seen[image.stem].name}")
+        seen[image.stem] = image
+        samples.append(Sample(image, 1, defect, by_stem.get(image.stem)))
+    problems += [f"{mask}: mask without its image" for stem, mask in by_stem.items() if stem not in seen]
+    return samples
+
+
+def missing_masks(test: Iterable[Sample]) -> list[str]:
+    """Problems: anomalous images without a mask, where other anomalous images have one."""
+    anomalies = [sample for sample in test if sample.label == 1]
+    if all(sample.mask is None for sample in anomalies):
+        return []
+    return [f"{sample.image}: anomalous image without its mask" for sample in anomalies if sample.mask is None]

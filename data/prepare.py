@@ -1,0 +1,51 @@
+"""Any dataset as a folder in the MVTec layout, for other tools and for looking at."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+from PIL import Image
+
+from dlkd.data.category import Category, DataError, Dataset
+from dlkd.data.images import read_mask
+from dlkd.data.layout import found_in
+
+
+def write_folder(dataset: Dataset, target: str | PathLike[str], *, categories: Iterable[str] | None = None) -> Path:
+    """Write `<category>/train/good`, `test/<defect>` and `ground_truth/<defect>` below `target`.
+
+    Pictures are copied byte for byte; masks become PNGs of 0 and 255, several for one image merged. `target`
+    appears at once when all is written. Raises DataError where it exists and is not empty.
+    """
+    target = Path(target).expanduser()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise DataError(f"{target}: not an empty folder; choose another, or delete it first ({found_in(target)})")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        for name in dataset.categories() if categories is None else categories:
+            _write_category(dataset.load(name), unfinished / name)
+        unfinished.chmod(0o755)
+        unfinished.replace(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return target
+
+
+def _write_category(category: Category, folder: Path) -> None:
+    (folder / "test" / "good").mkdir(parents=True)
+    for split, samples in (("train", category.train), ("test", category.test)):
+        for sample in samples:
+            image = folder / split / sample.defect / sample.image.name
+            image.parent.mkdir(parents=True, exist_ok=True)
+            if image.exists():
+                raise DataError(f"{sample.image}: a second image named {image.name} in {split}/{sample.defect}")
+            shutil.copyfile(sample.image, image)
+            if sample.mask is not None:
+                mask = folder / "ground_truth" / sample.defect / f"{sample.image.stem}_mask.png"
+                mask.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(read_mask(sample.mask)).convert("L").save(mask)

@@ -1,0 +1,76 @@
+"""A validation category made of normal training images alone: some held out, and copies with planted defects.
+
+It lets settings be chosen without a look at test anomalies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dlkd.data.cache import cache_folder, stamp
+from dlkd.data.category import Category, DataError, Sample
+from dlkd.data.defects import DEFECTS, plant
+from dlkd.data.images import read_image
+
+GENERATOR = 1  # raised when any pixel of the output changes
+
+
+def carve_validation(
+    category: Category, *, share: float = 0.2, seed: int = 0, root: str | PathLike[str] | None = None
+) -> Category:
+    """Category whose test is `share` of the training images, as they are and again with one defect each.
+
+    Its training split is the rest; the real test split plays no part. The four defects take turns. The
+    planted pictures and their masks are written once, below `root` (default: the cache folder).
+    Raises DataError where fewer than 2 training images would be left or held out.
+    """
+    held_count = round(share * len(category.train))
+    if held_count < 2 or len(category.train) - held_count < 2:
+        raise DataError(
+            f"{category.dataset}, category {category.name}: share {share} of {len(category.train)} training "
+            f"images holds out {held_count}; at least 2 must be held out and 2 left"
+        )
+    order = np.random.default_rng([seed, len(category.train)]).permutation(len(category.train))
+    held = [category.train[i] for i in sorted(order[:held_count])]
+    train = tuple(category.train[i] for i in sorted(order[held_count:]))
+    folder = _planted(held, seed, cache_folder() if root is None else Path(root).expanduser())
+    planted = tuple(
+        Sample(folder / f"{i:05d}.png", 1, _defect(i), folder / f"{i:05d}_mask.png") for i in range(held_count)
+    )
+    return Category(category.dataset, category.name, train, (*held, *planted))
+
+
+def _defect(index: int) -> str:
+    return list(DEFECTS)[index % len(DEFECTS)]
+
+
+def _planted(held: list[Sample], seed: int, root: Path) -> Path:
+    """Folder with a planted copy of each image, made unless it is there."""
+    sources = "".join(stamp(sample.image) for sample in held)
+    key = hashlib.sha256(json.dumps([GENERATOR, seed, sources]).encode()).hexdigest()[:16]
+    folder = root / f"planted-{key}"
+    if folder.is_dir():
+        return folder
+    root.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".planted-", dir=root))
+    try:
+        for i, sample in enumerate(held):
+            image, mask = plant(read_image(sample.image), _defect(i), np.random.default_rng([seed, i]))
+            Image.fromarray(image).save(unfinished / f"{i:05d}.png")
+            Image.fromarray(mask).save(unfinished / f"{i:05d}_mask.png")
+        unfinished.chmod(0o755)
+        # Whoever renames first wins; the folder that is then in place has the same pixels.
+        with contextlib.suppress(OSError):
+            unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder

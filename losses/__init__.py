@@ -1,0 +1,8 @@
+"""Losses: the four terms of the paper and their weighted sum."""
+
+from dlkd.losses.contrast import Contrast
+from dlkd.losses.distillation import CKD, PKD
+from dlkd.losses.similarity import AnomalySimilarity
+from dlkd.losses.total import TotalLoss
+
+__all__ = ["CKD", "PKD", "AnomalySimilarity", "Contrast", "TotalLoss"]

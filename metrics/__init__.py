@@ -1,0 +1,28 @@
+"""Exact and streaming metrics of anomaly detection and localisation.
+
+Every function returns a float; a metric that its data does not define is `Undefined`: NaN with a `reason`.
+`dlkd.metrics.modules` has them as torchmetrics.
+"""
+
+from dlkd.metrics.pixels import PixelMetrics, pixel_metrics
+from dlkd.metrics.precision_recall import average_precision, f1_max
+from dlkd.metrics.region_overlap import ProCurve, pro, pro_curve
+from dlkd.metrics.roc import image_auroc, pixel_auroc
+from dlkd.metrics.streaming import ErrorBound, PixelHistogram
+from dlkd.metrics.undefined import Undefined, why_undefined
+
+__all__ = [
+    "ErrorBound",
+    "PixelHistogram",
+    "PixelMetrics",
+    "ProCurve",
+    "Undefined",
+    "average_precision",
+    "f1_max",
+    "image_auroc",
+    "pixel_auroc",
+    "pixel_metrics",
+    "pro",
+    "pro_curve",
+    "why_undefined",
+]

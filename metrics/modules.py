@@ -1,0 +1,172 @@
+"""The metrics as torchmetrics `Metric`s: for Lightning, gathered over its processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from dlkd.metrics.counts import Counts, count_split
+from dlkd.metrics.inputs import MapPairs, reject_nan
+from dlkd.metrics.pixels import all_of
+from dlkd.metrics.region_overlap import area_under_pro, check_limit
+from dlkd.metrics.regions import region_sizes
+from dlkd.metrics.roc import auroc, image_auroc
+from dlkd.metrics.streaming import PixelHistogram
+from dlkd.metrics.undefined import Undefined, why_undefined
+
+
+class ImageAUROC(Metric):
+    """Exact image AUROC of all scores (b,) and labels (b,) it was given, compared as float32.
+
+    `compute` gives a float64 scalar, NaN where undefined; `undefined` then says why.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    scores: list[Tensor]
+    labels: list[Tensor]
+    undefined: str | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # All float32: that is what torchmetrics gathers from a process that saw no data.
+        self.add_state("scores", default=[], dist_reduce_fx="cat")
+        self.add_state("labels", default=[], dist_reduce_fx="cat")
+
+    def update(self, scores: Tensor, labels: Tensor) -> None:
+        """Add scores (b,) and labels (b,)."""
+        self.scores.append(scores.detach().float())
+        self.labels.append(labels.detach().float())
+
+    def compute(self) -> Tensor:
+        """AUROC over all that was added. Raises ValueError as `image_auroc` does."""
+        value = image_auroc(dim_zero_cat(self.scores), dim_zero_cat(self.labels))
+        self.undefined = why_undefined(value)
+        return torch.tensor(value, dtype=torch.float64)
+
+
+class _PixelMetric(Metric):
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    normal: list[Tensor] | Tensor
+    anomalous: list[Tensor] | Tensor
+    sizes: list[Tensor] | Tensor
+    overlap: Tensor
+    n_regions: Tensor
+
+    def __init__(self, *, bits: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bits = bits
+        if bits is None:
+            # All float32: that is what torchmetrics gathers from a process that saw no data.
+            for state in ("normal", "anomalous", "sizes"):
+                self.add_state(state, default=[], dist_reduce_fx="cat")
+        else:
+            for state, empty in _histogram_states(PixelHistogram(bits)).items():
+                self.add_state(state, default=empty, dist_reduce_fx="sum")
+        self.add_state("n_regions", default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, maps: Tensor, masks: Tensor) -> None:
+        """Add maps (b, h, w) and masks (b, h, w). Raises ValueError on NaN scores and shapes that differ."""
+        pairs = MapPairs(maps.detach().float(), masks)
+        if self.bits is None:
+            self._keep(pairs)
+        else:
+            added = PixelHistogram(self.bits)
+            added.add(pairs)
+            self.n_regions += added.n_regions
+            for state, counts in _histogram_states(added).items():
+                getattr(self, state).add_(counts.to(self.device))
+
+    def counts(self) -> Counts:
+        """Counts over all that was added."""
+        if self.bits is None:
+            anomalous, sizes = (dim_zero_cat(state).cpu().numpy() for state in (self.anomalous, self.sizes))
+            # One tensor once gathered from several processes, a list before.
+            normal = self.normal if isinstance(self.normal, list) else [self.normal]
+            return count_split((part.cpu().numpy() for part in normal), anomalous, sizes, int(self.n_regions))
+        histogram = PixelHistogram(self.bits)
+        for state in _histogram_states(histogram):
+            setattr(histogram, state, getattr(self, state).cpu().numpy())
+        histogram.n_regions = int(self.n_regions)
+        return histogram.counts()
+
+    def _keep(self, pairs: MapPairs) -> None:
+        # Where a pixel was does not matter once its region's size is known.
+        for scores, mask in pairs:
+            reject_nan(scores)
+            sizes, n_regions = region_sizes(mask)
+            self.n_regions += n_regions
+            for state, kept in (("normal", scores[~mask]), ("anomalous", scores[mask]), ("sizes", sizes)):
+                getattr(self, state).append(torch.from_numpy(kept).float().to(self.device))
+
+
+class PixelAUROC(_PixelMetric):
+    """Pixel AUROC of all maps (b, h, w) and masks (b, h, w) it was given; sizes may change between updates.
+
+    With `bits` None it is exact and keeps every score (4 bytes a pixel) as float32 on the maps' device; with
+    `bits` it takes the fixed memory of `PixelHistogram(bits)`. `compute` gives a float64 scalar, NaN where
+    undefined; `undefined` then says why.
+    """
+
+    undefined: str | None = None
+
+    def compute(self) -> Tensor:
+        """Pixel AUROC over all that was added."""
+        value = auroc(self.counts())
+        self.undefined = why_undefined(value)
+        return torch.tensor(value, dtype=torch.float64)
+
+
+class PRO(_PixelMetric):
+    """Area under the PRO curve up to `fpr_limit`; memory, exactness and result as `PixelAUROC`."""
+
+    undefined: str | None = None
+
+    def __init__(self, *, fpr_limit: float = 0.3, bits: int | None = None, **kwargs: Any) -> None:
+        super().__init__(bits=bits, **kwargs)
+        check_limit(fpr_limit)
+        self.fpr_limit = fpr_limit
+
+    def compute(self) -> Tensor:
+        """PRO over all that was added."""
+        value = area_under_pro(self.counts(), self.fpr_limit)
+        self.undefined = why_undefined(value)
+        return torch.tensor(value, dtype=torch.float64)
+
+
+class PixelScores(_PixelMetric):
+    """Every pixel metric from one sort: a dict of `pixel_auroc`, `pixel_ap`, `pixel_f1_max` and `pro`.
+
+    Memory and exactness as `PixelAUROC`; `undefined` maps the metrics that are NaN to why.
+    """
+
+    undefined: dict[str, str]
+
+    def __init__(self, *, fpr_limit: float = 0.3, bits: int | None = None, **kwargs: Any) -> None:
+        super().__init__(bits=bits, **kwargs)
+        check_limit(fpr_limit)
+        self.fpr_limit = fpr_limit
+        self.undefined = {}
+
+    def compute(self) -> dict[str, Tensor]:
+        """All metrics over all that was added."""
+        found = all_of(self.counts(), self.fpr_limit)
+        values = {
+            "pixel_auroc": found.auroc,
+            "pixel_ap": found.average_precision,
+            "pixel_f1_max": found.f1_max,
+            "pro": found.pro,
+        }
+        self.undefined = {name: v.reason for name, v in values.items() if isinstance(v, Undefined)}
+        return {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+
+
+def _histogram_states(histogram: PixelHistogram) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(getattr(histogram, name)) for name in ("normal", "anomalous", "overlap")}

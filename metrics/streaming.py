@@ -1,0 +1,146 @@
+"""Pixel metrics of data that does not fit in memory: a histogram of all floats that bounds its error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlkd.metrics.counts import Counts
+from dlkd.metrics.inputs import MapPairs, Stack, reject_nan
+from dlkd.metrics.pixels import PixelMetrics, all_of
+from dlkd.metrics.region_overlap import above_diagonal, check_limit
+from dlkd.metrics.regions import region_sizes
+from dlkd.metrics.roc import missing_class
+
+Array = np.ndarray[Any, Any]
+_SIGN = np.uint32(1 << 31)
+
+
+@dataclass(frozen=True)
+class ErrorBound:
+    """The most by which each metric of a histogram can differ from the exact one, for the data it holds.
+
+    `f1_max` is never too large, the others may err to either side. NaN where the metric is undefined.
+    """
+
+    auroc: float
+    average_precision: float
+    f1_max: float
+    pro: float
+
+
+class PixelHistogram:
+    """Pixel metrics in 24 * 2**bits bytes (25 MB), however many maps are added.
+
+    A bin holds the scores that share the leading `bits` bits of their float32: sign, exponent and `bits` - 9
+    bits of the fraction. So scores further apart than 2**(9 - bits) of their size (0.05 %) are told apart,
+    and no range has to be set first. Scores in one bin are taken as a tie; `error_bound` says what that can
+    have changed. Raises ValueError on `bits` outside 9..32.
+    """
+
+    def __init__(self, bits: int = 20) -> None:
+        if not 9 <= bits <= 32:
+            raise ValueError(f"bits must lie in 9..32 (sign and exponent are 9), got {bits}; 20 is usual")
+        self.bits = bits
+        self.normal = np.zeros(2**bits, np.int64)
+        self.anomalous = np.zeros(2**bits, np.int64)
+        self.overlap = np.zeros(2**bits, np.float64)
+        self.n_regions = 0
+
+    def update(self, maps: Stack, masks: Stack) -> None:
+        """Add maps (n, h, w) and masks (n, h, w), or lists of both. Raises ValueError as `pro` does."""
+        self.add(MapPairs(maps, masks))
+
+    def add(self, pairs: Iterable[tuple[Array, Array]]) -> None:
+        """Add pairs of a map (h, w) and its mask (h, w), already checked. Raises ValueError on NaN scores."""
+        for scores, mask in pairs:
+            bins = bin_of(scores, self.bits)
+            anomalous = bins[mask]
+            sizes, n_regions = region_sizes(mask)
+            np.add.at(self.normal, bins[~mask], 1)
+            np.add.at(self.anomalous, anomalous, 1)
+            np.add.at(self.overlap, anomalous, 1.0 / sizes)
+            self.n_regions += n_regions
+
+    def merge(self, other: PixelHistogram) -> None:
+        """Add what another histogram holds. Raises ValueError where it has another number of bits."""
+        if self.bits != other.bits:
+            raise ValueError(f"histograms of {self.bits} and {other.bits} bits have no bins in common")
+        self.normal += other.normal
+        self.anomalous += other.anomalous
+        self.overlap += other.overlap
+        self.n_regions += other.n_regions
+
+    def metrics(self, fpr_limit: float = 0.3) -> PixelMetrics:
+        """Every pixel metric, within `error_bound` of the exact one."""
+        return all_of(self.counts(), fpr_limit)
+
+    def error_bound(self, fpr_limit: float = 0.3) -> ErrorBound:
+        """What taking each bin as a tie can have changed, at most; O(2**bits)."""
+        return error_bound(self.counts(), fpr_limit)
+
+    def counts(self) -> Counts:
+        """Counts at the lower edges of the bins that hold anomalous pixels."""
+        used = np.flatnonzero(self.anomalous)[::-1]
+        false = np.cumsum(self.normal[::-1])[::-1]
+        overlap = np.cumsum(self.overlap[used])
+        return Counts(
+            threshold=lower_edge(used, self.bits),
+            true=np.cumsum(self.anomalous[used]),
+            false=false[used],
+            false_above=false[used] - self.normal[used],
+            overlap=overlap / overlap[-1:],
+            n_anomalous=int(self.anomalous.sum()),
+            n_normal=int(self.normal.sum()),
+            n_regions=self.n_regions,
+        )
+
+
+def error_bound(counts: Counts, fpr_limit: float) -> ErrorBound:
+    """Bounds for counts whose thresholds are bins: the pixels of a bin may come in any order.
+
+    Each metric is compared with the two extreme orders, all anomalous or all normal pixels first: a curve
+    stays within the rectangle of each bin's step, of which the estimate takes the diagonal.
+    """
+    check_limit(fpr_limit)
+    if missing_class(counts) is not None:
+        return ErrorBound(*[float("nan")] * 4)
+    new, true, false, false_above = counts.new, counts.true, counts.false, counts.false_above
+    n_anomalous = counts.n_anomalous
+    gained = np.diff(counts.overlap, prepend=0.0)
+
+    # Worst precision at a bin's i-th anomalous pixel is concave in i: its mean is above the chord's middle.
+    first = true - new + 1
+    worst = (first / (first + false) + true / (true + false)) / 2
+    best = true / (true + false_above)
+    taken = true / (true + false)
+    f1 = (2 * true / (true + false + n_anomalous)).max()
+    return ErrorBound(
+        auroc=int(new @ (false - false_above)) / (2 * n_anomalous * counts.n_normal),
+        average_precision=float(max(new @ (best - taken), new @ (taken - worst))) / n_anomalous,
+        f1_max=float((2 * true / (true + false_above + n_anomalous)).max() - f1),
+        pro=float(gained @ above_diagonal(counts, fpr_limit)) / fpr_limit,
+    )
+
+
+def bin_of(scores: Array, bits: int) -> Array:
+    """The bin of each score: leading bits of its float32, in an order that rises with the score.
+
+    Raises ValueError where a score is NaN.
+    """
+    reject_nan(scores)
+    with np.errstate(over="ignore"):  # beyond float32 is the bin of infinity
+        pattern = (scores.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0 makes -0 and 0 one
+    # Negative floats fall as their bits rise: flip all of them, and put positive ones above by the sign bit.
+    rising = np.where(pattern & _SIGN, ~pattern, pattern | _SIGN)
+    return rising >> np.uint32(32 - bits)
+
+
+def lower_edge(bins: Array, bits: int) -> Array:
+    """The smallest float32 in each bin."""
+    rising = bins.astype(np.uint32) << np.uint32(32 - bits)
+    edge = np.where(rising & _SIGN, rising ^ _SIGN, ~rising).astype(np.uint32).view(np.float32)
+    return np.where(np.isnan(edge), np.float32(-np.inf), edge)  # the patterns below -inf are NaN

@@ -1,0 +1,31 @@
+"""A metric that its data does not define: NaN that says why."""
+
+from __future__ import annotations
+
+import math
+
+
+class Undefined(float):
+    """Float NaN with a `reason`: what a metric returns where its definition has no value.
+
+    It is a float wherever a float is wanted (`math.isnan` holds, it prints as `nan`), and arithmetic on it
+    gives plain NaN; `reason` is for the report that shows the gap.
+    """
+
+    reason: str
+
+    def __new__(cls, reason: str) -> Undefined:
+        value = super().__new__(cls, math.nan)
+        value.reason = reason
+        return value
+
+    def __repr__(self) -> str:
+        return f"Undefined({self.reason!r})"
+
+    def __str__(self) -> str:
+        return "nan"
+
+
+def why_undefined(value: float) -> str | None:
+    """The reason why `value` is undefined, None where it is defined or a plain float."""
+    return value.reason if isinstance(value, Undefined) else None

@@ -1,0 +1,64 @@
+"""Anomaly maps: cosine distance per location (eq. 7), their sum at image size, and the image score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
+    """Eq. 7: 1 - cos over channels at each location, in [0, 2]. Two maps (b, c, h, w) -> (b, h, w)."""
+    return 1 - F.cosine_similarity(teacher, student, dim=1)
+
+
+def image_map(
+    maps: Sequence[Tensor], size: tuple[int, int], *, sigma: float = 4.0, align_corners: bool = True
+) -> Tensor:
+    """Anomaly map at image size: the scales' maps upsampled bilinearly, summed, smoothed (as in RD).
+
+    Args:
+        maps: [(b, h_k, w_k), ...].
+        size: image sides (h, w) in pixels.
+        sigma: standard deviation of the Gaussian in pixels; 0 leaves it out.
+        align_corners: how upsampling places the corners; RD aligns them.
+
+    Returns:
+        (b, h, w).
+    """
+    ups = [F.interpolate(m.unsqueeze(1), size, mode="bilinear", align_corners=align_corners).squeeze(1) for m in maps]
+    return gaussian_blur(torch.stack(ups).sum(dim=0), sigma)
+
+
+def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
+    """Gaussian filter of maps (b, h, w), the same numbers as `scipy.ndimage.gaussian_filter`.
+
+    The kernel is cut at 4 sigma and the border mirrored with the edge pixel repeated, for maps of any size.
+    """
+    if sigma == 0:
+        return maps
+    radius = math.floor(4 * sigma + 0.5)
+    offsets = torch.arange(-radius, radius + 1, device=maps.device, dtype=maps.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    x = maps.unsqueeze(1)
+    x = F.conv2d(x.index_select(2, _mirrored(x.shape[2], radius, x.device)), kernel.view(1, 1, -1, 1))
+    x = F.conv2d(x.index_select(3, _mirrored(x.shape[3], radius, x.device)), kernel.view(1, 1, 1, -1))
+    return x.squeeze(1)
+
+
+def image_score(maps: Tensor, *, top: float = 0.0) -> Tensor:
+    """Image score of anomaly maps (b, h, w) -> (b,): the maximum, or the mean of the highest fraction `top`."""
+    flat = maps.flatten(1)
+    if top == 0:
+        return flat.amax(dim=1)
+    return flat.topk(max(1, round(top * flat.shape[1])), dim=1).values.mean(dim=1)
+
+
+def _mirrored(side: int, radius: int, device: torch.device) -> Tensor:
+    """Indices -radius .. side + radius folded back into 0 .. side - 1: d c b a | a b c d | d c b a."""
+    position = torch.arange(-radius, side + radius, device=device) % (2 * side)
+    return torch.where(position < side, position, 2 * side - 1 - position)

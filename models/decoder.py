@@ -1,0 +1,104 @@
+"""The coarse decoder: fused features back to every teacher scale, one FRM a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dlkd.blocks.frm import FRM
+from dlkd.blocks.gfrb import GFRB
+from dlkd.blocks.lfrb import LFRB
+from dlkd.blocks.mffm import pyramid_reductions
+from dlkd.blocks.norm import Act, Block, Norm
+from dlkd.contract import require, require_map
+from dlkd.registry import register
+
+Upsample: TypeAlias = Literal["transposed", "bilinear"]
+
+
+@register("decoder", "coarse")
+class CoarseDecoder(nn.Module):
+    """Up, FRM; up, FRM; up, FRM: F_CS at the teacher's scales, coarsest first inside, largest first outside.
+
+    Args:
+        channels: the teacher's channels, largest map first.
+        in_channels: channels of the fused map, which lies one halving below the last scale.
+        reductions: image side over map side of each scale.
+        global_: block class of every FRM's global branch, None to leave it out.
+        local: block class of every FRM's local branch, None to leave it out.
+        upsample: "transposed" convolution as in RD, or "bilinear" and a 3x3 convolution.
+        norm: norm class after upsampling.
+        act: activation class after upsampling.
+
+    Raises:
+        ContractError: one of `channels` is no multiple of 4, or the input's channels are not `in_channels`.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (64, 128, 256),
+        *,
+        in_channels: int = 512,
+        reductions: Sequence[int] | None = None,
+        global_: Block | None = GFRB,
+        local: Block | None = LFRB,
+        upsample: Upsample = "transposed",
+        norm: Norm = nn.BatchNorm2d,
+        act: Act = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        for c in channels:
+            require("coarse", "c", c, "multiple of 4")
+        found = pyramid_reductions("coarse", channels, reductions)
+        below = [*found[1:], found[-1] * 2]
+        widths = [*channels[1:], in_channels]
+        self.ups = nn.ModuleList(
+            _Up(wide, narrow, coarse // fine, upsample, norm, act)
+            for wide, narrow, coarse, fine in zip(widths, channels, below, found, strict=True)
+        )
+        self.frms = nn.ModuleList(FRM(c, global_=global_, local=local) for c in channels)
+
+    def forward(self, x: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> list[Tensor]:
+        """Fused map to F_CS, largest map first.
+
+        Args:
+            x: (b, in_channels, h, w).
+            sizes: sides of each teacher map, largest first, for image sides that the strides do not divide;
+                default whole multiples of h and w.
+        """
+        require_map("coarse", x, self.in_channels)
+        features: list[Tensor] = []
+        for i in reversed(range(len(self.frms))):
+            x = self.frms[i](self.ups[i](x, None if sizes is None else sizes[i]))
+            features.insert(0, x)
+        return features
+
+
+class _Up(nn.Module):
+    def __init__(self, inputs: int, outputs: int, factor: int, upsample: Upsample, norm: Norm, act: Act) -> None:
+        super().__init__()
+        self.factor = factor
+        self.bilinear = upsample == "bilinear"
+        self.conv = (
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+            if self.bilinear
+            else nn.ConvTranspose2d(inputs, outputs, factor, stride=factor, bias=False)
+        )
+        self.norm = norm(outputs)
+        self.act = act()
+
+    def forward(self, x: Tensor, size: tuple[int, int] | None) -> Tensor:
+        h, w = size or (x.shape[2] * self.factor, x.shape[3] * self.factor)
+        if self.bilinear:
+            x = self.conv(F.interpolate(x, (h, w), mode="bilinear"))
+        else:
+            x = self.conv(x)
+            # Strided stages round sides up, so the doubled map covers the teacher's and the rest is cut off;
+            # backbones that round down leave it a pixel short.
+            x = x[..., :h, :w] if x.shape[2] >= h and x.shape[3] >= w else F.interpolate(x, (h, w), mode="bilinear")
+        out: Tensor = self.act(self.norm(x))
+        return out

@@ -1,0 +1,146 @@
+"""DLKD: teacher, pseudo-anomalies, fusion, coarse decoder, precise refinement, anomaly map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dlkd.blocks.mffm import MFFM
+from dlkd.blocks.norm import Block
+from dlkd.blocks.prl import PRL, MapUse, refine
+from dlkd.contract import require
+from dlkd.losses import TotalLoss
+from dlkd.models.anomaly_map import cosine_map, image_map, image_score
+from dlkd.models.decoder import CoarseDecoder
+from dlkd.models.noise import GaussianNoise
+from dlkd.models.teacher import NoisePlace, Teacher
+from dlkd.registry import register
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What the student makes of one batch; lists hold one map per scale, largest first.
+
+    Attributes:
+        coarse: F_CS, [(b, c_k, h_k, w_k), ...].
+        precise: F_PS, same shapes; the same tensors as `coarse` where there is no refiner.
+        coarse_maps: M_C of eq. 7, [(b, h_k, w_k), ...].
+        precise_maps: eq. 7 between the teacher's features and F_PS.
+    """
+
+    coarse: list[Tensor]
+    precise: list[Tensor]
+    coarse_maps: list[Tensor]
+    precise_maps: list[Tensor]
+
+
+@register("model", "dlkd")
+class DLKD(nn.Module):
+    """Dual-learning knowledge distillation (Li et al., ICIC 2025). Calling it gives anomaly maps.
+
+    Args:
+        teacher: class of the frozen teacher.
+        noise: class of the pseudo-anomalies.
+        noise_place: where noise enters the teacher.
+        fusion: class of the fusion module.
+        decoder: class of the coarse decoder.
+        refiner: block class of the precise refinement learner, None to leave it out (Table 4, Exp. 1 and 2).
+        map_use: how eq. 5 uses M, see `dlkd.blocks.prl.MapUse`.
+        loss: class of the objective, eq. 6.
+        contrast_without_refiner: without a refiner the losses on F_PS fall on F_CS; False drops L_con there.
+        sigma: Gaussian smoothing of the anomaly map, in pixels.
+        align_corners: how the maps are upsampled to the image.
+        score_top: image score: 0 for the map's maximum, else the mean of its highest fraction.
+    """
+
+    def __init__(
+        self,
+        *,
+        teacher: Callable[[], Teacher] = Teacher,
+        noise: Callable[[], GaussianNoise] = GaussianNoise,
+        noise_place: NoisePlace = "stem",
+        fusion: Callable[..., nn.Module] = MFFM,
+        decoder: Callable[..., nn.Module] = CoarseDecoder,
+        refiner: Block | None = PRL,
+        map_use: MapUse = "flow",
+        loss: Callable[[], TotalLoss] = TotalLoss,
+        contrast_without_refiner: bool = True,
+        sigma: float = 4.0,
+        align_corners: bool = True,
+        score_top: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= score_top <= 1:
+            raise ValueError(f"dlkd: score_top must lie in [0, 1], got {score_top}")
+        if sigma < 0:
+            raise ValueError(f"dlkd: sigma must be at least 0 pixels, got {sigma}")
+        self.teacher = teacher()
+        self.noise = noise()
+        self.noise_place: NoisePlace = noise_place
+        channels, reductions = self.teacher.channels, self.teacher.reductions
+        self.fusion = fusion(channels, reductions=reductions)
+        self.decoder = decoder(channels, in_channels=self.fusion.out_channels, reductions=reductions)
+        self.refiners = None if refiner is None else nn.ModuleList(refiner(c) for c in channels)
+        self.map_use: MapUse = map_use
+        self.loss = loss()
+        if not isinstance(self.loss, TotalLoss):
+            raise ValueError(
+                f"dlkd: loss must be the weighted sum `total` or one like it, got {type(self.loss).__name__}"
+            )
+        if refiner is None and not contrast_without_refiner and "contrast" in self.loss.losses:
+            del self.loss.losses["contrast"]
+            if not self.loss.losses:
+                raise ValueError("dlkd: without a refiner contrast_without_refiner: false leaves no loss")
+        self.sigma = sigma
+        self.align_corners = align_corners
+        self.score_top = score_top
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (b, 3, h, w), normalised by the teacher's statistics -> anomaly maps (b, h, w). No noise."""
+        for axis, side in (("h", images.shape[-2]), ("w", images.shape[-1])):
+            require("dlkd", axis, side, ">= 32")
+        features = self.teacher(images)
+        maps = self.reconstruct(features, features).precise_maps
+        h, w = images.shape[-2:]
+        return image_map(maps, (h, w), sigma=self.sigma, align_corners=self.align_corners)
+
+    def score(self, maps: Tensor) -> Tensor:
+        """Image scores of anomaly maps: (b, h, w) -> (b,)."""
+        return image_score(maps, top=self.score_top)
+
+    def pseudo_anomalies(
+        self, images: Tensor, features: Sequence[Tensor], generator: torch.Generator | None = None
+    ) -> list[Tensor]:
+        """F_E of images (b, 3, h, w) whose T_E is `features`."""
+        return self.teacher.pseudo_anomalies(images, features, self.noise, place=self.noise_place, generator=generator)
+
+    def reconstruct(self, features: Sequence[Tensor], noisy: Sequence[Tensor]) -> Reconstruction:
+        """The student on F_E (`noisy`), compared with T_E (`features`); shapes as the teacher's."""
+        coarse = self.decoder(self.fusion(noisy), [(x.shape[2], x.shape[3]) for x in features])
+        coarse_maps = [cosine_map(t, s) for t, s in zip(features, coarse, strict=True)]
+        if self.refiners is None:
+            return Reconstruction(coarse, coarse, coarse_maps, coarse_maps)
+        precise = [
+            refine(p, f, m, use=self.map_use) for p, f, m in zip(self.refiners, coarse, coarse_maps, strict=True)
+        ]
+        precise_maps = [cosine_map(t, s) for t, s in zip(features, precise, strict=True)]
+        return Reconstruction(coarse, precise, coarse_maps, precise_maps)
+
+    def losses(self, images: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """One training pass: each loss by name and their weighted sum as "total", all scalars."""
+        features = self.teacher(images)
+        noisy = self.pseudo_anomalies(images, features, generator)
+        made = self.reconstruct(features, noisy)
+        terms = self.loss.terms(made.coarse_maps, made.precise_maps, noisy, made.precise)
+        return terms | {"total": self.loss.weigh(terms)}
+
+    def refiner_parameters(self) -> list[nn.Parameter]:
+        """Parameters that train at the refiner's learning rate."""
+        return [] if self.refiners is None else list(self.refiners.parameters())
+
+    def student_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the fusion module and the coarse decoder."""
+        return [*self.fusion.parameters(), *self.decoder.parameters()]

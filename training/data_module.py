@@ -1,0 +1,51 @@
+"""The Lightning data module of one category."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+from torch.utils.data import DataLoader, DistributedSampler
+
+from dlkd.data import Category, ImageDataset, Item
+from dlkd.models.teacher import Teacher
+from dlkd.training.config import TrainConfig
+
+
+class CategoryData(L.LightningDataModule):
+    """Normal training images in an order that (seed, epoch) fixes, and the test images in theirs.
+
+    Args:
+        category: the samples.
+        config: image size, batch size and workers.
+        teacher: gives the statistics that images are normalised with.
+        seed: of the order of training images.
+    """
+
+    def __init__(self, category: Category, config: TrainConfig, teacher: Teacher, seed: int) -> None:
+        super().__init__()
+        self.category = category
+        self.config = config
+        self.seed = seed
+        self.mean, self.std = teacher.mean, teacher.std
+        preprocessing: dict[str, Any] = {"image_size": config.image_size, "mean": self.mean, "std": self.std}
+        self.train_set = ImageDataset(category.train, **preprocessing)
+        self.test_set = ImageDataset(category.test, with_masks=category.has_masks, **preprocessing)
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        """Shuffled anew each epoch; Lightning tells the sampler the epoch."""
+        sampler = DistributedSampler(self.train_set, num_replicas=1, rank=0, shuffle=True, seed=self.seed)
+        return self._loader(self.train_set, sampler)
+
+    def test_dataloader(self) -> DataLoader[Item]:
+        """In the category's order."""
+        return self._loader(self.test_set, None)
+
+    def _loader(self, dataset: ImageDataset, sampler: DistributedSampler[Item] | None) -> DataLoader[Item]:
+        return DataLoader(
+            dataset,
+            batch_size=self.config.batch_size,
+            sampler=sampler,
+            num_workers=self.config.workers,
+            persistent_workers=self.config.workers > 0,
+        )

@@ -1,0 +1,102 @@
+"""Scores, anomaly maps and metrics of a model on a category's test images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dlkd.metrics import Undefined, image_auroc, pixel_metrics, why_undefined
+from dlkd.models.dlkd import DLKD
+from dlkd.training.data_module import CategoryData
+
+METRICS = ("image_auroc", "pixel_auroc", "pro")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model says of a category's test images.
+
+    Attributes:
+        scores: image scores (n,).
+        labels: 0 normal, 1 anomalous (n,).
+        maps: anomaly maps (n, h, w) at the model's image size.
+        masks: ground truth (n, h, w), None where the category has none.
+        metrics: value of each of `METRICS`; NaN where undefined.
+        undefined: why a metric has no value, by metric.
+        seconds: time of the forward passes alone.
+    """
+
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    maps: NDArray[np.float32]
+    masks: NDArray[np.bool_] | None
+    metrics: dict[str, float]
+    undefined: dict[str, str]
+    seconds: float
+
+
+def evaluate(model: DLKD, data: CategoryData) -> Evaluation:
+    """Run the model over the test images, in eval mode and without gradients, and score it."""
+    model.eval()
+    device = next(model.parameters()).device
+    maps, scores, labels, masks = [], [], [], []
+    seconds = 0.0
+    with torch.inference_mode():
+        for batch in data.test_dataloader():
+            start = perf_counter()
+            batch_maps = model(batch["image"].to(device))
+            scores.append(model.score(batch_maps).float().cpu().numpy())
+            maps.append(batch_maps.float().cpu().numpy())
+            seconds += perf_counter() - start
+            labels.append(batch["label"].numpy())
+            if "mask" in batch:
+                masks.append(batch["mask"].numpy())
+    return score(
+        np.concatenate(scores),
+        np.concatenate(labels),
+        np.concatenate(maps),
+        np.concatenate(masks) if masks else None,
+        seconds,
+    )
+
+
+def normal_threshold(model: DLKD, data: CategoryData, *, images: int = 64, deviations: float = 3.0) -> float:
+    """Image score above which an image counts as anomalous: mean + 3 standard deviations of normal training scores.
+
+    Chosen on normal training images only, at most `images` of them, evenly spaced. The student has seen them, so
+    the threshold errs to the low side.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    chosen = np.unique(np.linspace(0, len(data.train_set) - 1, min(images, len(data.train_set))).astype(int))
+    with torch.inference_mode():
+        scores = torch.cat(
+            [
+                model.score(model(data.train_set[int(i)]["image"].unsqueeze(0).to(device))).float().cpu()
+                for i in chosen
+            ]
+        )
+    return float(scores.mean() + deviations * scores.std(unbiased=False))
+
+
+def score(
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    maps: NDArray[np.float32],
+    masks: NDArray[np.bool_] | None,
+    seconds: float,
+) -> Evaluation:
+    """An Evaluation from scores and maps that are there already."""
+    values: dict[str, float] = {"image_auroc": image_auroc(scores, labels)}
+    if masks is None:
+        missing = "no anomalous test image" if not labels.any() else "the test images have no masks"
+        values |= {"pixel_auroc": Undefined(missing), "pro": Undefined(missing)}
+    else:
+        pixels = pixel_metrics(maps, masks)
+        values |= {"pixel_auroc": pixels.auroc, "pro": pixels.pro}
+    reasons = {name: reason for name, value in values.items() if (reason := why_undefined(value)) is not None}
+    return Evaluation(scores, labels, maps, masks, {k: float(v) for k, v in values.items()}, reasons, seconds)

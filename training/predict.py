@@ -1,0 +1,75 @@
+"""Scores and overlays of images that belong to no dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+
+from dlkd.data import DataError, ImageDataset, Sample, read_image
+from dlkd.data.layout import list_images
+from dlkd.models.dlkd import DLKD
+from dlkd.training.pictures import save_prediction
+from dlkd.training.trial import TrialSpec, read_result
+
+
+def predict_images(
+    model: DLKD, trial: Path, spec: TrialSpec, images: Path, out: Path, *, bar: bool = False
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Score an image or every image below a folder, and draw each one's overlay below `out`.
+
+    The threshold, and the colour scale, are the trial's own, from its normal training images.
+
+    Returns:
+        One row an image (image, score, threshold, anomalous, overlay), and a message for each unreadable file.
+
+    Raises:
+        DataError: there is no image at `images`.
+    """
+    files = [images] if images.is_file() else sorted(f for d in _folders(images) for f in list_images(d))
+    if not files:
+        raise DataError(
+            f"{images}: no image found" if images.exists() else f"{images}: no such file or folder"
+        )
+    threshold = read_result(trial).threshold
+    dataset = ImageDataset(
+        [Sample(f, 0) for f in files],
+        image_size=spec.train.image_size,
+        mean=model.teacher.mean,
+        std=model.teacher.std,
+        cache_bytes=0,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    broken: list[str] = []
+    for i, file in enumerate(track(files, description="scoring", disable=not bar)):
+        try:
+            item = dataset[i]
+            picture = read_image(file)
+        except DataError as error:
+            broken.append(str(error))
+            continue
+        with torch.inference_mode():
+            anomaly_map = model(item["image"].unsqueeze(0))
+            score = float(model.score(anomaly_map))
+        relative = file.relative_to(images) if images.is_dir() else Path(file.name)
+        # The whole name, ending included: a.png and a.jpg are two images.
+        overlay = out / relative.parent / f"{relative.name}.overlay.png"
+        overlay.parent.mkdir(parents=True, exist_ok=True)
+        save_prediction(overlay, picture, anomaly_map[0].float().numpy(), score, threshold)
+        rows.append(
+            {
+                "image": str(file),
+                "score": f"{score:.6f}",
+                "threshold": f"{threshold:.6f}",
+                "anomalous": int(score > threshold),
+                "overlay": str(overlay),
+            }
+        )
+    return rows, broken
+
+
+def _folders(root: Path) -> list[Path]:
+    return [root, *sorted(p for p in root.rglob("*") if p.is_dir())] if root.is_dir() else []

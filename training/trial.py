@@ -1,0 +1,284 @@
+"""One trial: one variant trained and scored on one category with one seed, in one directory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import resource
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import lightning as L
+import pydantic
+import torch
+import yaml
+from lightning.pytorch.callbacks import RichProgressBar
+from torch.utils.flop_counter import FlopCounterMode
+
+from dlkd.data import Category
+from dlkd.models.dlkd import DLKD
+from dlkd.registry import Registry
+from dlkd.training.checkpoint import (
+    LAST,
+    WEIGHTS,
+    AtomicCheckpointIO,
+    SaveLast,
+    load_weights,
+    save_weights,
+    write_text,
+)
+from dlkd.training.config import TrainConfig
+from dlkd.training.data_module import CategoryData
+from dlkd.training.evaluate import Evaluation, evaluate, normal_threshold
+from dlkd.training.examples import save_examples
+from dlkd.training.module import DistillationTask, LossCurve, derive_seed
+
+SPEC = "trial.yaml"
+RESULT = "result.json"
+PACKAGES = ("dlkd", "torch", "lightning", "timm", "numpy", "numba", "ray")
+
+
+class TrialError(ValueError):
+    """A trial directory that cannot be used as asked; names it and the way out."""
+
+
+class TrialSpec(pydantic.BaseModel):
+    """Everything that decides a trial's result, as plain data.
+
+    Attributes:
+        variant: name of the variant, for people.
+        model: the resolved model node.
+        dataset: the completed dataset node.
+        category: one of the dataset's.
+        train: training configuration.
+        seed: base seed; weights, order and noise are seeded from it, the dataset and the category.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    variant: str
+    model: dict[str, Any]
+    dataset: dict[str, Any]
+    category: str
+    train: TrainConfig
+    seed: int = 0
+
+    @property
+    def trial_seed(self) -> int:
+        """The same for every variant, so that rows of a table are compared on the same draws."""
+        return derive_seed(self.seed, self.dataset["name"], self.category)
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a finished trial measured; see `result.json`.
+
+    Attributes:
+        metrics: value of each metric, NaN where undefined.
+        undefined: why a metric has no value.
+        costs: see `costs`.
+        curve: mean of each loss, by epoch.
+        threshold: image score above which an image counts as anomalous, see `normal_threshold`.
+    """
+
+    metrics: dict[str, float]
+    undefined: dict[str, str]
+    costs: dict[str, float]
+    curve: list[dict[str, float]]
+    threshold: float
+
+
+def run_trial(
+    spec: TrialSpec,
+    folder: Path,
+    registry: Registry,
+    *,
+    resume: bool = False,
+    bar: bool = False,
+    on_epoch: Callable[[float], None] | None = None,
+) -> TrialResult:
+    """Train and score a trial, leaving spec, checkpoint, weights, examples and result in `folder`.
+
+    Args:
+        spec: what to run.
+        folder: the trial's directory.
+        registry: builds the model and the dataset.
+        resume: go on from the last checkpoint in `folder`; a finished trial is read, not run again.
+        bar: show a progress bar.
+        on_epoch: called with the fraction done after each epoch.
+
+    Raises:
+        TrialError: `folder` holds another trial, or one and `resume` is not set.
+        DataError: the data cannot be read.
+        KeyboardInterrupt: on Ctrl-C; the last checkpoint stays.
+    """
+    _claim(spec, folder, resume)
+    if (folder / RESULT).exists():
+        return read_result(folder)
+    category = load_category(spec, registry)
+    L.seed_everything(spec.trial_seed, workers=True, verbose=False)
+    model: DLKD = registry.build("model", spec.model)
+    data = CategoryData(category, spec.train, model.teacher, spec.trial_seed)
+    task = DistillationTask(model, spec.train, spec.trial_seed)
+    start = perf_counter()
+    curve = fit(task, data, folder, bar=bar, on_epoch=on_epoch)
+    trained = perf_counter() - start
+    save_weights(model, folder / WEIGHTS)
+    evaluation = evaluate(model, data)
+    save_examples(folder, evaluation, data)
+    result = TrialResult(
+        evaluation.metrics,
+        evaluation.undefined,
+        costs(model, spec, evaluation, trained),
+        curve,
+        normal_threshold(model, data),
+    )
+    # Written last: a directory with a result is a whole trial.
+    write_text(folder / RESULT, json.dumps(vars(result) | {"versions": versions()}, indent=1))
+    (folder / LAST).unlink(missing_ok=True)
+    return result
+
+
+def fit(
+    task: DistillationTask,
+    data: CategoryData,
+    folder: Path,
+    *,
+    bar: bool = False,
+    on_epoch: Callable[[float], None] | None = None,
+) -> list[dict[str, float]]:
+    """Train with Lightning, from the last checkpoint in `folder` if there is one; the loss curve by epoch."""
+    config = task.config
+    if config.epochs == 0 or config.max_steps == 0:
+        return []
+    curve = LossCurve()
+    callbacks: list[L.Callback] = [curve, SaveLast(folder, config.checkpoint_seconds)]
+    if bar:
+        callbacks.append(RichProgressBar())
+    if on_epoch is not None:
+        callbacks.append(_Tell(on_epoch))
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # Lightning's advice on worker counts and loggers, and torch's on its own internals, say nothing to a user.
+        warnings.simplefilter("ignore")
+        trainer = L.Trainer(
+            max_epochs=config.epochs,
+            max_steps=config.max_steps,
+            precision=config.precision,
+            deterministic=not torch.cuda.is_available(),  # bilinear upsampling has no deterministic CUDA backward
+            devices=1,
+            logger=False,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            enable_checkpointing=False,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+        last = folder / LAST
+        try:
+            trainer.fit(
+                task, train_dataloaders=data.train_dataloader(), ckpt_path=last if last.exists() else None
+            )
+        except SystemExit as error:  # Lightning turns Ctrl-C into sys.exit(1)
+            raise KeyboardInterrupt from error
+    return curve.epochs
+
+
+class _Tell(L.Callback):
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self.tell = tell
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        del pl_module
+        steps = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
+        self.tell(min(1.0, trainer.global_step / max(1, steps)))
+
+
+def load_category(spec: TrialSpec, registry: Registry) -> Category:
+    """The samples of a trial."""
+    category: Category = registry.build("dataset", spec.dataset).load(spec.category)
+    return category
+
+
+def read_trial(folder: Path) -> TrialSpec:
+    """The spec of a trial directory. Raises TrialError where there is none."""
+    try:
+        return TrialSpec.model_validate(yaml.safe_load((folder / SPEC).read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise TrialError(f"{folder} is no trial: it has no {SPEC}; `dlkd train` makes one") from error
+    except (yaml.YAMLError, pydantic.ValidationError) as error:
+        raise TrialError(f"{folder / SPEC} cannot be read: {error}") from error
+
+
+def read_result(folder: Path) -> TrialResult:
+    """The result of a finished trial. Raises TrialError where it is not finished."""
+    try:
+        data = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise TrialError(f"{folder} has no {RESULT}: the trial is not finished") from error
+    return TrialResult(data["metrics"], data["undefined"], data["costs"], data["curve"], data["threshold"])
+
+
+def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, DLKD]:
+    """The spec and the trained model of a trial directory, in eval mode."""
+    spec = read_trial(folder)
+    model: DLKD = registry.build("model", spec.model)
+    load_weights(model, folder / WEIGHTS)
+    return spec, model.eval()
+
+
+def costs(model: DLKD, spec: TrialSpec, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
+    """What the trial cost: parameters, FLOPs of one image (torch's count; the scan is not in it), time, memory."""
+    device = next(model.parameters()).device
+    image = torch.zeros(1, 3, spec.train.image_size, spec.train.image_size, device=device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(image)
+    # ru_maxrss is in KiB on Linux and in bytes on macOS, and is the process' peak, which earlier trials share.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "parameters": float(sum(p.numel() for p in model.student_parameters() + model.refiner_parameters())),
+        "flops": float(counter.get_total_flops()),
+        "train_seconds": train_seconds,
+        "images_per_second": len(evaluation.scores) / max(evaluation.seconds, 1e-9),
+        "peak_memory_bytes": float(
+            torch.cuda.max_memory_allocated()
+            if device.type == "cuda"
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        ),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed a result, and the git revision of the source tree if it is one."""
+    found = {name: version(name) for name in PACKAGES}
+    git = ["git", "-C", str(Path(__file__).resolve().parents[1]), "rev-parse", "HEAD"]
+    try:
+        revision = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        revision = "not a git checkout"
+    return found | {"python": platform.python_version(), "revision": revision}
+
+
+def _claim(spec: TrialSpec, folder: Path, resume: bool) -> None:
+    """Make `folder` this trial's, or refuse it."""
+    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+    if not (folder / SPEC).exists():
+        write_text(folder / SPEC, text)
+        return
+    held = read_trial(folder).model_dump(mode="json")
+    wanted = spec.model_dump(mode="json")
+    if not resume:
+        raise TrialError(f"{folder} holds a trial already; go on with --resume, or name another --out")
+    differing = sorted(k for k in wanted if wanted[k] != held[k])
+    if differing:
+        raise TrialError(f"{folder} holds another trial: {', '.join(differing)} differ; name another --out")
