@@ -26,7 +26,7 @@ def registry_schema(registry: Registry) -> dict[str, Any]:
     definitions = {kind: _kind(registry, kind) for kind in kinds}
     variant = {
         "anyOf": [
-            {**_node(registry, "model", name, partial=True), "description": f"a variant of model/{name}"}
+            {**_node(registry, "model", name), "description": f"a variant of model/{name}"}
             for name in list_components("model")
         ]
     }
@@ -56,27 +56,27 @@ def _kind(registry: Registry, kind: str) -> dict[str, Any]:
     names = list_components(kind)
     used = {slot for row in registry.rows.values() for slot in row.slots.values()}
     # Datasets and scan backends stand in no registry file but by name; only slots take arguments there.
+    # Inside a slot the name may be left out: the default component's arguments alone are enough.
     nodes = [_node(registry, kind, name) for name in names] if kind in used else []
     return {"anyOf": [{"enum": names}, *nodes]}
 
 
-def _node(registry: Registry, kind: str, name: str, *, partial: bool = False) -> dict[str, Any]:
-    """A component as a mapping; where `partial`, its name may be left out."""
+def _node(registry: Registry, kind: str, name: str) -> dict[str, Any]:
+    """A component as a mapping; its name may be left out unless it asks for arguments that have no default."""
     component, row = get(kind, name), registry.row(kind, name)
     hints = type_hints(component)
     properties: dict[str, Any] = {name_key(kind): {"const": name}}
     known = {} if kind in PLAIN_KINDS else arguments(component, row)
     for key, parameter in known.items():
         if key in row.slots:
-            # Inside a slot the name may be left out: the default component's arguments alone are enough.
-            options: list[dict[str, Any]] = [{"$ref": f"#/$defs/{row.slots[key]}"}, {"type": "object"}]
+            options: list[dict[str, Any]] = [{"$ref": f"#/$defs/{row.slots[key]}"}]
             properties[key] = {"anyOf": options + ([{"enum": ["none", None]}] if optional(parameter) else [])}
         else:
             properties[key] = type_adapter(hints.get(python_name(key), Any)).json_schema()
         if key in row.defaults:
             properties[key]["default"] = row.defaults[key]
-    required = [k for k, p in known.items() if p.default is inspect.Parameter.empty]
+    required = [k for k, p in known.items() if p.default is inspect.Parameter.empty and k not in row.defaults]
     schema: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": properties}
-    if not partial:
+    if required:
         schema["required"] = [name_key(kind), *required]
     return schema

@@ -55,6 +55,7 @@ class Grid(pydantic.BaseModel):
         source: where the paper's figures come from.
         rows: in the table's order.
         reference: label of the full model's row.
+        stepwise: each row adds a part to the one above it, so that it is compared with that one too.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +65,7 @@ class Grid(pydantic.BaseModel):
     source: str = ""
     rows: tuple[GridRow, ...] = pydantic.Field(min_length=1)
     reference: str
+    stepwise: bool = False
 
     @property
     def has_paper(self) -> bool:

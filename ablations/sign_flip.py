@@ -77,8 +77,9 @@ def detectable_effect(units: int, *, alpha: float = 0.05, power: float = 0.8) ->
 
         def shortfall(effect: float) -> float:
             reach = effect * np.sqrt(units)
-            rejected = stats.nct.sf(critical, units - 1, reach) + stats.nct.cdf(-critical, units - 1, reach)
-            return float(rejected - power)
+            # scipy's noncentral t gives NaN in its far lower tail, where the probability is next to nothing.
+            wrong_way = np.nan_to_num(stats.nct.cdf(-critical, units - 1, reach))
+            return float(stats.nct.sf(critical, units - 1, reach) + wrong_way - power)
     else:
         signs = _signs(units)
         noise = signs @ np.random.default_rng(0).standard_normal((units, _POWER_TABLES))

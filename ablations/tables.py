@@ -115,7 +115,7 @@ def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
     has_reference = (own["row"] == grid.reference).any()
     differences = pd.DataFrame()
     if has_reference and own["row"].nunique() > 1:
-        against = ("above", "full") if is_stepwise(grid) else ("full",)
+        against = ("above", "full") if grid.stepwise else ("full",)
         found = [paired_differences(own, m, reference=grid.reference, comparisons=against) for m in metrics]
         differences = pd.concat(found, ignore_index=True)
     effects = None
@@ -129,11 +129,6 @@ def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
         sentences = [sentence.replace(f"{metric}, ", f"{label}, ") for sentence in sentences]
     bad = _failed(own)
     return Table(grid, own, metrics, rows, differences, effects, _reasons(bad), len(bad), sentences)
-
-
-def is_stepwise(grid: Grid) -> bool:
-    """Whether each row adds a part to the one above it, as the paper's tables do."""
-    return grid.has_paper and not any(row.factors for row in grid.rows)
 
 
 def label(metric: str) -> str:
