@@ -191,6 +191,14 @@ def fit(
             )
         except SystemExit as error:  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from error
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise TrialError(
+                f"a batch of one image of {config.image_size} pixels leaves batch normalisation a single value a "
+                "channel; take larger images (64 pixels are enough), a batch size that leaves no image over, "
+                "or `norm: layer`"
+            ) from error
     return curve.epochs
 
 

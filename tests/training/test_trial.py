@@ -212,8 +212,13 @@ def test_loaded_model_scores_as_the_trial_did(make_spec: MakeSpec, tmp_path: Pat
 
 
 def test_batch_of_one(make_spec: MakeSpec, tmp_path: Path) -> None:
-    result = run_trial(make_spec("dlkd", epochs=1, batch_size=1), tmp_path / "t", REGISTRY)
+    result = run_trial(make_spec("dlkd", epochs=1, batch_size=1, image_size=64), tmp_path / "t", REGISTRY)
     assert math.isfinite(result.curve[-1]["total"])
+
+
+def test_a_batch_of_one_that_leaves_nothing_to_normalise_says_so(make_spec: MakeSpec, tmp_path: Path) -> None:
+    with pytest.raises(TrialError, match="batch of one image of 32 pixels"):
+        run_trial(make_spec("dlkd", epochs=1, batch_size=1), tmp_path / "t", REGISTRY)
 
 
 def test_image_size_that_the_stride_does_not_divide(make_spec: MakeSpec, tmp_path: Path) -> None:
