@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dlkd.ablations.tables import Table, label
 from dlkd.training.examples import EXAMPLES
-from dlkd.training.pictures import COLOURS, normal_threshold, overlay
+from dlkd.training.pictures import COLOURS, overlay
 from dlkd.training.trial import RESULT
 
 # Okabe and Ito's colours, told apart by the colour-blind; shapes and dashes say it again.
@@ -189,7 +189,7 @@ def pareto(table: Table) -> Figure | None:
 def picture_grid(table: Table, store: Path) -> Figure | None:
     """The same test images for all rows: image, ground truth, then each row's map and score, on one scale.
 
-    A map's unit is its own trial's `normal_threshold`, so that 1 is where that variant raises an alarm.
+    A map's unit is its own trial's threshold, so that 1 is where that variant raises an alarm.
     """
     seed = table.trials["seed"].min()
     keys = table.trials[table.trials["seed"] == seed].drop_duplicates(["row", "dataset", "category"])
@@ -244,7 +244,7 @@ def picture_grid(table: Table, store: Path) -> Figure | None:
     bar = figure.colorbar(
         ScalarMappable(Normalize(low, high), COLOURS), ax=grid, location="bottom", aspect=60, fraction=0.02, pad=0.01
     )
-    bar.set_label("anomaly map; 1 = the score that 95% of the normal test images stay below", fontsize=8)
+    bar.set_label("anomaly map; 1 = each row's own threshold, from normal training images", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return figure
 
@@ -277,9 +277,8 @@ def _examples(folder: Path) -> dict[str, NDArray[Any]] | None:
 
 
 def _unit(example: dict[str, NDArray[Any]]) -> float:
-    """The trial's threshold; its highest kept score where the category has no normal image."""
-    normal = example["normal_scores"]
-    unit = normal_threshold(normal) if len(normal) else float(example["scores"].max())
+    """The trial's threshold; 1 where its maps are all zero."""
+    unit = float(example["threshold"])
     return unit if unit > 0 else 1.0
 
 

@@ -125,8 +125,8 @@ def _section(table: Table, store: Path) -> Section:
             figures.picture_grid(table, store),
             f"Test images, their ground truth and the anomaly maps of {rows}, a line a row.",
             "The same test images for every row, one colour scale. Maps are in units of each row's own threshold, "
-            "the score that 95% of its normal test images stay below; the figure under a map is the image's "
-            "score, bold where it is above 1. Ground truth is outlined.",
+            "mean + 3 standard deviations of its normal training images' scores; the figure under a map is the "
+            "image's score, bold where it is above 1. Ground truth is outlined.",
         ),
         (
             "effects",

@@ -64,23 +64,40 @@ def evaluate(model: DLKD, data: CategoryData) -> Evaluation:
     )
 
 
-def normal_threshold(model: DLKD, data: CategoryData, *, images: int = 64, deviations: float = 3.0) -> float:
-    """Image score above which an image counts as anomalous: mean + 3 standard deviations of normal training scores.
+@dataclass(frozen=True)
+class NormalRange:
+    """What a model says of normal training images: the alarm's threshold and the pictures' colour scale.
 
-    Chosen on normal training images only, at most `images` of them, evenly spaced. The student has seen them, so
-    the threshold errs to the low side.
+    Attributes:
+        level: median of the anomaly maps' pixels.
+        threshold: image score above which an image counts as anomalous.
+    """
+
+    level: float
+    threshold: float
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Both ends of a colour scale that begins at the level and has the threshold in its middle."""
+        return self.level, max(2 * self.threshold - self.level, self.level + 1e-6)
+
+
+def normal_range(model: DLKD, data: CategoryData, *, images: int = 64, deviations: float = 3.0) -> NormalRange:
+    """The range of normal training images; the threshold is the mean + 3 standard deviations of their scores.
+
+    Takes at most `images` of them, evenly spaced, and no test image. The student has seen them, so the threshold
+    errs to the low side.
     """
     model.eval()
     device = next(model.parameters()).device
     chosen = np.unique(np.linspace(0, len(data.train_set) - 1, min(images, len(data.train_set))).astype(int))
+    scores, levels = [], []
     with torch.inference_mode():
-        scores = torch.cat(
-            [
-                model.score(model(data.train_set[int(i)]["image"].unsqueeze(0).to(device))).float().cpu()
-                for i in chosen
-            ]
-        )
-    return float(scores.mean() + deviations * scores.std(unbiased=False))
+        for i in chosen:
+            maps = model(data.train_set[int(i)]["image"].unsqueeze(0).to(device))
+            scores.append(float(model.score(maps)))
+            levels.append(float(maps.float().median()))
+    return NormalRange(float(np.median(levels)), float(np.mean(scores) + deviations * np.std(scores)))
 
 
 def score(

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from dlkd.training.checkpoint import atomic_path
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import Evaluation
+from dlkd.training.evaluate import Evaluation, NormalRange
 
 EXAMPLES = "examples.npz"
 NORMAL, ANOMALOUS = 1, 4
 """How many images of each kind are kept."""
 
 
-def save_examples(folder: Path, evaluation: Evaluation, data: CategoryData) -> None:
+def save_examples(folder: Path, evaluation: Evaluation, data: CategoryData, normal: NormalRange) -> None:
     """Keep the first normal image and one of each of the first defects: the same images for every variant."""
     indices = choose([(s.label, s.defect) for s in data.category.test])
     names = [str(data.category.test[i].image.name) for i in indices]
@@ -31,8 +31,8 @@ def save_examples(folder: Path, evaluation: Evaluation, data: CategoryData) -> N
             scores=evaluation.scores[indices],
             labels=evaluation.labels[indices],
             names=np.array(names),
-            # One colour scale across variants needs the range of normal scores, not of these few images.
-            normal_scores=evaluation.scores[evaluation.labels == 0],
+            # One colour scale across variants needs each one's own unit.
+            threshold=np.array(normal.threshold),
         )
 
 

@@ -21,13 +21,7 @@ COLOURS = "inferno"
 CONTOUR = (0, 229, 255)
 """Ground truth's outline: cyan is in no place of `COLOURS`."""
 
-NORMAL_QUANTILE = 0.95
 OPAQUE = 0.75
-
-
-def normal_threshold(normal_scores: NDArray[np.floating]) -> float:
-    """The score that 95% of these normal images stay below; NaN where there are none."""
-    return float(np.quantile(normal_scores, NORMAL_QUANTILE)) if len(normal_scores) else float("nan")
 
 
 def overlay(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from rich.progress import track
 
 from dlkd.data import DataError, ImageDataset, Sample, read_image
@@ -20,7 +21,7 @@ def predict_images(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Score an image or every image below a folder, and draw each one's overlay below `out`.
 
-    The threshold, and the colour scale, are the trial's own, from its normal training images.
+    The threshold, and the colour scale around it, are the trial's own, from its normal training images.
 
     Returns:
         One row an image (image, score, threshold, anomalous, overlay), and a message for each unreadable file.
@@ -33,7 +34,8 @@ def predict_images(
         raise DataError(
             f"{images}: no image found" if images.exists() else f"{images}: no such file or folder"
         )
-    threshold = read_result(trial).threshold
+    normal = read_result(trial).normal
+    low, high = normal.scale
     dataset = ImageDataset(
         [Sample(f, 0) for f in files],
         image_size=spec.train.image_size,
@@ -58,13 +60,24 @@ def predict_images(
         # The whole name, ending included: a.png and a.jpg are two images.
         overlay = out / relative.parent / f"{relative.name}.overlay.png"
         overlay.parent.mkdir(parents=True, exist_ok=True)
-        save_prediction(overlay, picture, anomaly_map[0].float().numpy(), score, threshold)
+        h, w = picture.shape[:2]
+        at_image_size = F.interpolate(anomaly_map[None].float(), (h, w), mode="bilinear")[0, 0].numpy()
+        save_prediction(
+            overlay,
+            picture,
+            at_image_size,
+            score=score,
+            threshold=normal.threshold,
+            low=low,
+            high=high,
+            name=str(relative),
+        )
         rows.append(
             {
                 "image": str(file),
                 "score": f"{score:.6f}",
-                "threshold": f"{threshold:.6f}",
-                "anomalous": int(score > threshold),
+                "threshold": f"{normal.threshold:.6f}",
+                "anomalous": int(score > normal.threshold),
                 "overlay": str(overlay),
             }
         )

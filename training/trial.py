@@ -10,7 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -37,7 +37,7 @@ from dlkd.training.checkpoint import (
 )
 from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import Evaluation, evaluate, normal_threshold
+from dlkd.training.evaluate import Evaluation, NormalRange, evaluate, normal_range
 from dlkd.training.examples import save_examples
 from dlkd.training.module import DistillationTask, LossCurve, derive_seed
 
@@ -86,14 +86,14 @@ class TrialResult:
         undefined: why a metric has no value.
         costs: see `costs`.
         curve: mean of each loss, by epoch.
-        threshold: image score above which an image counts as anomalous, see `normal_threshold`.
+        normal: range of the normal training images: threshold and colour scale.
     """
 
     metrics: dict[str, float]
     undefined: dict[str, str]
     costs: dict[str, float]
     curve: list[dict[str, float]]
-    threshold: float
+    normal: NormalRange
 
 
 def run_trial(
@@ -133,16 +133,17 @@ def run_trial(
     trained = perf_counter() - start
     save_weights(model, folder / WEIGHTS)
     evaluation = evaluate(model, data)
-    save_examples(folder, evaluation, data)
+    normal = normal_range(model, data)
+    save_examples(folder, evaluation, data, normal)
     result = TrialResult(
         evaluation.metrics,
         evaluation.undefined,
         costs(model, spec, evaluation, trained),
         curve,
-        normal_threshold(model, data),
+        normal,
     )
     # Written last: a directory with a result is a whole trial.
-    write_text(folder / RESULT, json.dumps(vars(result) | {"versions": versions()}, indent=1))
+    write_text(folder / RESULT, json.dumps(asdict(result) | {"versions": versions()}, indent=1))
     (folder / LAST).unlink(missing_ok=True)
     return result
 
@@ -234,7 +235,9 @@ def read_result(folder: Path) -> TrialResult:
         data = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise TrialError(f"{folder} has no {RESULT}: the trial is not finished") from error
-    return TrialResult(data["metrics"], data["undefined"], data["costs"], data["curve"], data["threshold"])
+    return TrialResult(
+        data["metrics"], data["undefined"], data["costs"], data["curve"], NormalRange(**data["normal"])
+    )
 
 
 def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, DLKD]:

@@ -75,7 +75,7 @@ def keep(store, trials, *, side=32, masks=True):
             folder / "examples.npz",
             **{"images": image, "maps": (1 + i + mask).astype(np.float16), "names": np.array(["a", "b", "c"])},
             **{"masks": mask if masks else np.empty(0, bool), "scores": np.array([1.0, 2.0, 2.0]) + i},
-            **{"labels": np.array([0, 1, 1]), "normal_scores": np.linspace(0.5, 1, 20) + i},
+            **{"labels": np.array([0, 1, 1]), "threshold": np.array(0.975 + i)},
         )
         curve = [{"epoch": e, "step": 8 * e, "total": 4 / e, "ckd": 2 / e} for e in (1, 2)]
         result = {"curve": curve, "versions": {"torch": "9.9.9", "revision": "0123456789" * 4}}
@@ -416,7 +416,7 @@ def test_pictures_take_turns_among_categories_and_one_is_normal(tmp_path):
     assert titles == ["c0\nanomalous", "c0\nnormal", *(f"c{i}\nanomalous" for i in range(1, 7))]
     written = [text.get_text() for axes in drawn.axes for text in axes.texts]
     assert written == ["no\nresult"] * 2  # row B of the two images of c0
-    # Maps and scores are in units of the variant's own threshold: 0.975 and more of each trial's own offset.
+    # Maps and scores are in units of the variant's own threshold.
     scores = [axes.get_xlabel() for axes in drawn.axes if axes.get_xlabel()]
     assert scores[0] == f"{2 / 0.975:.2f}"
     assert scores[1] == f"{1 / 0.975:.2f}"
@@ -427,7 +427,7 @@ def test_a_variant_whose_scores_are_all_larger_looks_the_same(tmp_path):
     trials = trials_of(cells, means=(0.8, 0.9), categories=("brick",), seeds=(0,))
     keep(tmp_path, trials)
     kept = dict(np.load(tmp_path / "v0-brick-0/examples.npz"))
-    scaled = {name: kept[name] * 64 for name in ("maps", "scores", "normal_scores")}
+    scaled = {name: kept[name] * 64 for name in ("maps", "scores", "threshold")}
     np.savez(tmp_path / "v1-brick-0/examples.npz", **kept | scaled)
     drawn = picture_grid(tabulate(trials, cells), tmp_path)
     pictures = [np.asarray(axes.images[0].get_array()) for axes in drawn.axes[: 4 * 3]]

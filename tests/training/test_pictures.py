@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlkd.training.pictures import CONTOUR, normal_threshold, outline, overlay, save_prediction
+from dlkd.training.pictures import CONTOUR, outline, overlay, save_prediction
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 
@@ -60,11 +60,6 @@ def test_wrong_shapes_and_empty_scales_are_refused():
         overlay(IMAGE, np.zeros((32, 48)), 0, 1, mask=np.zeros((48, 32), bool))
     with pytest.raises(ValueError, match=r"low=1, high=1; low must be below high"):
         overlay(IMAGE, np.zeros((32, 48)), 1, 1)
-
-
-def test_the_threshold_is_what_95_percent_of_normal_scores_stay_below():
-    assert normal_threshold(np.arange(101)) == 95
-    assert np.isnan(normal_threshold(np.empty(0)))
 
 
 @pytest.mark.parametrize("threshold", [None, 0.5, 2.0])

@@ -46,7 +46,7 @@ def test_same_seed_gives_the_same_bits(make_spec: MakeSpec, tmp_path: Path, vari
     results = [run_trial(spec, tmp_path / name, REGISTRY) for name in ("a", "b")]
     assert results[0].metrics == results[1].metrics
     assert results[0].curve == results[1].curve
-    assert results[0].threshold == results[1].threshold
+    assert results[0].normal == results[1].normal
     assert_same_bits(tmp_path / "a", tmp_path / "b")
 
 
