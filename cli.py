@@ -41,6 +41,10 @@ RegistryFiles = Annotated[
     list[Path] | None,
     typer.Option("--registry", help="A registry file of your own, after dlkd's; repeatable."),
 ]
+Imports = Annotated[
+    list[Path] | None,
+    typer.Option("--import", help="A Python file whose components register themselves; repeatable."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a part of the variant: decoder.global=none."),
@@ -114,17 +118,19 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's trial stopped.")] = False,
     overrides: Overrides = None,
     registry_files: RegistryFiles = None,
+    imports: Imports = None,
 ) -> None:
     """Train a variant on one category and score it."""
     from dlkd.training import TrialSpec, run_trial
 
-    registry = _registry(registry_files)
+    registry = _registry(registry_files, imports)
     chosen = _preset(preset, steps, epochs, image_size, batch_size, workers, precision)
+    model = registry.resolve(variant, _merged(chosen.model, _assignments(overrides)))
     node = _dataset_node(registry, dataset)
     name = _category(registry, node, category)
     spec = TrialSpec(
         variant=variant,
-        model=registry.resolve(variant, _merged(chosen.model, _assignments(overrides))),
+        model=model,
         dataset=node,
         category=name,
         train=chosen.train,
@@ -143,13 +149,14 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="Another dataset than the trial's.")] = None,
     category: Annotated[str | None, typer.Option(help="Another category than the trial's.")] = None,
     registry_files: RegistryFiles = None,
+    imports: Imports = None,
 ) -> None:
     """Score a trained model on its category's test images, or on another's."""
     from dlkd.training import evaluate as run_evaluation
     from dlkd.training import load_model
     from dlkd.training.data_module import CategoryData
 
-    registry = _registry(registry_files)
+    registry = _registry(registry_files, imports)
     spec, model = load_model(trial, registry)
     node = spec.dataset if dataset is None else _dataset_node(registry, dataset)
     name = spec.category if category is None and dataset is None else _category(registry, node, category)
@@ -164,12 +171,13 @@ def predict(
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images (searched below too).")],
     to: Annotated[Path, typer.Option("--out", help="Folder for scores.csv and the overlays.")] = Path("predictions"),
     registry_files: RegistryFiles = None,
+    imports: Imports = None,
 ) -> None:
     """Score images: scores.csv, and one overlay of the anomaly map for each."""
     from dlkd.training import load_model
     from dlkd.training.predict import predict_images
 
-    registry = _registry(registry_files)
+    registry = _registry(registry_files, imports)
     spec, model = load_model(trial, registry)
     rows, broken = predict_images(model, trial, spec, images, to, bar=err.is_terminal)
     with (to / "scores.csv").open("w", newline="", encoding="utf-8") as file:
@@ -197,6 +205,10 @@ def ablate(
     batch_size: BatchSize = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time; default one a core.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each trial.")] = 1,
+    trials_per_gpu: Annotated[int, typer.Option(min=0, help="Trials that share a GPU; 0 trains on CPUs.")] = 0,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster (auto finds it); --store must be on a disk it shares.")
+    ] = None,
     retries: Annotated[int, typer.Option(min=0, help="How often a failed trial is tried again.")] = 1,
     to: Annotated[Path | None, typer.Option("--out", help="Folder of the report; default runs/GRIDS.")] = None,
     store: Annotated[Path, typer.Option(help="Folder of all trials; finished ones are found again.")] = Path(
@@ -206,6 +218,7 @@ def ablate(
     resume: Annotated[bool, typer.Option("--resume", help="Accepted for clarity: a run always resumes.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells and stop.")] = False,
     registry_files: RegistryFiles = None,
+    imports: Imports = None,
 ) -> None:
     """Train every cell of one or more grids in parallel and write the report."""
     import shutil
@@ -215,7 +228,7 @@ def ablate(
     from dlkd.ablations.store import collect, write_trials
 
     del resume
-    registry = _registry(registry_files)
+    registry = _registry(registry_files, imports)
     loaded = [load_grid(name) for name in grids]
     chosen = _preset(preset, steps, epochs, image_size, batch_size, None, None)
     nodes = [_dataset_node(registry, name) for name in datasets or ["textures"]]
@@ -227,18 +240,23 @@ def ablate(
     if force:
         for cell in cells:
             shutil.rmtree(store / cell.key, ignore_errors=True)
-    from dlkd.ablations.runner import run_cells
+    from dlkd.ablations.runner import Pool, run_cells
 
     folder = to or Path("runs") / "-".join(grid.name for grid in loaded)
     try:
         run_cells(
             cells,
             store,
-            registry_files=registry_files or (),
-            workers=workers or max(1, (os.cpu_count() or 1) // threads),
-            threads=threads,
-            retries=retries,
-            display=Display(store, err),
+            Pool(
+                workers=workers or max(1, (os.cpu_count() or 1) // threads),
+                threads=threads,
+                retries=retries,
+                trials_per_gpu=trials_per_gpu,
+                address=address,
+                registry_files=registry_files or (),
+                imports=imports or (),
+            ),
+            Display(store, err),
         )
     finally:
         trials = collect(cells, store)
@@ -276,6 +294,7 @@ def compare(
 def list_command(
     kind: Annotated[str | None, typer.Argument(help="variants, grids, presets, or a kind of component.")] = None,
     registry_files: RegistryFiles = None,
+    imports: Imports = None,
 ) -> None:
     """Show variants, components, grids and presets."""
     from dlkd.ablations.grid import shipped_grids
@@ -283,7 +302,7 @@ def list_command(
     from dlkd.registry import list_components, list_variants
     from dlkd.training import PRESETS
 
-    registry = _registry(registry_files)
+    registry = _registry(registry_files, imports)
     named = {"variants": list_variants(registry), "grids": shipped_grids(), "presets": list(PRESETS)}
     kinds = sorted({name.split("/")[0] for name in list_components()})
     named |= {k: list_components(k) for k in kinds}
@@ -306,11 +325,12 @@ def show(
     image_size: ImageSize = None,
     overrides: Overrides = None,
     registry_files: RegistryFiles = None,
+    imports: Imports = None,
 ) -> None:
     """A variant with everything spelled out, its parameters, and the shapes at each stage."""
     from dlkd.models.describe import describe
 
-    registry = _registry(registry_files)
+    registry = _registry(registry_files, imports)
     base = {} if preset is None else _preset(preset).model
     side = image_size or (256 if preset is None else _preset(preset).train.image_size)
     node = registry.resolve(variant, _merged(base, _assignments(overrides)))
@@ -339,25 +359,14 @@ def show(
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="A registry file: its rows, and every variant.")],
-    modules: Annotated[
-        list[Path] | None,
-        typer.Option("--import", help="A Python file whose components register themselves."),
-    ] = None,
+    imports: Imports = None,
     examples: Annotated[int, typer.Option(min=1, help="Shapes drawn for each component.")] = 10,
 ) -> None:
     """Run the shape contract of every component in a registry file, and build its variants."""
-    import runpy
-
     from dlkd.check import check_row
     from dlkd.located_yaml import read_yaml
-    from dlkd.registry import load_components, load_registry
 
-    load_components()
-    for module in modules or []:
-        if not module.is_file():
-            raise ValueError(f"{module} is no file")
-        runpy.run_path(str(module), run_name=module.stem)
-    registry = load_registry(file)
+    registry = _registry([file], imports)
     own = read_yaml(file).data
     failures: list[str] = []
     for name in own.get("components") or {}:
@@ -378,7 +387,7 @@ def schema(
     """The JSON schema of registry files, for editors to complete and check."""
     from dlkd.registry_schema import registry_schema
 
-    text = json.dumps(registry_schema(_registry(None)), indent=2)
+    text = json.dumps(registry_schema(_registry()), indent=2)
     if to is None:
         print(text)
     else:
@@ -395,7 +404,7 @@ def data_inspect(
     from dlkd.data.inspect import inspect_dataset
     from dlkd.data.sheet import picture_sheet
 
-    registry = _registry(None)
+    registry = _registry()
     node = _dataset_node(registry, name if root is None else f"{name}:{root}")
     dataset = registry.build("dataset", node)
     found = inspect_dataset(dataset)
@@ -416,14 +425,16 @@ def data_prepare(
     """Write an embedded dataset as a folder in the MVTec layout."""
     from dlkd.data.prepare import write_folder
 
-    registry = _registry(None)
+    registry = _registry()
     write_folder(registry.build("dataset", _dataset_node(registry, name)), to)
     err.print(f"{name} written to {to}; train on it with --dataset {to}")
 
 
-def _registry(files: list[Path] | None) -> Registry:
-    from dlkd.registry import default_registry, load_registry
+def _registry(files: list[Path] | None = None, imports: list[Path] | None = None) -> Registry:
+    from dlkd.registry import default_registry, load_file, load_registry
 
+    for path in imports or []:
+        load_file(path)
     return load_registry(*files) if files else default_registry()
 
 

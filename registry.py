@@ -10,8 +10,11 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.resources
+import importlib.util
 import inspect
 import keyword
+import sys
+import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +66,39 @@ def load_components() -> None:
         except ImportError as error:
             where = f"entry point {point.name} = {point.value}"
             raise ConfigError([Problem(where, 0, (), f"cannot be imported: {error}")]) from error
+
+
+_loaded_files: set[Path] = set()
+
+
+def load_file(path: Path) -> None:
+    """Run a Python file whose components register themselves; once a process.
+
+    Raises:
+        ConfigError: there is no such file, or it cannot be run.
+    """
+    load_components()
+    if path.resolve() in _loaded_files:
+        return
+    if not path.is_file():
+        raise ConfigError([Problem(str(path), 0, (), "there is no such Python file")])
+    before = set(_COMPONENTS)
+    name = f"dlkd_import_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError([Problem(str(path), 0, (), "is no Python file")])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file may raise
+        del sys.modules[name]
+        for key in set(_COMPONENTS) - before:
+            del _COMPONENTS[key]
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        line = (last.lineno or 0) if last.filename == str(path) else 0
+        raise ConfigError([Problem(str(path), line, (), f"{type(error).__name__}: {error}")]) from error
+    _loaded_files.add(path.resolve())
 
 
 def get(kind: str, name: str) -> Any:
@@ -145,14 +181,14 @@ class Registry:
             message = f"unknown variant '{variant}'{nearest(variant, self.variants)}"
             raise ConfigError([Problem("registry", 0, (), message)])
         checker = _Checker(self)
-        source = self._sources.get(variant)
+        source, path = self._sources.get(variant, LocatedYaml("registry", {})), ("variants", variant)
         node = checker.variant(variant, source)
         if overrides:
-            here = LocatedYaml("overrides", overrides, dict.fromkeys([(), *_paths(overrides)], 0))
-            node = checker.complete("model", merge(node, dict(overrides)), here, ())
+            source, path = LocatedYaml("overrides", overrides, dict.fromkeys([(), *_paths(overrides)], 0)), ()
+            node = checker.complete("model", merge(node, dict(overrides)), source, path)
         if checker.problems:
             raise ConfigError(checker.problems)
-        problems = checker.impossible("model", node, source or LocatedYaml("registry", {}), ("variants", variant))
+        problems = checker.impossible("model", node, source, path)
         if problems:
             raise ConfigError(problems)
         return node
@@ -195,14 +231,15 @@ class Registry:
 
 
 def load_registry(*files: Path) -> Registry:
-    """The packaged registry.yaml, with the user's files after it.
+    """The packaged registry.yaml, with the user's files after it (or the packaged one among them).
 
     Raises:
         ConfigError: all problems of all files, each with file, line and key path.
     """
     load_components()
-    packaged = importlib.resources.files("dlkd").joinpath("registry.yaml").read_text(encoding="utf-8")
-    documents = [parse_yaml(packaged, "registry.yaml"), *(read_yaml(f) for f in files)]
+    packaged = importlib.resources.files("dlkd").joinpath("registry.yaml")
+    own = [f for f in files if f.resolve() != Path(str(packaged)).resolve()]
+    documents = [parse_yaml(packaged.read_text(encoding="utf-8"), "registry.yaml"), *map(read_yaml, own)]
     rows: dict[str, Row] = {}
     variants: dict[str, Node] = {}
     sources: dict[str, LocatedYaml] = {}
@@ -361,12 +398,12 @@ class _Checker:
         for key, slot in row.slots.items():
             if isinstance(node.get(key), dict):
                 problems += self.impossible(slot, node[key], source, (*path, key))
-        if problems or kind in ("model", "teacher"):
+        if problems:
             return problems
         given = {k: example_value(v, row) for k, v in row.given.items()}
         try:
             with torch.device("meta"):
-                self.registry.build(kind, node, **given)
+                self.registry.build(kind, _weightless(node), **given)
         except ValueError as error:
             problems.append(source.problem(path, str(error)))
         except Exception as error:  # whatever a constructor makes of a value that it did not foresee
@@ -404,6 +441,12 @@ class _Checker:
         stands = path[:-1] if path[-1:] == ("name",) else path
         if path in source.lines or stands in source.lines or not source.lines:
             self.problems.append(source.problem(path, message))
+
+
+def _weightless(node: Node) -> Node:
+    """The node with teachers that look for no pretrained weights: a check needs none, and they may not be at hand."""
+    plain = {k: _weightless(v) if isinstance(v, dict) else v for k, v in node.items()}
+    return plain | {"weights": "random"} if "weights" in plain else plain
 
 
 def example_value(spec: Any, row: Row, names: Mapping[str, int] | None = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.resources
+import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from typing import Any
 import pydantic
 
 from dlkd.located_yaml import ConfigError, LocatedYaml, nearest, parse_yaml, read_yaml
-from dlkd.registry import Registry, merge
+from dlkd.registry import Registry, get, merge, name_key
 from dlkd.training import METRICS, Preset, TrainConfig, TrialSpec
+
+ROOT = Path(str(importlib.resources.files("dlkd")))
 
 CODE_FOLDERS = ("blocks", "losses", "models", "training", "data", "metrics")
 """Packages whose source decides a trial's result."""
@@ -131,9 +134,7 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
         labels = [row.label for row in grid.rows]
         for i, row in enumerate(grid.rows):
             if labels.index(row.label) != i:
-                problems.append(
-                    document.problem(("rows", i, "label"), f"the label '{row.label}' stands twice")
-                )
+                problems.append(document.problem(("rows", i, "label"), f"the label '{row.label}' stands twice"))
             for metric in row.paper:
                 if metric not in METRICS:
                     message = f"unknown metric '{metric}'{nearest(metric, METRICS)}"
@@ -182,25 +183,36 @@ def make_cells(
                             train=train,
                             seed=seed,
                         )
-                        key = cell_key(spec)
+                        key = cell_key(spec, registry)
                         specs.setdefault(key, spec)
                         places.setdefault(key, []).append((grid.name, row.label))
     return [Cell(key, spec, tuple(places[key])) for key, spec in specs.items()]
 
 
-def cell_key(spec: TrialSpec) -> str:
+def cell_key(spec: TrialSpec, registry: Registry) -> str:
     """Hash of the resolved model, data, training, seed and the code that computes the result."""
     decides = spec.model_dump(mode="json", exclude={"variant": True, "train": PLACE_ONLY})
-    text = json.dumps([decides, code_version()], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    own = _sources(registry, "model", spec.model) | _sources(registry, "dataset", spec.dataset)
+    code = [code_version(), *sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in own)]
+    return hashlib.sha256(json.dumps([decides, code], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sources(registry: Registry, kind: str, node: dict[str, Any]) -> set[Path]:
+    """Source files of the components of a node that are not DLKD's own."""
+    name = node[name_key(kind)]
+    file = inspect.getsourcefile(get(kind, name))
+    found = set() if file is None or Path(file).is_relative_to(ROOT) else {Path(file)}
+    for key, slot in registry.row(kind, name).slots.items():
+        if isinstance(node.get(key), dict):
+            found |= _sources(registry, slot, node[key])
+    return found
 
 
 @functools.cache
 def code_version() -> str:
     """Hash of the sources that decide a trial's result."""
-    root = Path(str(importlib.resources.files("dlkd")))
     digest = hashlib.sha256()
     for folder in CODE_FOLDERS:
-        for path in sorted((root / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,30 @@ from dlkd.ablations.worker import CellWorker
 from dlkd.training.checkpoint import write_text
 
 
-def run_cells(
-    cells: Sequence[Cell],
-    store: Path,
-    *,
-    registry_files: Sequence[Path] = (),
-    workers: int,
-    threads: int = 1,
-    retries: int = 1,
-    display: Display,
-) -> None:
+@dataclass(frozen=True)
+class Pool:
+    """Where and how trials run.
+
+    Attributes:
+        workers: trials at a time on this machine; a cluster takes as many as fit.
+        threads: CPU threads of each.
+        retries: how often a failed trial is tried again.
+        trials_per_gpu: how many trials share a GPU; 0 trains on CPUs.
+        address: of a running Ray cluster; None starts Ray on this machine for as long as the grid runs.
+        registry_files: the user's own registry files, where every node finds them.
+        imports: the user's own Python files, whose components register themselves.
+    """
+
+    workers: int = 1
+    threads: int = 1
+    retries: int = 1
+    trials_per_gpu: int = 0
+    address: str | None = None
+    registry_files: Sequence[Path] = ()
+    imports: Sequence[Path] = ()
+
+
+def run_cells(cells: Sequence[Cell], store: Path, pool: Pool, display: Display) -> None:
     """Train every cell that has no result in `store`; what fails is left there with its reason.
 
     Resuming is nothing special: ask the store what is missing and start a fresh Tuner on that. Ray's own
@@ -42,18 +57,16 @@ def run_cells(
 
     Args:
         cells: the grid's cells.
-        store: folder of all trials.
-        registry_files: the user's own registry files.
-        workers: trials at a time.
-        threads: threads of each.
-        retries: how often a failed trial is tried again.
+        store: folder of all trials; on a cluster, one that all nodes share.
+        pool: where and how they run.
         display: shows what runs.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; finished cells stay, running ones keep their last checkpoint.
+        ConnectionError: no cluster answers at `pool.address`.
     """
     todo = missing_cells(cells, store)
-    display.start(cells, todo, workers)
+    display.start(cells, todo, pool.workers)
     if not todo:
         display.stop()
         return
@@ -61,57 +74,56 @@ def run_cells(
         (store / cell.key / FAILURE).unlink(missing_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="dlkd-ray-") as scratch:
-            ray.init(
-                num_cpus=workers * threads,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                object_store_memory=100 * 2**20,  # cells and results pass as small plain data
-                _temp_dir=None,
-            )
+            _init(pool)
             try:
-                _fit(todo, store, registry_files, workers, threads, retries, display, Path(scratch))
+                _fit(todo, store, pool, display, Path(scratch))
             finally:
                 ray.shutdown()
     finally:
         display.stop()
     for cell in missing_cells(todo, store):
         if failure(cell, store) is None:
-            write_text(
-                store / cell.key / FAILURE, "the worker process died without a word (killed for memory?)"
-            )
+            write_text(store / cell.key / FAILURE, "the worker process died without a word (killed for memory?)")
 
 
-def _fit(
-    todo: Sequence[Cell],
-    store: Path,
-    registry_files: Sequence[Path],
-    workers: int,
-    threads: int,
-    retries: int,
-    display: Display,
-    scratch: Path,
-) -> None:
+def _init(pool: Pool) -> None:
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if pool.address is None:
+        options |= {
+            "num_cpus": pool.workers * pool.threads,
+            "include_dashboard": False,
+            "object_store_memory": 100 * 2**20,  # cells and results pass as small plain data
+        }
+    ray.init(address=pool.address or "local", **options)
+
+
+def _fit(todo: Sequence[Cell], store: Path, pool: Pool, display: Display, scratch: Path) -> None:
     configs: list[dict[str, Any]] = [
         {
             "key": cell.key,
             "spec": cell.spec.model_dump(mode="json"),
             "store": str(store.resolve()),
-            "registry": [str(f.resolve()) for f in registry_files],
-            "threads": threads,
+            "registry": [str(f.resolve()) for f in pool.registry_files],
+            "imports": [str(f.resolve()) for f in pool.imports],
+            "threads": pool.threads,
         }
         for cell in todo
     ]
+    resources: dict[str, float] = {"cpu": pool.threads}
+    if pool.trials_per_gpu:
+        resources["gpu"] = 1 / pool.trials_per_gpu
     tuner = tune.Tuner(
-        tune.with_resources(CellWorker, {"cpu": threads}),
+        tune.with_resources(CellWorker, resources),
         param_space={"cell": tune.grid_search(configs)},
-        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=workers),
+        tune_config=tune.TuneConfig(
+            reuse_actors=True, max_concurrent_trials=pool.workers if pool.address is None else None
+        ),
         run_config=tune.RunConfig(
             name="cells",
             storage_path=str(scratch),
             verbose=0,
             callbacks=[_Events(display)],
-            failure_config=tune.FailureConfig(max_failures=retries),
+            failure_config=tune.FailureConfig(max_failures=pool.retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )

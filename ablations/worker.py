@@ -11,7 +11,7 @@ import torch
 from ray import tune
 
 from dlkd.ablations.store import FAILURE, PROGRESS
-from dlkd.registry import load_registry
+from dlkd.registry import load_file, load_registry
 from dlkd.training import TrialSpec, run_trial
 from dlkd.training.checkpoint import LAST, CheckpointError, write_text
 
@@ -19,7 +19,7 @@ from dlkd.training.checkpoint import LAST, CheckpointError, write_text
 class CellWorker(tune.Trainable):
     """Runs the cell in `config["cell"]`: one step, one trial.
 
-    Receives plain data only (`key`, `spec`, `store`, `registry` files, `threads`). With `reuse_actors` the
+    Receives plain data only (`key`, `spec`, `store`, `registry` and `imports` files, `threads`). With `reuse_actors` the
     process stays for the next cell, so torch and Lightning are loaded once.
     """
 
@@ -47,6 +47,8 @@ class CellWorker(tune.Trainable):
 
     def _run(self, folder: Path) -> None:
         spec = TrialSpec.model_validate(self.cell["spec"])
+        for path in self.cell["imports"]:
+            load_file(Path(path))
         registry = load_registry(*map(Path, self.cell["registry"]))
         progress = folder / PROGRESS
 

@@ -129,11 +129,7 @@ def measure(name: str, n: int, side: int, *, smooth: bool) -> dict[str, float]:
 def in_own_process(name: str, n: int, side: int, *, smooth: bool) -> dict[str, float]:
     """`measure` in a fresh process."""
     command = [sys.executable, __file__, "--one", name, str(n), str(side), str(int(smooth))]
-    return dict(
-        json.loads(
-            subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-        )
-    )
+    return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
 
 
 def compare(rounds: int) -> dict[str, Any]:
@@ -142,8 +138,7 @@ def compare(rounds: int) -> dict[str, Any]:
     names = ("dlkd", "dlkd-histogram", baseline)
     runs = [{name: in_own_process(name, 100, 256, smooth=True) for name in names} for _ in range(rounds)]
     medians = {
-        name: {key: statistics.median(run[name][key] for run in runs) for key in runs[0][name]}
-        for name in names
+        name: {key: statistics.median(run[name][key] for run in runs) for key in runs[0][name]} for name in names
     }
     ratios = [run[baseline]["seconds"] / run["dlkd"]["seconds"] for run in runs]
     return {
@@ -157,14 +152,10 @@ def compare(rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     """Run, print and write the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="file to write the figures to")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--large", action="store_true", help="also 1,000 maps of 1,024x1,024 (6 GiB, minutes)"
-    )
+    parser.add_argument("--large", action="store_true", help="also 1,000 maps of 1,024x1,024 (6 GiB, minutes)")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {
         "machine": {

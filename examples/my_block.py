@@ -4,8 +4,11 @@ Check its contract, the row and variant of `my_block.yaml`:
 
     dlkd check examples/my_block.yaml --import examples/my_block.py
 
-To train it by name, put the file into an installed package that announces it by entry point; then
-`--registry my_block.yaml` finds it in `dlkd train` and in the workers of `dlkd ablate`:
+Every command takes `--import`, so that it trains and ablates like a block of dlkd's own:
+
+    dlkd train dlkd-large-kernel --registry examples/my_block.yaml --import examples/my_block.py
+
+A package that announces it by entry point needs no `--import`:
 
     [project.entry-points."dlkd.components"]
     mine = "my_package.my_block"

@@ -67,7 +67,7 @@ def area_under_pro(counts: Counts, fpr_limit: float) -> float:
     # What a threshold gains counts from where its step starts, but for the part above the diagonal.
     lost = np.minimum(counts.false_above / counts.n_normal, fpr_limit)
     lost += above_diagonal(counts, fpr_limit)
-    return 1.0 - float(gained @ lost) / fpr_limit
+    return max(0.0, 1.0 - float(gained @ lost) / fpr_limit)  # rounding may leave 0 a hair below
 
 
 def above_diagonal(counts: Counts, fpr_limit: float) -> Array:

@@ -61,15 +61,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         del storage_options
         _write(Path(path), lambda temporary: torch.save(checkpoint, temporary))
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read the checkpoint. Raises CheckpointError where it is broken."""
         del weights_only
         try:
-            checkpoint: dict[str, Any] = torch.load(
-                path, map_location=map_location or "cpu", weights_only=True
-            )
+            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         except Exception as error:  # torch raises a dozen kinds for a broken archive
             raise CheckpointError(f"cannot read the checkpoint {path}: {error}") from error
         return checkpoint

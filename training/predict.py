@@ -31,9 +31,7 @@ def predict_images(
     """
     files = [images] if images.is_file() else sorted(f for d in _folders(images) for f in list_images(d))
     if not files:
-        raise DataError(
-            f"{images}: no image found" if images.exists() else f"{images}: no such file or folder"
-        )
+        raise DataError(f"{images}: no image found" if images.exists() else f"{images}: no such file or folder")
     normal = read_result(trial).normal
     low, high = normal.scale
     dataset = ImageDataset(

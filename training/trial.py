@@ -187,9 +187,7 @@ def fit(
         )
         last = folder / LAST
         try:
-            trainer.fit(
-                task, train_dataloaders=data.train_dataloader(), ckpt_path=last if last.exists() else None
-            )
+            trainer.fit(task, train_dataloaders=data.train_dataloader(), ckpt_path=last if last.exists() else None)
         except SystemExit as error:  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from error
         except ValueError as error:
@@ -235,15 +233,15 @@ def read_result(folder: Path) -> TrialResult:
         data = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise TrialError(f"{folder} has no {RESULT}: the trial is not finished") from error
-    return TrialResult(
-        data["metrics"], data["undefined"], data["costs"], data["curve"], NormalRange(**data["normal"])
-    )
+    return TrialResult(data["metrics"], data["undefined"], data["costs"], data["curve"], NormalRange(**data["normal"]))
 
 
 def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, DLKD]:
     """The spec and the trained model of a trial directory, in eval mode."""
     spec = read_trial(folder)
-    model: DLKD = registry.build("model", spec.model)
+    with torch.random.fork_rng():
+        torch.manual_seed(spec.trial_seed)  # a teacher with random weights is the one that it was in training
+        model: DLKD = registry.build("model", spec.model)
     load_weights(model, folder / WEIGHTS)
     return spec, model.eval()
 

@@ -25,7 +25,9 @@ def grid(name="table4", rows=("LFRB", "LFRB + GFRB", "DLKD"), paper=True, factor
         GridRow(label=r, variant=f"v{i}", paper=PAPER if paper else {}, factors=factors[i] if factors else {})
         for i, r in enumerate(rows)
     ]
-    return Grid(name=name, title=f"Title of {name}", source="its source", rows=made, reference=rows[-1], stepwise=not factors)
+    return Grid(
+        name=name, title=f"Title of {name}", source="its source", rows=made, reference=rows[-1], stepwise=not factors
+    )
 
 
 def trials_of(grid, *, means, categories=CATEGORIES, seeds=(0, 1), dataset="textures", spread=0.01):

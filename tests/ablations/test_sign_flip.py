@@ -68,7 +68,9 @@ def test_holm_counts_a_test_that_gave_nothing():
     np.testing.assert_allclose(holm([0.01, np.nan, 0.02]), [0.03, np.nan, 0.04])
 
 
-@pytest.mark.parametrize(("units", "alpha"), [(6, 0.05), (9, 0.05 / 6), (15, 0.05 / 3), (13, 0.05 / 5), (15, 0.05 / 10)])
+@pytest.mark.parametrize(
+    ("units", "alpha"), [(6, 0.05), (9, 0.05 / 6), (15, 0.05 / 3), (13, 0.05 / 5), (15, 0.05 / 10)]
+)
 def test_the_detectable_effect_is_shown_four_times_in_five(units, alpha):
     effect = detectable_effect(units, alpha=alpha)
     tables = np.random.default_rng(11).normal(effect, 1, (600, units))

@@ -16,7 +16,9 @@ TEACHER = {"backbone": "test_resnet", "weights": "random"}
 def make_spec(tiny_folder: Path) -> Callable[..., TrialSpec]:
     """Specs of an LFRB-only variant (or another) on the tiny folder; keywords go to TrainConfig."""
 
-    def make(variant: str = "dlkd-lfrb", seed: int = 0, overrides: dict[str, Any] | None = None, **train: Any) -> TrialSpec:
+    def make(
+        variant: str = "dlkd-lfrb", seed: int = 0, overrides: dict[str, Any] | None = None, **train: Any
+    ) -> TrialSpec:
         registry = default_registry()
         arguments = {"image_size": 32, "batch_size": 4, "epochs": 3, "checkpoint_seconds": 0.0, **train}
         return TrialSpec(

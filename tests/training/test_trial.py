@@ -191,7 +191,9 @@ def test_result_says_what_it_rests_on(make_spec: MakeSpec, tmp_path: Path) -> No
     assert read_trial(tmp_path / "t") == spec
     stored = json.loads((tmp_path / "t" / "result.json").read_text())
     assert {"torch", "dlkd", "revision"} <= stored["versions"].keys()
-    assert result.costs["parameters"] == sum(v.numel() for k, v in weights(tmp_path / "t").items() if "running" not in k and "num_batches" not in k)
+    assert result.costs["parameters"] == sum(
+        v.numel() for k, v in weights(tmp_path / "t").items() if "running" not in k and "num_batches" not in k
+    )
     assert result.costs["flops"] > 1e6
     assert result.costs["train_seconds"] > 0
 

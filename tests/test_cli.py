@@ -1,0 +1,238 @@
+"""The command line: what a user types, what they read, and exit code 2 for what they can get wrong."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from dlkd import cli
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+TINY = ["--steps", "3", "--image-size", "64", "--batch-size", "4", "--registry", "tiny.yaml"]
+REGISTRY = """
+variants:
+  tiny: {extends: dlkd-lfrb, teacher: {backbone: test_resnet, weights: random}}
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Type `dlkd ...` in an empty folder that holds tiny.yaml and data/: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    (tmp_path / "tiny.yaml").write_text(REGISTRY)
+    shutil.copytree(tiny_folder, tmp_path / "data")
+
+    def type_in(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["dlkd", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return type_in
+
+
+def train(run: Run, *more: object) -> tuple[int, str, str]:
+    return run("train", "tiny", "--dataset", "data", *TINY, "--set", "teacher.backbone=test_resnet", *more)
+
+
+# The demo preset names a teacher of its own; the tiny variant's is put back.
+BACK = ["--set", "teacher.backbone=test_resnet", "--set", "teacher.weights=random"]
+
+
+def test_train_evaluate_predict(run: Run, tmp_path: Path) -> None:
+    code, out, err = train(run, *BACK, "--out", "trial")
+    assert code == 0, err
+    assert "image_auroc" in out
+    metrics = json.loads(Path("trial/result.json").read_text())["metrics"]
+    assert f"{metrics['pro']:.4f}" in out
+
+    code, again, err = run("evaluate", "trial", "--registry", "tiny.yaml")
+    assert code == 0, err
+    assert again == out
+
+    (tmp_path / "data/disc/test/good/text.png").write_text("no picture")
+    code, _, err = run("predict", "trial", "data/disc/test", "--out", "seen", "--registry", "tiny.yaml")
+    assert code == 2
+    assert "text.png" in err
+    assert "7 images scored" in err
+    rows = list(csv.DictReader(Path("seen/scores.csv").read_text().splitlines()))
+    assert len(rows) == 7
+    for row in rows:
+        assert int(row["anomalous"]) == (float(row["score"]) > float(row["threshold"]))
+        with Image.open(row["overlay"]) as picture:
+            assert picture.width > 400
+
+
+def test_a_trial_is_not_overwritten_and_resume_reads_it(run: Run) -> None:
+    assert train(run, *BACK, "--out", "trial")[0] == 0
+    before = Path("trial/weights.safetensors").read_bytes()
+    code, _, err = train(run, *BACK, "--out", "trial")
+    assert code == 2
+    assert "--resume" in err
+    code, out, _ = train(run, *BACK, "--out", "trial", "--resume")
+    assert code == 0
+    assert "image_auroc" in out
+    code, _, err = train(run, *BACK, "--out", "trial", "--resume", "--seed", "1")
+    assert code == 2
+    assert "seed differ" in err
+    assert Path("trial/weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("train dkld", "unknown variant 'dkld'; did you mean 'dlkd'?"),
+        ("train dlkd --preset dmeo", "unknown preset 'dmeo'; did you mean 'demo'?"),
+        ("train dlkd --dataset textrues", "did you mean 'textures'?"),
+        ("train dlkd --dataset ./nowhere", "./nowhere does not exist"),
+        ("train dlkd --dataset data --category disk", "has no category 'disk'; did you mean 'disc'?"),
+        ("train dlkd --set sigma", "--set takes KEY=VALUE"),
+        ("train dlkd --set sgima=2", "did you mean 'sigma'?"),
+        ("train dlkd --set decoder.global=gfrbb", "did you mean 'gfrb'?"),
+        ("train dlkd --set fusion=frfn", "overrides: model/dlkd cannot be built: TypeError: FRFN"),
+        ("train dlkd --set score_top=4", "score_top must lie in [0, 1], got 4"),
+        ("train dlkd --set decoder.global.backend=numbaa", "numbaa"),
+        ("train dlkd --registry none.yaml", "none.yaml"),
+        ("train dlkd --import none.py", "none.py"),
+        ("train dlkd --precision 16", "precision"),
+        ("train dlkd --dataset mvtec", "root"),
+        ("show dkld", "did you mean 'dlkd'?"),
+        ("evaluate nowhere", "nowhere is no trial"),
+        ("predict nowhere data", "nowhere is no trial"),
+        ("ablate tabel4", "did you mean 'table4'"),
+        ("report nowhere", "trials.parquet is missing"),
+        ("compare a b", "a"),
+        ("check nowhere.yaml", "nowhere.yaml"),
+        ("list blocs", "did you mean 'block'?"),
+        ("data inspect textrues", "did you mean 'textures'?"),
+        ("data prepare mvtec --out x", "root"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_message_and_exit_code_2(run: Run, words: str, says: str) -> None:
+    code, _, err = run(*words.split())
+    assert code == 2
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_all_problems_of_a_registry_file_are_shown_with_their_lines(run: Run) -> None:
+    Path("bad.yaml").write_text("variants:\n  a: {extends: dlkdd}\n  b: {extends: dlkd, sgima: 2}\nvariant: {}\n")
+    code, _, err = run("list", "--registry", "bad.yaml")
+    assert code == 2
+    for says in ("bad.yaml:2: variants.a.extends", "bad.yaml:3: variants.b.sgima", "bad.yaml:4: variant"):
+        assert says in err
+
+
+@pytest.mark.parametrize("command", [[], ["data"]])
+def test_help_names_every_command(run: Run, command: list[str]) -> None:
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    expected = ["inspect", "prepare"] if command else ["train", "evaluate", "predict", "ablate", "report", "compare"]
+    expected += [] if command else ["list", "show", "check", "schema", "data"]
+    assert all(name in out for name in expected)
+
+
+def test_list_and_show(run: Run) -> None:
+    code, out, _ = run("list")
+    assert code == 0
+    assert "dlkd-lfrb-gfrb" in out
+    code, out, _ = run("show", "dlkd", "--set", "sigma=2")
+    assert code == 0
+    node, _, rest = out.partition("256 x 256 pixels")
+    assert yaml.safe_load(node)["sigma"] == 2
+    assert "64" in rest
+    assert "parameters" in rest
+
+
+def test_check_takes_the_packaged_file_and_ones_own(run: Run) -> None:
+    code, out, err = run("check", EXAMPLES / "my_variant.yaml")
+    assert (code, err) == (0, "")
+    assert "ok: variant wide-scan" in out
+    Path("bad_block.py").write_text(
+        "from torch import nn\nfrom dlkd.registry import register\n"
+        "@register('block', 'halves')\nclass Halves(nn.Module):\n"
+        "    def __init__(self, channels: int) -> None:\n        super().__init__()\n"
+        "    def forward(self, x):\n        return x[:, :, ::2]\n"
+    )
+    Path("bad_block.yaml").write_text(
+        'components:\n  block/halves: {shape: "b c h w -> b c h w", given: {channels: c}}\n'
+    )
+    code, out, err = run("check", "bad_block.yaml", "--import", "bad_block.py", "--examples", "3")
+    assert code == 2
+    assert "failed: block/halves" in out
+    assert "the contract says b c h w -> b c h w" in err
+    from dlkd.registry import _COMPONENTS
+
+    del _COMPONENTS["block/halves"]
+
+
+def test_schema_is_json(run: Run) -> None:
+    code, out, _ = run("schema")
+    assert code == 0
+    assert json.loads(out)["title"] == "DLKD registry"
+
+
+def test_a_category_without_anomalies_is_trained_and_says_what_is_undefined(run: Run) -> None:
+    shutil.rmtree("data/disc/test/square")
+    shutil.rmtree("data/disc/ground_truth")
+    code, out, err = train(run, *BACK, "--out", "trial")
+    assert code == 0, err
+    assert out.count("undefined:") == 3
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (lambda d: shutil.rmtree(d / "train"), "train"),
+        (lambda d: [f.unlink() for f in (d / "train/good").iterdir()], "train"),
+        (lambda d: (d / "train/good/000.png").write_bytes(b""), "000.png"),
+        (lambda d: (d / "test/good/000.png").write_bytes((d / "test/good/000.png").read_bytes()[:300]), "000.png"),
+        (lambda d: (d / "ground_truth/square/000_mask.png").unlink(), "000"),
+        (lambda d: (d / "test/square/000.png").unlink(), "000_mask.png"),
+    ],
+)
+def test_broken_data_is_one_message_that_names_the_file(run: Run, harm: Callable[[Path], object], says: str) -> None:
+    harm(Path("data/disc"))
+    code, _, err = train(run, *BACK, "--out", "trial")
+    assert code == 2
+    assert says in err.split("error:")[1]
+    assert not Path("trial/result.json").exists()
+
+
+def test_images_of_every_mode_and_size_are_taken(run: Run) -> None:
+    good = Path("data/disc/train/good")
+    grey = np.full((50, 70), 120, np.uint8)
+    Image.fromarray(grey).save(good / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(good / "deep.png")
+    Image.fromarray(np.dstack([grey] * 4)).save(good / "rgba.png")
+    Image.fromarray(np.dstack([grey] * 3)).save(good / "photo.jpg")
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(good / "dot.bmp")
+    code, _, err = train(run, *BACK, "--out", "trial")
+    assert code == 0, err
+
+
+def test_inspect_prints_counts_and_draws_a_sheet(run: Run) -> None:
+    code, out, err = run("data", "inspect", "data", "--sheet", "sheet.png")
+    assert code == 0, err
+    assert "disc" in out
+    with Image.open("sheet.png") as sheet:
+        assert sheet.width > 100
+
+
+def test_an_error_of_our_own_making_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_registry", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run("list")
