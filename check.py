@@ -96,8 +96,8 @@ def law_gradient(case: Case) -> None:
         loss = _scalar(module(*inputs))
         if not loss.requires_grad and any(True for _ in module.parameters()):
             return  # frozen on purpose, as a teacher is
-        loss.backward()
-        leaves = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        torch.autograd.backward(loss)
+        leaves: dict[str, Tensor] = {n: p for n, p in module.named_parameters() if p.requires_grad}
         if not leaves and not any(True for _ in module.parameters()):
             leaves = {f"input {i}": t for i, t in enumerate(_tensors(inputs))}
         bad = [n for n, p in leaves.items() if p.grad is not None and not torch.isfinite(p.grad).all()]
@@ -156,7 +156,7 @@ def law_autocast(case: Case) -> None:
         output = module(*_map(case.inputs(), lambda t: t.requires_grad_()))
         loss = _scalar(output)
     if loss.requires_grad:
-        loss.backward()
+        torch.autograd.backward(loss)
     if not all(torch.isfinite(t).all() for t in _tensors(output)):
         _fail("the output is not finite under bf16 autocast")
 
@@ -166,7 +166,7 @@ def law_training(case: Case) -> None:
     module = case.build().train()
     loss = _scalar(module(*_map(case.inputs(b=2), lambda t: t.requires_grad_())))
     if loss.requires_grad:
-        loss.backward()
+        torch.autograd.backward(loss)
     if any(p.grad is not None and not torch.isfinite(p.grad).all() for p in module.parameters()):
         _fail("a gradient is not finite in train mode")
 

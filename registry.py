@@ -181,7 +181,8 @@ class Registry:
             message = f"unknown variant '{variant}'{nearest(variant, self.variants)}"
             raise ConfigError([Problem("registry", 0, (), message)])
         checker = _Checker(self)
-        source, path = self._sources.get(variant, LocatedYaml("registry", {})), ("variants", variant)
+        source = self._sources.get(variant, LocatedYaml("registry", {}))
+        path: KeyPath = ("variants", variant)
         node = checker.variant(variant, source)
         if overrides:
             source, path = LocatedYaml("overrides", overrides, dict.fromkeys([(), *_paths(overrides)], 0)), ()

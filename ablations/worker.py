@@ -19,8 +19,8 @@ from dlkd.training.checkpoint import LAST, CheckpointError, write_text
 class CellWorker(tune.Trainable):
     """Runs the cell in `config["cell"]`: one step, one trial.
 
-    Receives plain data only (`key`, `spec`, `store`, `registry` and `imports` files, `threads`). With `reuse_actors` the
-    process stays for the next cell, so torch and Lightning are loaded once.
+    Receives plain data only (`key`, `spec`, `store`, `registry` and `imports` files, `threads`). With `reuse_actors`
+    the process stays for the next cell, so torch and Lightning are loaded once.
     """
 
     def setup(self, config: dict[str, Any]) -> None:

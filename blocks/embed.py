@@ -25,9 +25,7 @@ class Embed(nn.Module):
         ContractError: `channels` is no multiple of `1 / ratio`, or the input has other channels.
     """
 
-    def __init__(
-        self, channels: int, *, ratio: float = 0.25, norm: Norm = nn.BatchNorm2d, act: Act = nn.ReLU
-    ) -> None:
+    def __init__(self, channels: int, *, ratio: float = 0.25, norm: Norm = nn.BatchNorm2d, act: Act = nn.ReLU) -> None:
         super().__init__()
         if not 0 < ratio <= 1:
             raise ValueError(f"embed: ratio must lie in (0, 1], got {ratio}")

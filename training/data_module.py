@@ -34,7 +34,9 @@ class CategoryData(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Shuffled anew each epoch; Lightning tells the sampler the epoch."""
-        sampler = DistributedSampler(self.train_set, num_replicas=1, rank=0, shuffle=True, seed=self.seed)
+        sampler: DistributedSampler[Item] = DistributedSampler(
+            self.train_set, num_replicas=1, rank=0, shuffle=True, seed=self.seed
+        )
         return self._loader(self.train_set, sampler)
 
     def test_dataloader(self) -> DataLoader[Item]:

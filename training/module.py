@@ -40,9 +40,7 @@ class DistillationTask(L.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
         """One batch of normalised images (b, 3, h, w) -> the total loss as "loss", and each term by name."""
         del batch_index
-        generator = torch.Generator(self.device).manual_seed(
-            derive_seed(self.seed, "noise", self.global_step)
-        )
+        generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "noise", self.global_step))
         terms = self.model.losses(batch["image"], generator)
         if not torch.isfinite(terms["total"]):
             shown = ", ".join(f"{k} {v.item():.4g}" for k, v in terms.items())
@@ -61,9 +59,7 @@ class DistillationTask(L.LightningModule):
             if decayed:
                 groups.append({"params": decayed, "lr": lr, "name": name})
             if undecayed:
-                groups.append(
-                    {"params": undecayed, "lr": lr, "weight_decay": 0.0, "name": f"{name}, no decay"}
-                )
+                groups.append({"params": undecayed, "lr": lr, "weight_decay": 0.0, "name": f"{name}, no decay"})
         return torch.optim.Adam(groups, betas=self.config.betas, weight_decay=self.config.weight_decay)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
