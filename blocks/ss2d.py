@@ -81,8 +81,8 @@ class SS2D(nn.Module):
         self.Ds.fill_(1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, c, h, w). Raises ContractError for another number of channels."""
-        require_map("ss2d", x, self.channels, min_side=2)
+        """(b, c, h, w) -> (b, c, h, w). Raises ContractError for other channels or a side under 2."""
+        require_map("ss2d", x, self.channels, min_side=2)  # on a single cell no gradient reaches A_logs
         h, w = x.shape[2:]
         projected = self.in_proj.weight @ x.flatten(2)  # (b, 2i, l)
         inner, z = projected.chunk(2, dim=1) if self.gate else (projected, None)

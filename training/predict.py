@@ -13,7 +13,7 @@ from dlkd.data import DataError, ImageDataset, Sample, read_image
 from dlkd.data.layout import list_images
 from dlkd.models.dlkd import DLKD
 from dlkd.training.pictures import save_prediction
-from dlkd.training.trial import TrialSpec, read_result
+from dlkd.training.trial import TrialSpec, device, read_result
 
 
 def predict_images(
@@ -52,14 +52,14 @@ def predict_images(
             broken.append(str(error))
             continue
         with torch.inference_mode():
-            anomaly_map = model(item["image"].unsqueeze(0))
+            anomaly_map = model(item["image"].unsqueeze(0).to(device()))
             score = float(model.score(anomaly_map))
         relative = file.relative_to(images) if images.is_dir() else Path(file.name)
         # The whole name, ending included: a.png and a.jpg are two images.
         overlay = out / relative.parent / f"{relative.name}.overlay.png"
         overlay.parent.mkdir(parents=True, exist_ok=True)
         h, w = picture.shape[:2]
-        at_image_size = F.interpolate(anomaly_map[None].float(), (h, w), mode="bilinear")[0, 0].numpy()
+        at_image_size = F.interpolate(anomaly_map[None].float(), (h, w), mode="bilinear")[0, 0].cpu().numpy()
         save_prediction(
             overlay,
             picture,

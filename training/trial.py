@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import platform
 import resource
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -120,9 +123,16 @@ def run_trial(
         DataError: the data cannot be read.
         KeyboardInterrupt: on Ctrl-C; the last checkpoint stays.
     """
-    _claim(spec, folder, resume)
-    if (folder / RESULT).exists():
-        return read_result(folder)
+    with _alone(folder):
+        _claim(spec, folder, resume)
+        if (folder / RESULT).exists():
+            return read_result(folder)
+        return _run(spec, folder, registry, bar, on_epoch)
+
+
+def _run(
+    spec: TrialSpec, folder: Path, registry: Registry, bar: bool, on_epoch: Callable[[float], None] | None
+) -> TrialResult:
     category = load_category(spec, registry)
     L.seed_everything(spec.trial_seed, workers=True, verbose=False)
     model: DLKD = registry.build("model", spec.model)
@@ -132,7 +142,7 @@ def run_trial(
     curve = fit(task, data, folder, bar=bar, on_epoch=on_epoch)
     trained = perf_counter() - start
     save_weights(model, folder / WEIGHTS)
-    evaluation = evaluate(model, data)
+    evaluation = evaluate(model.to(device()), data)
     normal = normal_range(model, data)
     save_examples(folder, evaluation, data, normal)
     result = TrialResult(
@@ -174,6 +184,7 @@ def fit(
             max_epochs=config.epochs,
             max_steps=config.max_steps,
             precision=config.precision,
+            accelerator="gpu" if device().type == "cuda" else "cpu",
             deterministic=not torch.cuda.is_available(),  # bilinear upsampling has no deterministic CUDA backward
             devices=1,
             logger=False,
@@ -243,13 +254,17 @@ def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, DLKD]:
         torch.manual_seed(spec.trial_seed)  # a teacher with random weights is the one that it was in training
         model: DLKD = registry.build("model", spec.model)
     load_weights(model, folder / WEIGHTS)
-    return spec, model.eval()
+    return spec, model.eval().to(device())
+
+
+def device() -> torch.device:
+    """Where models train and score: the first GPU that this process sees, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def costs(model: DLKD, spec: TrialSpec, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
     """What the trial cost: parameters, FLOPs of one image (torch's count; the scan is not in it), time, memory."""
-    device = next(model.parameters()).device
-    image = torch.zeros(1, 3, spec.train.image_size, spec.train.image_size, device=device)
+    image = torch.zeros(1, 3, spec.train.image_size, spec.train.image_size, device=device())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(image)
     # ru_maxrss is in KiB on Linux and in bytes on macOS, and is the process' peak, which earlier trials share.
@@ -261,7 +276,7 @@ def costs(model: DLKD, spec: TrialSpec, evaluation: Evaluation, train_seconds: f
         "images_per_second": len(evaluation.scores) / max(evaluation.seconds, 1e-9),
         "peak_memory_bytes": float(
             torch.cuda.max_memory_allocated()
-            if device.type == "cuda"
+            if device().type == "cuda"
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         ),
     }
@@ -276,6 +291,18 @@ def versions() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         revision = "not a git checkout"
     return found | {"python": platform.python_version(), "revision": revision}
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the trial's folder; waits while another process does. The system lets go of it when a process dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def _claim(spec: TrialSpec, folder: Path, resume: bool) -> None:

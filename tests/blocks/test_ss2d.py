@@ -48,7 +48,7 @@ def literal_ss2d(m: SS2D, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 @pytest.mark.parametrize("scan", ORDERS)
 @settings(deadline=None, max_examples=10)
-@given(h=st.integers(1, 6), w=st.integers(1, 6), gate=st.booleans())
+@given(h=st.integers(2, 6), w=st.integers(2, 6), gate=st.booleans())
 def test_equals_the_literal_loop(backend: str, scan: str, h: int, w: int, gate: bool) -> None:
     torch.manual_seed(h * 10 + w)
     m = SS2D(3, d_state=4, scan=scan, gate=gate, backend=backend).double()
@@ -123,7 +123,8 @@ def test_channels_last_and_empty_batches() -> None:
     [
         ((2, 7, 4, 4), "ss2d: axis c must be == 8, got 7"),
         ((8, 4, 4), r"ss2d: expected a map"),
-        ((1, 8, 0, 4), "axis h"),
+        ((1, 8, 1, 4), "ss2d: axis h must be >= 2, got 1"),
+        ((1, 8, 4, 1), "ss2d: axis w must be >= 2, got 1"),
     ],
 )
 def test_refuses_other_shapes(shape: tuple[int, ...], message: str) -> None:

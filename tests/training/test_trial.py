@@ -1,12 +1,14 @@
 """A trial: same seed same bits, resume, crashes, refusals."""
 
 import errno
+import fcntl
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -157,6 +159,22 @@ def test_full_disk_at_checkpoint_time_keeps_the_checkpoint_before(
     monkeypatch.undo()
     assert run_trial(spec, folder, REGISTRY, resume=True).curve == whole.curve
     assert_same_bits(tmp_path / "whole", folder)
+
+
+def test_two_processes_do_not_train_in_one_folder(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """The second waits, and then finds the first one's result."""
+    spec, folder = make_spec(epochs=1), tmp_path / "t"
+    folder.mkdir()
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    done = threading.Event()
+    waiting = threading.Thread(target=lambda: (run_trial(spec, folder, REGISTRY), done.set()))
+    waiting.start()
+    assert not done.wait(1)
+    assert list(folder.iterdir()) == []
+    os.close(held)
+    waiting.join()
+    assert done.is_set()
 
 
 def test_broken_checkpoint_is_one_clear_error(make_spec: MakeSpec, tmp_path: Path) -> None:
