@@ -126,6 +126,8 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
         grid = Grid.model_validate({"name": name, **data})
     except pydantic.ValidationError as error:
         for e in error.errors():
+            if e["type"] == "too_short" and data.get("rows"):
+                continue  # pydantic counts the rows that are right; those that are not have errors of their own
             known = GridRow.model_fields if e["loc"][0] == "rows" else Grid.model_fields
             unknown = e["type"] == "extra_forbidden"
             message = f"unknown key{nearest(str(e['loc'][-1]), known)}" if unknown else e["msg"]

@@ -1,0 +1,90 @@
+"""Grids: what a file may say, which cells it stands for, and when two cells are one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dlkd.ablations import grid as grid_module
+from dlkd.ablations.grid import Cell, load_grid, make_cells, shipped_grids
+from dlkd.located_yaml import ConfigError
+from dlkd.registry import default_registry
+from dlkd.training import PRESETS, Preset, TrainConfig
+
+REGISTRY = default_registry()
+TEXTURES = REGISTRY.complete("dataset", "textures")
+DEMO = PRESETS["demo"]
+
+MakeCells = Callable[..., list[Cell]]
+
+
+@pytest.mark.parametrize("name", shipped_grids())
+def test_shipped_grids_resolve(name: str) -> None:
+    grid = load_grid(name)
+    cells = make_cells([grid], REGISTRY, [(TEXTURES, ["brick"])], [0], DEMO)
+    assert sum(len(cell.rows) for cell in cells) == len(grid.rows)
+
+
+def test_rows_that_are_the_same_are_trained_once() -> None:
+    grids = [load_grid(name) for name in ("table4", "table5", "untrained")]
+    cells = make_cells(grids, REGISTRY, [(TEXTURES, ["brick", "grass"])], [0, 1], DEMO)
+    assert len(cells) == (3 + 3 + 2 - 2) * 2 * 2
+    shared = [cell.rows for cell in cells if len(cell.rows) == 3]
+    assert shared == 4 * [(("table4", "LFRB + GFRB + PRL"), ("table5", "PKD + CKD + Con + AS"), ("untrained", "DLKD"))]
+
+
+def test_the_key_follows_what_decides_the_result_and_nothing_else(make_tiny_cells: MakeCells) -> None:
+    def key(train: TrainConfig) -> str:
+        return make_tiny_cells([("A", {})], preset=Preset(train=train, model=base.model))[0].key
+
+    base = Preset(train=TrainConfig(image_size=32), model={"teacher": {"backbone": "test_resnet", "weights": "random"}})
+    same = key(base.train)
+    assert key(TrainConfig(image_size=32, workers=2, checkpoint_seconds=1)) == same
+    for other in (TrainConfig(image_size=64), TrainConfig(image_size=32, lr=0.1), TrainConfig(image_size=32, epochs=9)):
+        assert key(other) != same
+    keys = {cell.key for cell in make_tiny_cells([("A", {}), ("B", {"sigma": 1.0})], seeds=3)}
+    assert len(keys) == 6
+
+
+def test_the_key_follows_the_code(make_tiny_cells: MakeCells, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make_tiny_cells()[0].key
+    monkeypatch.setattr(grid_module, "code_version", lambda: "another")
+    assert make_tiny_cells()[0].key != before
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("title: t\nrows: [{label: a, variant: dlkd}]\nreference: a\nrefrence: a", ":4: refrence: unknown key"),
+        ("title: t\nreference: a\nrows:\n  - {label: a, variant: dlkd, over: {}}", ":4: rows[0].over: unknown key"),
+        ("title: t\nrows: []\nreference: a", "rows"),
+        ("title: t\nrows: [{label: a, variant: dlkd}]\nreference: b", "no row is labelled 'b'"),
+        (
+            "title: t\nrows: [{label: a, variant: dlkd}, {label: a, variant: dlkd-lfrb}]\nreference: a",
+            "the label 'a' stands twice",
+        ),
+        (
+            "title: t\nrows: [{label: a, variant: dlkd, paper: {auroc: 99}}]\nreference: a",
+            "unknown metric 'auroc'",
+        ),
+        ("[1, 2]", "title"),
+        ("title: t\ntitle: u", "title"),
+    ],
+)
+def test_a_wrong_grid_says_where(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_grid(str(file))
+    assert says in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_rows_that_name_what_does_not_exist_are_found_before_anything_runs(make_tiny_cells: MakeCells) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'sigma'"):
+        make_tiny_cells([("A", {"sgima": 1})])
+
+
+def test_an_unknown_grid_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="unknown grid 'tabel4'; did you mean 'table4'"):
+        load_grid("tabel4")
