@@ -8,6 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from dlkd import registry
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -15,6 +17,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DLKD_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def components(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test registers is forgotten after it."""
+    registry.load_components()
+    monkeypatch.setattr(registry, "_COMPONENTS", dict(registry._COMPONENTS))
+    monkeypatch.setattr(registry, "_loaded_files", set())
 
 
 @pytest.fixture(autouse=True)

@@ -157,6 +157,7 @@ def test_list_and_show(run: Run) -> None:
     assert "parameters" in rest
 
 
+@pytest.mark.usefixtures("components")
 def test_check_takes_the_packaged_file_and_ones_own(run: Run) -> None:
     code, out, err = run("check", EXAMPLES / "my_variant.yaml")
     assert (code, err) == (0, "")
@@ -174,9 +175,6 @@ def test_check_takes_the_packaged_file_and_ones_own(run: Run) -> None:
     assert code == 2
     assert "failed: block/halves" in out
     assert "the contract says b c h w -> b c h w" in err
-    from dlkd.registry import _COMPONENTS
-
-    del _COMPONENTS["block/halves"]
 
 
 def test_schema_is_json(run: Run) -> None:

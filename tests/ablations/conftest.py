@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dlkd.ablations.grid import Cell, Grid, GridRow, make_cells
-from dlkd.registry import default_registry
+from dlkd.registry import Registry, default_registry
 from dlkd.training import Preset, TrainConfig
 
 TEACHER = {"teacher": {"backbone": "test_resnet", "weights": "random"}}
@@ -19,11 +19,18 @@ def make_tiny_cells(tiny_folder: Path) -> Callable[..., list[Cell]]:
     """Cells of grid "g" with rows of LFRB-only variants, on the tiny folder."""
 
     def make(
-        rows: Sequence[tuple[str, dict[str, Any]]] = (("A", {}), ("B", {"sigma": 2.0})), seeds: int = 1, preset: Preset = TINY
+        rows: Sequence[tuple[Any, ...]] = (("A", {}), ("B", {"sigma": 2.0})),
+        seeds: int = 1,
+        preset: Preset = TINY,
+        registry: Registry | None = None,
     ) -> list[Cell]:
-        made = tuple(GridRow(label=label, variant="dlkd-lfrb", overrides=over) for label, over in rows)
+        """Rows are (label, model overrides) or (label, model overrides, training overrides)."""
+        made = tuple(
+            GridRow(label=label, variant="dlkd-lfrb", overrides=over, train=dict(*train))
+            for label, over, *train in rows
+        )
         grid = Grid(name="g", title="a title", rows=made, reference=rows[-1][0])
-        registry = default_registry()
+        registry = registry or default_registry()
         node = registry.complete("dataset", {"name": "folder", "root": str(tiny_folder)})
         return make_cells([grid], registry, [(node, ["disc"])], range(seeds), preset)
 

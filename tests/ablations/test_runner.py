@@ -1,0 +1,270 @@
+"""Grids on Ray Tune: what fails alone, what is found again, and figures that no neighbour touches."""
+
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import ray
+import yaml
+from rich.console import Console
+
+from dlkd.ablations.display import Display
+from dlkd.ablations.grid import Cell
+from dlkd.ablations.runner import Pool, run_cells
+from dlkd.ablations.store import collect
+from dlkd.registry import load_file, load_registry
+from dlkd.training import read_result, run_trial
+
+MakeCells = Callable[..., list[Cell]]
+
+# A block that fails as `how` says: by an error, or once by a kill, as the system does when memory runs out.
+FRAGILE = """
+import os, pathlib, signal
+from torch import nn
+from dlkd.registry import register
+
+@register("block", "fragile")
+class Fragile(nn.Module):
+    def __init__(self, channels: int, *, how: str = "", marker: str = "") -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(channels, channels, 1)
+        self.how, self.marker = how, marker
+
+    def forward(self, x):
+        if self.how == "error":
+            raise RuntimeError("broken on purpose")
+        if self.how == "kill" and not pathlib.Path(self.marker).exists():
+            pathlib.Path(self.marker).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.layer(x)
+"""
+FRAGILE_ROW = 'components: {block/fragile: {shape: "b c h w -> b c h w", given: {channels: c}}}'
+
+
+def run(cells: list[Cell], store: Path, **pool: object) -> str:
+    """What the display said."""
+    text = io.StringIO()
+    run_cells(cells, store, Pool(**{"workers": 2, **pool}), Display(store, Console(file=text, width=500)))  # type: ignore[arg-type]
+    return text.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own: unclosed sockets and files of its processes
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("components")
+def test_a_trial_that_fails_fails_alone(make_tiny_cells: MakeCells, tmp_path: Path) -> None:
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    (tmp_path / "fragile.yaml").write_text(FRAGILE_ROW)
+    load_file(tmp_path / "fragile.py")
+    registry = load_registry(tmp_path / "fragile.yaml")
+
+    def fragile(how: str) -> dict[str, object]:
+        return {"decoder": {"local": {"name": "fragile", "how": how, "marker": str(tmp_path / "marker")}}}
+
+    rows = [
+        ("raises", fragile("error")),
+        ("is killed once", fragile("kill")),
+        ("turns NaN", {}, {"lr": 1e30}),
+        ("A", {}),
+        ("B", {"sigma": 2.0}),
+    ]
+    cells = make_tiny_cells(rows, registry=registry)
+    store = tmp_path / "store"
+    said = run(cells, store, registry_files=[tmp_path / "fragile.yaml"], imports=[tmp_path / "fragile.py"])
+
+    trials = collect(cells, store).drop_duplicates("row").set_index("row")
+    assert dict(trials.status) == {
+        "raises": "failed",
+        "is killed once": "ok",
+        "turns NaN": "failed",
+        "A": "ok",
+        "B": "ok",
+    }
+    assert trials.reason["raises"] == "RuntimeError: broken on purpose"
+    assert trials.reason["turns NaN"].startswith("NonFiniteLossError: the loss is not finite at step")
+    assert "failed: raises, folder/disc, seed 0: RuntimeError: broken on purpose" in said
+
+    # Neighbours, and the process that they share, leave no trace in a figure.
+    for cell in cells[3:]:
+        alone = run_trial(cell.spec, tmp_path / "alone" / cell.key, registry)
+        assert read_result(store / cell.key).metrics == alone.metrics
+        assert read_result(store / cell.key).curve == alone.curve
+
+    # A later run finds what is done, and tries again what failed.
+    written = {cell.key: (store / cell.key / "result.json").stat().st_mtime_ns for cell in cells[3:]}
+    again = run([*cells[3:], cells[0]], store, retries=0, imports=[tmp_path / "fragile.py"],
+                registry_files=[tmp_path / "fragile.yaml"])  # fmt: skip
+    assert "2 already done, 1 to train" in again
+    assert {key: (store / key / "result.json").stat().st_mtime_ns for key in written} == written
+
+
+def test_nothing_to_train_starts_no_ray(
+    make_tiny_cells: MakeCells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = make_tiny_cells()
+    for cell in cells:
+        run_trial(cell.spec, tmp_path / cell.key, load_registry())
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
+    assert "2 already done, 0 to train" in run(cells, tmp_path)
+
+
+GRID = """
+title: a small one
+rows:
+  - {label: A, variant: tiny}
+  - {label: B, variant: tiny, overrides: {sigma: 2.0}}
+  - {label: C, variant: tiny, overrides: {sigma: 1.0}}
+reference: A
+"""
+VARIANTS = "variants: {tiny: {extends: dlkd-lfrb, teacher: {backbone: test_resnet, weights: random}}}"
+
+
+class Ablation:
+    """`dlkd ablate` on the tiny folder as a process of its own, in `folder`."""
+
+    def __init__(self, folder: Path, data: Path, *more: str, steps: int = 40) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "grid.yaml").write_text(GRID)
+        (folder / "variants.yaml").write_text(VARIANTS)
+        (folder / "overrides.yaml").write_text(yaml.safe_dump({}))
+        words = ["ablate", "grid.yaml", "--dataset", str(data), "--preset", "paper", "--image-size", "32",
+                 "--batch-size", "3", "--steps", str(steps), "--seeds", "2", "--registry", "variants.yaml",
+                 "--out", "out", *more]  # fmt: skip
+        self.command = [sys.executable, "-m", "dlkd", *words]
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def finish(self) -> pd.DataFrame:
+        done = subprocess.run(self.command, cwd=self.folder, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.table()
+
+    def table(self) -> pd.DataFrame:
+        table = pd.read_parquet(self.folder / "out" / "trials.parquet")
+        return table[["table", "row", "category", "seed", "metric", "value", "status", "reason", "key"]]
+
+
+def ray_processes() -> list[int]:
+    """Workers and daemons of Ray, by what stands in /proc."""
+    found = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                words = (path / "cmdline").read_bytes()
+            except OSError:  # it has just ended
+                continue
+            if b"ray::" in words or b"raylet" in words or b"gcs_server" in words:
+                found.append(int(path.name))
+    return found
+
+
+def kill_all(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_twenty_kills_at_any_moment_leave_the_table_that_none_leaves(tiny_folder: Path, tmp_path: Path) -> None:
+    undisturbed = Ablation(tmp_path / "calm", tiny_folder).finish()
+    ablation = Ablation(tmp_path / "storm", tiny_folder)
+    rng = random.Random(0)
+    for i in range(20):
+        process = ablation.start()
+        time.sleep(rng.uniform(1, 18))
+        if i % 3 == 0:  # the driver
+            process.kill()
+        elif i % 3 == 1:  # workers: Tune tries their cells again
+            kill_all([p for p in ray_processes() if b"CellWorker" in Path(f"/proc/{p}/cmdline").read_bytes()])
+            process.communicate(timeout=300)
+        else:  # everything
+            kill_all([process.pid, *ray_processes()])
+        if i % 3 != 1:
+            process.communicate(timeout=60)
+        parquet = ablation.folder / "out" / "trials.parquet"
+        if parquet.exists():
+            table = pd.read_parquet(parquet)  # never torn
+            assert not table.duplicated(["table", "row", "category", "seed", "metric"]).any()
+        if i % 7 == 6:  # begin again, lest all is done too soon
+            shutil.rmtree(ablation.folder / "runs", ignore_errors=True)
+    pd.testing.assert_frame_equal(ablation.finish(), undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(tiny_folder: Path, tmp_path: Path) -> None:
+    ablation = Ablation(tmp_path / "a", tiny_folder)
+    process = ablation.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("done:"):
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "--resume" in said
+    assert "Traceback" not in said
+    kept = list((ablation.folder / "runs" / "trials").glob("*/result.json"))
+    assert 1 <= len(kept) < 6
+    table = ablation.table()
+    assert (table.status == "ok").sum() == 3 * len(kept)
+    assert (ablation.finish().status == "ok").all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_cluster_that_loses_a_node_completes_the_grid(tiny_folder: Path, tmp_path: Path) -> None:
+    """Two `ray start` processes with a CPU each; the second is killed while it trains."""
+    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+
+    def ray_start(*words: str) -> None:
+        command = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    ray_start("--head", "--port=6399", "--include-dashboard=false")
+    first = set(ray_processes())
+    try:
+        ray_start("--address=127.0.0.1:6399")
+        second = [pid for pid in ray_processes() if pid not in first]
+        ablation = Ablation(tmp_path / "a", tiny_folder, "--address", "127.0.0.1:6399", "--retries", "3", steps=120)
+        process = ablation.start()
+        assert process.stdout is not None
+        running = 0
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            running += line.startswith("running:")
+            if running == 2:  # one on each node
+                time.sleep(3)
+                kill_all(second)
+                break
+        rest, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, "".join(said) + rest
+        assert (ablation.table().status == "ok").all()
+    finally:
+        subprocess.run([str(Path(sys.executable).with_name("ray")), "stop", "--force"], capture_output=True, timeout=60)
+
+
+def test_results_say_what_they_rest_on(make_tiny_cells: MakeCells, tmp_path: Path) -> None:
+    cell = make_tiny_cells()[0]
+    run_trial(cell.spec, tmp_path / cell.key, load_registry())
+    result = json.loads((tmp_path / cell.key / "result.json").read_text())
+    assert {"dlkd", "torch", "timm", "python", "revision"} <= set(result["versions"])
