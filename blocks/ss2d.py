@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlkd.blocks.scan import ScanOrder, curve_count, directional_scan, scan_curves
+from dlkd.blocks.scan import ScanOrder, curve_count, directional_scan, require_backend, scan_curves
 from dlkd.contract import require_map
 from dlkd.registry import register
 
@@ -43,6 +43,7 @@ class SS2D(nn.Module):
         super().__init__()
         if not 0 < dt_min <= dt_max:
             raise ValueError(f"ss2d: dt_min and dt_max must be 0 < dt_min <= dt_max, got {dt_min} and {dt_max}")
+        require_backend(backend)
         self.channels = channels
         self.d_state = d_state
         self.dt_rank = math.ceil(channels / 16) if dt_rank == "auto" else int(dt_rank)

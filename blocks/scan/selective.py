@@ -57,12 +57,17 @@ def backends() -> list[str]:
     return list(_BACKENDS)
 
 
+def require_backend(backend: str) -> None:
+    """Raise ValueError unless `backend` is a known name; whether it can be used shows when it is."""
+    if backend != "auto" and backend not in _BACKENDS:
+        raise ValueError(f'selective_scan: unknown backend "{backend}"; known: auto, {", ".join(_BACKENDS)}')
+
+
 def choose_backend(backend: str, u: Tensor) -> str:
     """The backend that scans `u` when asked for `backend`. Raises ValueError if unknown or unable to."""
+    require_backend(backend)
     if backend == "auto":
         return _first_able(u)
-    if backend not in _BACKENDS:
-        raise ValueError(f'selective_scan: unknown backend "{backend}"; known: auto, {", ".join(_BACKENDS)}')
     if reason := _BACKENDS[backend][1](u):
         raise ValueError(f'selective_scan: backend "{backend}" cannot be used: {reason}')
     return backend
