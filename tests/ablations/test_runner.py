@@ -1,5 +1,6 @@
 """Grids on Ray Tune: what fails alone, what is found again, and figures that no neighbour touches."""
 
+import contextlib
 import io
 import json
 import os
@@ -174,10 +175,8 @@ def ray_processes() -> list[int]:
 
 def kill_all(pids: list[int]) -> None:
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 @pytest.mark.slow
