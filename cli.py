@@ -69,9 +69,10 @@ def main() -> None:
 def _errors() -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
-        err.print("interrupted; what is finished is kept, go on with --resume")
-        sys.exit(INTERRUPTED)
+    except SystemExit as stop:  # Typer makes one of Ctrl-C
+        if stop.code == INTERRUPTED:
+            err.print("interrupted; what is finished is kept, go on with --resume")
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
