@@ -85,7 +85,8 @@ class SS2D(nn.Module):
         """(b, c, h, w) -> (b, c, h, w). Raises ContractError for other channels or a side under 2."""
         require_map("ss2d", x, self.channels, min_side=2)  # on a single cell no gradient reaches A_logs
         h, w = x.shape[2:]
-        projected = self.in_proj.weight @ x.flatten(2)  # (b, 2i, l)
+        # As a convolution: a product of one matrix with a batch takes MKL twice as long on some processors.
+        projected = F.conv2d(x, self.in_proj.weight[..., None, None]).flatten(2)  # (b, 2i, l)
         inner, z = projected.chunk(2, dim=1) if self.gate else (projected, None)
         u = self.act(self.conv2d(torch.unflatten(inner, 2, (h, w)))).flatten(2)
         y = self.out_norm(self._scan_map(u, h, w).transpose(1, 2))  # (b, l, i)
@@ -96,7 +97,8 @@ class SS2D(nn.Module):
     def _scan_map(self, u: Tensor, h: int, w: int) -> Tensor:
         """(b, i, l) -> (b, i, l). Projections act cell by cell, so they are made once, in raster order."""
         k, n = self.directions, self.d_state
-        projected = torch.unflatten(self.x_proj_weight.flatten(0, 1) @ u, 1, (k, -1))  # (b, k, r + 2n, l)
+        projected = F.conv1d(u, self.x_proj_weight.flatten(0, 1)[..., None])
+        projected = torch.unflatten(projected, 1, (k, -1))  # (b, k, r + 2n, l)
         low_dt, B, C = torch.split(projected, [self.dt_rank, n, n], dim=2)
         dt = self.dt_projs_weight @ low_dt  # (b, k, i, l)
         return directional_scan(
