@@ -51,7 +51,10 @@ Overrides = Annotated[
 ]
 PresetName = Annotated[str, typer.Option("--preset", help="demo (CPU-sized) or paper (section 3.2).")]
 DatasetName = Annotated[
-    str, typer.Option("--dataset", help="A dataset's name, NAME:PATH, or the path of an MVTec-layout folder.")
+    str,
+    typer.Option(
+        "--dataset", help="A dataset's name, NAME:PATH, either with ,KEY=VALUE, or the path of an MVTec-layout folder."
+    ),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", min=0, help="Stop after so many training steps.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training images.")]
@@ -198,8 +201,10 @@ def ablate(
         typer.Option("--dataset", help="NAME, NAME:PATH or an MVTec-layout folder; repeatable."),
     ] = None,
     categories: Annotated[list[str] | None, typer.Option("--category", help="Only these categories.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many base seeds, from 0.")] = 1,
-    preset: PresetName = "demo",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many base seeds, from 0; default the grid's, or 1.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="demo or paper; default the grid's, or demo.")] = None,
     steps: Steps = None,
     epochs: Epochs = None,
     image_size: ImageSize = None,
@@ -225,16 +230,20 @@ def ablate(
     import shutil
 
     from dlkd.ablations.display import Display
-    from dlkd.ablations.grid import load_grid, make_cells
+    from dlkd.ablations.grid import load_grid, make_cells, unique
     from dlkd.ablations.store import collect, write_trials
 
     del resume
     registry = _registry(registry_files, imports)
     loaded = [load_grid(name) for name in grids]
-    chosen = _preset(preset, steps, epochs, image_size, batch_size, None, None)
-    nodes = [_dataset_node(registry, name) for name in datasets or ["textures"]]
-    chosen_categories = [(node, _categories(registry, node, categories)) for node in nodes]
-    cells = make_cells(loaded, registry, chosen_categories, range(seeds), chosen)
+    cells = []
+    for grid in loaded:
+        chosen = _preset(preset or grid.preset or "demo", steps, epochs, image_size, batch_size, base=grid.train)
+        nodes = [_dataset_node(registry, name) for name in datasets or grid.datasets or ["textures"]]
+        only = categories or list(grid.categories) or None
+        data = [(node, _categories(registry, node, only, some=len(nodes) > 1)) for node in nodes]
+        cells += make_cells(grid, registry, data, range(seeds or grid.seeds or 1), chosen)
+    cells = unique(cells)
     if dry_run:
         _print_cells(cells, store)
         return
@@ -446,8 +455,8 @@ def _presets() -> dict[str, Preset]:
     return PRESETS
 
 
-def _preset(name: str, *values: Any) -> Preset:
-    """A preset with the command line's numbers laid over it."""
+def _preset(name: str, *values: Any, base: dict[str, Any] | None = None) -> Preset:
+    """A preset with `base` and then the command line's numbers laid over it."""
     import pydantic
 
     from dlkd.located_yaml import nearest
@@ -457,7 +466,7 @@ def _preset(name: str, *values: Any) -> Preset:
         raise ValueError(f"unknown preset '{name}'{nearest(name, _presets())}")
     preset = _presets()[name]
     keys = ("max_steps", "epochs", "image_size", "batch_size", "workers", "precision")
-    given = {k: v for k, v in zip(keys, values, strict=False) if v is not None}
+    given = {**(base or {}), **{k: v for k, v in zip(keys, values, strict=False) if v is not None}}
     if "epochs" in given and "max_steps" not in given:
         given["max_steps"] = -1  # a preset's own limit would cut the asked-for epochs short
     try:
@@ -468,27 +477,33 @@ def _preset(name: str, *values: Any) -> Preset:
 
 
 def _dataset_node(registry: Registry, text: str) -> dict[str, Any]:
-    """`textures`, `mvtec:/data/mvtec`, or a folder's path -> a completed dataset node."""
+    """`textures`, `mvtec:/data/mvtec`, `elpv,train_limit=200` or a folder's path -> a completed dataset node."""
     from dlkd.registry import list_components
 
-    name, _, root = text.partition(":")
-    if name in list_components("dataset"):
-        return registry.complete("dataset", {"name": name, **({"root": str(Path(root).resolve())} if root else {})})
     if Path(text).is_dir():
         return registry.complete("dataset", {"name": "folder", "root": str(Path(text).resolve())})
+    place, *settings = text.split(",")
+    name, _, root = place.partition(":")
+    if name in list_components("dataset"):
+        node = {"name": name, **_assignments(settings, "--dataset NAME,KEY=VALUE")}
+        return registry.complete("dataset", node | ({"root": str(Path(root).resolve())} if root else {}))
     if "/" in text or text.startswith("."):
         raise ValueError(f"the dataset folder {text} does not exist")
     return registry.complete("dataset", name)
 
 
-def _categories(registry: Registry, node: dict[str, Any], wanted: list[str] | None) -> list[str]:
+def _categories(registry: Registry, node: dict[str, Any], wanted: list[str] | None, *, some: bool = False) -> list[str]:
+    """The wanted categories of a dataset, all by default; where `some`, others of the wanted may be elsewhere."""
     from dlkd.located_yaml import nearest
 
     known = list(registry.build("dataset", node).categories())
-    for name in wanted or []:
-        if name not in known:
+    if wanted is None:
+        return known
+    found = [name for name in wanted if name in known]
+    for name in wanted:
+        if name not in known and not (some and found):
             raise ValueError(f"{node['name']} has no category '{name}'{nearest(name, known)}")
-    return wanted or known
+    return found
 
 
 def _category(registry: Registry, node: dict[str, Any], wanted: str | None) -> str:
@@ -498,23 +513,23 @@ def _category(registry: Registry, node: dict[str, Any], wanted: str | None) -> s
     return known[0]
 
 
-def _assignments(texts: list[str] | None) -> dict[str, Any]:
+def _assignments(texts: list[str] | None, option: str = "--set") -> dict[str, Any]:
     """["decoder.global=none", "sigma=2"] -> nested overrides, values read as YAML."""
     nested: dict[str, Any] = {}
     for text in texts or []:
         key, equals, value = text.partition("=")
         if not equals or not all(key.split(".")):
-            raise ValueError(f"--set takes KEY=VALUE such as decoder.global=none, got '{text}'")
+            raise ValueError(f"{option} takes KEY=VALUE such as decoder.global=none, got '{text}'")
         try:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ValueError(f"--set {key}: cannot read the value '{value}'") from error
+            raise ValueError(f"{option} {key}: cannot read the value '{value}'") from error
         *parents, last = key.split(".")
         place = nested
         for parent in parents:
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
-                raise ValueError(f"--set {key}: '{parent}' is given a value already")
+                raise ValueError(f"{option} {key}: '{parent}' is given a value already")
         place[last] = parsed
     return nested
 

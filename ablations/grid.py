@@ -6,9 +6,10 @@ import functools
 import hashlib
 import importlib.resources
 import inspect
+import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ class GridRow(pydantic.BaseModel):
 class Grid(pydantic.BaseModel):
     """One table: its rows, and the row that the others are compared with.
 
+    What is said here of data, seeds and budget stands in for the command line's defaults; what is typed there wins.
+
     Attributes:
         name: of the grid, from its file.
         title: heading of the table.
@@ -59,6 +62,12 @@ class Grid(pydantic.BaseModel):
         rows: in the table's order.
         reference: label of the full model's row.
         stepwise: each row adds a part to the one above it, so that it is compared with that one too.
+        metrics: those that the report shows; all are measured.
+        datasets: NAME, NAME:PATH or a folder, as `--dataset` takes them.
+        categories: only these.
+        seeds: how many base seeds.
+        preset: "demo" or "paper".
+        train: laid over the preset's training configuration, for every row.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -69,6 +78,12 @@ class Grid(pydantic.BaseModel):
     rows: tuple[GridRow, ...] = pydantic.Field(min_length=1)
     reference: str
     stepwise: bool = False
+    metrics: tuple[str, ...] = pydantic.Field(("image_auroc", "pixel_auroc", "pro"), min_length=1)
+    datasets: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    seeds: int | None = pydantic.Field(None, ge=1)
+    preset: str | None = None
+    train: dict[str, Any] = {}
 
     @property
     def has_paper(self) -> bool:
@@ -141,6 +156,14 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
                 if metric not in METRICS:
                     message = f"unknown metric '{metric}'{nearest(metric, METRICS)}"
                     problems.append(document.problem(("rows", i, "paper", metric), message))
+            try:
+                TrainConfig.model_validate({**grid.train, **row.train})
+            except pydantic.ValidationError as error:
+                problems += [document.problem(("rows", i, "train", *e["loc"]), e["msg"]) for e in error.errors()]
+        for i, metric in enumerate(grid.metrics):
+            if metric not in METRICS:
+                message = f"unknown metric '{metric}'{nearest(metric, METRICS)}"
+                problems.append(document.problem(("metrics", i), message))
         if grid.reference not in labels:
             message = f"no row is labelled '{grid.reference}'{nearest(grid.reference, labels)}"
             problems.append(document.problem(("reference",), message))
@@ -150,16 +173,16 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
 
 
 def make_cells(
-    grids: Sequence[Grid],
+    grid: Grid,
     registry: Registry,
     datasets: Sequence[tuple[dict[str, Any], Sequence[str]]],
     seeds: Sequence[int],
     preset: Preset,
 ) -> list[Cell]:
-    """Every cell of the grids, identical ones once.
+    """Every cell of a grid, identical ones once.
 
     Args:
-        grids: the tables.
+        grid: the table.
         registry: resolves variants.
         datasets: completed dataset nodes, each with its categories.
         seeds: base seeds.
@@ -168,27 +191,27 @@ def make_cells(
     Raises:
         ConfigError: a row names what does not exist.
     """
-    specs: dict[str, TrialSpec] = {}
-    places: dict[str, list[tuple[str, str]]] = {}
-    for grid in grids:
-        for row in grid.rows:
-            model = registry.resolve(row.variant, merge(preset.model, row.overrides))
-            train = TrainConfig.model_validate({**preset.train.model_dump(), **row.train})
-            for dataset, categories in datasets:
-                for category in categories:
-                    for seed in seeds:
-                        spec = TrialSpec(
-                            variant=row.variant,
-                            model=model,
-                            dataset=dataset,
-                            category=category,
-                            train=train,
-                            seed=seed,
-                        )
-                        key = cell_key(spec, registry)
-                        specs.setdefault(key, spec)
-                        places.setdefault(key, []).append((grid.name, row.label))
-    return [Cell(key, spec, tuple(places[key])) for key, spec in specs.items()]
+    cells = []
+    for row in grid.rows:
+        model = registry.resolve(row.variant, merge(preset.model, row.overrides))
+        train = TrainConfig.model_validate({**preset.train.model_dump(), **row.train})
+        for dataset, categories in datasets:
+            for category, seed in itertools.product(categories, seeds):
+                spec = TrialSpec(
+                    variant=row.variant, model=model, dataset=dataset, category=category, train=train, seed=seed
+                )
+                cells.append(Cell(cell_key(spec, registry), spec, ((grid.name, row.label),)))
+    return unique(cells)
+
+
+def unique(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with identical ones as one, which stands in all their places."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.key in found:
+            cell = replace(found[cell.key], rows=(*found[cell.key].rows, *cell.rows))
+        found[cell.key] = cell
+    return list(found.values())
 
 
 def cell_key(spec: TrialSpec, registry: Registry) -> str:

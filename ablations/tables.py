@@ -12,9 +12,16 @@ from dlkd.ablations.conclusions import conclusions
 from dlkd.ablations.factorial import factorial_effects
 from dlkd.ablations.grid import Grid, GridRow
 from dlkd.ablations.statistics import paired_differences, row_summary
-from dlkd.training import METRICS
 
-LABELS = {"image_auroc": "Image-AUROC", "pixel_auroc": "Pixel-AUROC", "pro": "PRO"}
+LABELS = {
+    "image_auroc": "Image-AUROC",
+    "pixel_auroc": "Pixel-AUROC",
+    "pro": "PRO",
+    "image_ap": "Image-AP",
+    "image_f1_max": "Image-F1-max",
+    "pixel_ap": "Pixel-AP",
+    "pixel_f1_max": "Pixel-F1-max",
+}
 COSTS = ("parameters", "flops", "images_per_second", "peak_memory_bytes", "train_seconds")
 CELL = ["row", "dataset", "category", "seed"]
 NAN = float("nan")
@@ -110,8 +117,7 @@ def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
         raise ValueError(f"the trials hold nothing of grid '{grid.name}'; they hold {known}")
     # A cell shared with an earlier table comes first in the trials: statistics go by the order of the rows.
     own = own.sort_values("row", key=lambda labels: labels.map(order), kind="stable").reset_index(drop=True)
-    metrics = [m for m in METRICS if m in set(own["metric"])]
-    metrics += [m for m in own["metric"].unique() if m not in metrics]
+    metrics = [m for m in grid.metrics if m in set(own["metric"])]
     has_reference = (own["row"] == grid.reference).any()
     differences = pd.DataFrame()
     if has_reference and own["row"].nunique() > 1:

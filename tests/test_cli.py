@@ -188,7 +188,7 @@ def test_a_category_without_anomalies_is_trained_and_says_what_is_undefined(run:
     shutil.rmtree("data/disc/ground_truth")
     code, out, err = train(run, *BACK, "--out", "trial")
     assert code == 0, err
-    assert out.count("undefined:") == 3
+    assert out.count("undefined:") == 7
 
 
 @pytest.mark.parametrize(
@@ -234,3 +234,14 @@ def test_an_error_of_our_own_making_keeps_its_traceback(run: Run, monkeypatch: p
     monkeypatch.setattr(cli, "_registry", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("list")
+
+
+def test_a_dataset_takes_arguments_after_commas(run: Run) -> None:
+    code, out, err = run(
+        "ablate", "table4", "--dataset", "elpv,train_limit=9,test_limit=2", "--category", "mono", "--dry-run"
+    )
+    assert code == 0, err
+    assert "3 cells, 3 to train" in out
+    code, _, err = run("ablate", "table4", "--dataset", "elpv,train_limti=9", "--dry-run")
+    assert code == 2
+    assert "did you mean 'train_limit'?" in err

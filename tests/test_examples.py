@@ -49,7 +49,7 @@ def test_my_grid_gives_a_cell_a_row() -> None:
     grid = load_grid(str(EXAMPLES / "my_grid.yaml"))
     registry = default_registry()
     dataset = registry.complete("dataset", "textures")
-    cells = make_cells([grid], registry, [(dataset, ["brick"])], [0], PRESETS["demo"])
+    cells = make_cells(grid, registry, [(dataset, ["brick"])], [0], PRESETS["demo"])
     assert len(cells) == len(grid.rows) == 4
     scans = [(c.spec.model["decoder"]["global"] or {}).get("scan") for c in cells]
     assert scans == ["cross4", "raster2", "hilbert8", None]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from dlkd.metrics import Undefined, image_auroc, pixel_metrics, why_undefined
+from dlkd.data import native_mask
+from dlkd.metrics import Undefined, average_precision, f1_max, image_auroc, pixel_metrics, why_undefined
 from dlkd.models.dlkd import DLKD
 from dlkd.training.data_module import CategoryData
 
-METRICS = ("image_auroc", "pixel_auroc", "pro")
+METRICS = ("image_auroc", "pixel_auroc", "pro", "image_ap", "image_f1_max", "pixel_ap", "pixel_f1_max")
+"""Image and pixel AUROC and PRO are the paper's; the others are average precision and the largest F1."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +39,9 @@ class Evaluation:
     labels: NDArray[np.int64]
     maps: NDArray[np.float32]
     masks: NDArray[np.bool_] | None
-    metrics: dict[str, float]
-    undefined: dict[str, str]
-    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def evaluate(model: DLKD, data: CategoryData) -> Evaluation:
@@ -55,13 +60,17 @@ def evaluate(model: DLKD, data: CategoryData) -> Evaluation:
             labels.append(batch["label"].numpy())
             if "mask" in batch:
                 masks.append(batch["mask"].numpy())
-    return score(
+    found = Evaluation(
         np.concatenate(scores),
         np.concatenate(labels),
         np.concatenate(maps),
         np.concatenate(masks) if masks else None,
-        seconds,
+        seconds=seconds,
     )
+    if data.config.score_at == "native" and found.masks is not None:
+        native = [native_mask(sample) for sample in data.category.test]
+        return score(found, _Resized(found.maps, [mask.shape for mask in native]), native)
+    return score(found, found.maps, found.masks)
 
 
 @dataclass(frozen=True)
@@ -101,19 +110,35 @@ def normal_range(model: DLKD, data: CategoryData, *, images: int = 64, deviation
 
 
 def score(
-    scores: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    maps: NDArray[np.float32],
-    masks: NDArray[np.bool_] | None,
-    seconds: float,
+    found: Evaluation, maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bool_]] | None
 ) -> Evaluation:
-    """An Evaluation from scores and maps that are there already."""
-    values: dict[str, float] = {"image_auroc": image_auroc(scores, labels)}
+    """`found` with its metrics, the pixel metrics of `maps` and `masks`, which may be of any sizes."""
+    scores, labels = found.scores, found.labels
+    values: dict[str, float] = {
+        "image_auroc": image_auroc(scores, labels),
+        "image_ap": average_precision(scores, labels),
+        "image_f1_max": f1_max(scores, labels),
+    }
+    pixel = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pro")
     if masks is None:
         missing = "no anomalous test image" if not labels.any() else "the test images have no masks"
-        values |= {"pixel_auroc": Undefined(missing), "pro": Undefined(missing)}
+        values |= dict.fromkeys(pixel, Undefined(missing))
     else:
         pixels = pixel_metrics(maps, masks)
-        values |= {"pixel_auroc": pixels.auroc, "pro": pixels.pro}
-    reasons = {name: reason for name, value in values.items() if (reason := why_undefined(value)) is not None}
-    return Evaluation(scores, labels, maps, masks, {k: float(v) for k, v in values.items()}, reasons, seconds)
+        values |= dict(zip(pixel, (pixels.auroc, pixels.average_precision, pixels.f1_max, pixels.pro), strict=True))
+    reasons = {name: reason for name in METRICS if (reason := why_undefined(values[name])) is not None}
+    return replace(found, metrics={name: float(values[name]) for name in METRICS}, undefined=reasons)
+
+
+class _Resized(Sequence[NDArray[np.float32]]):
+    """Maps (n, h, w) at sizes of their own, bilinear; each is made when it is asked for."""
+
+    def __init__(self, maps: NDArray[np.float32], sizes: list[tuple[int, ...]]) -> None:
+        self.maps, self.sizes = maps, sizes
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def __getitem__(self, index: Any) -> Any:
+        one = torch.from_numpy(self.maps[index])[None, None]
+        return F.interpolate(one, self.sizes[index], mode="bilinear")[0, 0].numpy()

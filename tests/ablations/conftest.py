@@ -32,6 +32,6 @@ def make_tiny_cells(tiny_folder: Path) -> Callable[..., list[Cell]]:
         grid = Grid(name="g", title="a title", rows=made, reference=rows[-1][0])
         registry = registry or default_registry()
         node = registry.complete("dataset", {"name": "folder", "root": str(tiny_folder)})
-        return make_cells([grid], registry, [(node, ["disc"])], range(seeds), preset)
+        return make_cells(grid, registry, [(node, ["disc"])], range(seeds), preset)
 
     return make

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dlkd.ablations import grid as grid_module
-from dlkd.ablations.grid import Cell, load_grid, make_cells, shipped_grids
+from dlkd.ablations.grid import Cell, load_grid, make_cells, shipped_grids, unique
 from dlkd.located_yaml import ConfigError
 from dlkd.registry import default_registry
 from dlkd.training import PRESETS, Preset, TrainConfig
@@ -21,13 +21,14 @@ MakeCells = Callable[..., list[Cell]]
 @pytest.mark.parametrize("name", shipped_grids())
 def test_shipped_grids_resolve(name: str) -> None:
     grid = load_grid(name)
-    cells = make_cells([grid], REGISTRY, [(TEXTURES, ["brick"])], [0], DEMO)
+    cells = make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], DEMO)
     assert sum(len(cell.rows) for cell in cells) == len(grid.rows)
 
 
 def test_rows_that_are_the_same_are_trained_once() -> None:
     grids = [load_grid(name) for name in ("table4", "table5", "untrained")]
-    cells = make_cells(grids, REGISTRY, [(TEXTURES, ["brick", "grass"])], [0, 1], DEMO)
+    each = [make_cells(grid, REGISTRY, [(TEXTURES, ["brick", "grass"])], [0, 1], DEMO) for grid in grids]
+    cells = unique([cell for cells in each for cell in cells])
     assert len(cells) == (3 + 3 + 2 - 2) * 2 * 2
     shared = [cell.rows for cell in cells if len(cell.rows) == 3]
     assert shared == 4 * [(("table4", "LFRB + GFRB + PRL"), ("table5", "PKD + CKD + Con + AS"), ("untrained", "DLKD"))]

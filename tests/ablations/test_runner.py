@@ -223,7 +223,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(tiny_folder: Path, t
     kept = list((ablation.folder / "runs" / "trials").glob("*/result.json"))
     assert 1 <= len(kept) < 6
     table = ablation.table()
-    assert (table.status == "ok").sum() == 3 * len(kept)
+    assert (table.status == "ok").sum() == 7 * len(kept)
     assert (ablation.finish().status == "ok").all()
 
 

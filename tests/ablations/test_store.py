@@ -26,11 +26,11 @@ def test_a_cell_is_missing_until_its_result_stands(make_tiny_cells: MakeCells, t
     assert failure(cells[1], tmp_path) == "ValueError: broken"
 
     trials = collect(cells, tmp_path)
-    assert list(trials.row) == ["A"] * 3 + ["B"] * 3
-    assert list(trials.status) == ["ok"] * 3 + ["failed"] * 3
-    assert list(trials.value[:3]) == [result.metrics[m] for m in METRICS]
-    assert trials.value[3:].isna().all()
-    assert set(trials.reason[3:]) == {"ValueError: broken"}
+    assert list(trials.row) == ["A"] * 7 + ["B"] * 7
+    assert list(trials.status) == ["ok"] * 7 + ["failed"] * 7
+    assert list(trials.value[:7]) == [result.metrics[m] for m in METRICS]
+    assert trials.value[7:].isna().all()
+    assert set(trials.reason[7:]) == {"ValueError: broken"}
 
     write_trials(trials, tmp_path / "trials.parquet")
     pd.testing.assert_frame_equal(read_trials(tmp_path / "trials.parquet"), trials)

@@ -1,0 +1,65 @@
+"""What a model says of its test images: every metric from the definitions' own functions, at either resolution."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from dlkd.data import native_mask
+from dlkd.metrics import pro
+from dlkd.registry import default_registry
+from dlkd.training import METRICS, TrialSpec, evaluate, load_model, run_trial
+from dlkd.training.data_module import CategoryData
+from dlkd.training.evaluate import normal_range
+from dlkd.training.trial import load_category
+
+REGISTRY = default_registry()
+
+
+def test_metrics_are_those_of_the_maps_at_the_networks_or_the_masks_size(
+    make_spec: Callable[..., TrialSpec], tmp_path: Path
+) -> None:
+    run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
+    spec, model = load_model(tmp_path / "t", REGISTRY)
+    category = load_category(spec, REGISTRY)
+    found = {}
+    for where in ("network", "native"):
+        train = spec.train.model_copy(update={"score_at": where})
+        found[where] = evaluate(model, CategoryData(category, train, model.teacher, 0))
+    network, native = found["network"], found["native"]
+    assert tuple(network.metrics) == tuple(native.metrics) == METRICS
+    assert network.masks is not None
+
+    labels = network.labels
+    assert network.metrics["image_auroc"] == roc_auc_score(labels, network.scores)
+    assert np.isclose(network.metrics["image_ap"], average_precision_score(labels, network.scores))
+    assert np.isclose(network.metrics["pixel_auroc"], roc_auc_score(network.masks.ravel(), network.maps.ravel()))
+    assert np.isclose(network.metrics["pixel_ap"], average_precision_score(network.masks.ravel(), network.maps.ravel()))
+    assert network.metrics["pro"] == pro(network.maps, network.masks)
+
+    masks = np.stack([native_mask(s) for s in category.test])
+    assert masks.shape[1:] == (40, 32)
+    maps = F.interpolate(torch.from_numpy(network.maps)[:, None], (40, 32), mode="bilinear")[:, 0].numpy()
+    assert np.isclose(native.metrics["pixel_auroc"], roc_auc_score(masks.ravel(), maps.ravel()))
+    assert native.metrics["pro"] == pro(maps, masks)
+    assert native.metrics["image_auroc"] == network.metrics["image_auroc"]
+
+
+def test_the_threshold_comes_from_normal_training_images_alone(
+    make_spec: Callable[..., TrialSpec], tmp_path: Path
+) -> None:
+    result = run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
+    spec, model = load_model(tmp_path / "t", REGISTRY)
+    data = CategoryData(load_category(spec, REGISTRY), spec.train, model.teacher, 0)
+    images = torch.stack([data.train_set[i]["image"] for i in range(len(data.train_set))])
+    with torch.inference_mode():
+        scores = model.score(model(images)).double().numpy()
+    expected = scores.mean() + 3 * scores.std()
+    assert np.isclose(result.normal.threshold, expected, rtol=1e-5)
+    few = normal_range(model, data, images=2)
+    assert np.isclose(few.threshold, scores[[0, -1]].mean() + 3 * scores[[0, -1]].std(), rtol=1e-5)
+    low, high = result.normal.scale
+    assert np.isclose((low + high) / 2, result.normal.threshold)
