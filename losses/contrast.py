@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlkd.contract import ContractError
+from dlkd.losses.cosine import cosine
 from dlkd.registry import register
 
 
@@ -38,7 +39,7 @@ class Contrast(nn.Module):
             )
         start = 2 if self.per_location else 1
         hinges = [
-            F.relu(F.cosine_similarity(e.flatten(start), p.flatten(start), dim=1) - self.margin).mean()
+            F.relu(cosine(e.flatten(start), p.flatten(start)) - self.margin).mean()
             for e, p in zip(noisy, student, strict=True)
         ]
         return torch.stack(hinges).mean()

@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlkd.losses.cosine import cosine
+
 
 def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
     """Eq. 7: 1 - cos over channels at each location, in [0, 2]. Two maps (b, c, h, w) -> (b, h, w)."""
-    return 1 - F.cosine_similarity(teacher, student, dim=1)
+    return 1 - cosine(teacher, student)
 
 
 def image_map(
