@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from dlkd.blocks.scan.fused import fused_scan, why_not_traced
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.threads import in_threads
 from dlkd.registry import register
@@ -23,14 +23,7 @@ def numba_scan(inputs: ScanInputs, dt_softplus: bool, curves: Tensor | None = No
 
     Differentiable once, with respect to everything; a second backward raises RuntimeError.
     """
-    u, dt, A, B, C, D, z, dt_bias = inputs
-    if A.shape[1] == 0:  # no states: a vector has at least one lane
-        A, B, C = F.pad(A, (0, 1)), F.pad(B, (0, 0, 0, 1)), F.pad(C, (0, 0, 0, 1))
-    if curves is None:
-        curves = torch.arange(u.shape[2], dtype=torch.int32).unsqueeze(0)
-    keep_states = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
-    y: Tensor = _forward(u, dt, A, B, C, D, z, dt_bias, curves, dt_softplus, keep_states)[0]
-    return y
+    return _scan(inputs, dt_softplus, curves)
 
 
 def why_not(u: Tensor) -> str | None:
@@ -39,18 +32,9 @@ def why_not(u: Tensor) -> str | None:
         return "numba is not installed; pip install numba"
     if u.device.type != "cpu":
         return f"it runs on a CPU and u is on {u.device}"
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
-        return "an exported model holds PyTorch's own operators only"
-    return None
+    return why_not_traced()
 
 
-@torch.library.custom_op(
-    "dlkd::fused_scan",
-    mutates_args=(),
-    device_types="cpu",
-    schema="(Tensor u, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? dt_bias, "
-    "Tensor curves, bool softplus, bool keep_states) -> (Tensor, Tensor)",
-)
 def _forward(
     u: Tensor,
     dt: Tensor,
@@ -88,18 +72,6 @@ def _forward(
     return y, states
 
 
-@_forward.register_fake
-def _(u: Tensor, dt: Tensor, A: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(u, memory_format=torch.contiguous_format), _states(u, dt, A, rest[-1])
-
-
-@torch.library.custom_op(
-    "dlkd::fused_scan_backward",
-    mutates_args=(),
-    device_types="cpu",
-    schema="(Tensor dy, Tensor u, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, "
-    "Tensor? dt_bias, Tensor curves, Tensor states, bool softplus) -> Tensor[]",
-)
 def _backward(
     dy: Tensor,
     u: Tensor,
@@ -148,38 +120,6 @@ def _backward(
     return [du, ddt, dA.sum(0), dB, dC, dD.sum(0), dz, ddt_bias.sum(0)]
 
 
-@_backward.register_fake
-def _(dy: Tensor, *inputs: Any) -> list[Tensor]:
-    u, dt, A, B, C, D, z, dt_bias = inputs[:8]
-    dB, dC = (torch.empty_like(x.transpose(2, 3), memory_format=torch.contiguous_format) for x in (B, C))
-    rest = [x if x is not None else u.new_empty((0,) * rank) for x, rank in ((D, 1), (z, 3), (dt_bias, 1))]
-    whole = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, dt, A, *rest)]
-    return [*whole[:3], dB.transpose(2, 3), dC.transpose(2, 3), *whole[3:]]
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    *tensors, ctx.softplus, _ = inputs
-    ctx.save_for_backward(*tensors, output[1])
-    ctx.mark_non_differentiable(output[1])
-
-
-def _differentiate(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    *inputs, curves, states = ctx.saved_tensors
-    grads = _backward(dy, *inputs, curves, states, ctx.softplus)
-    return *(g if x is not None else None for g, x in zip(grads, inputs, strict=True)), None, None, None
-
-
-def _refuse(ctx: Any, *grads: Any) -> None:
-    raise RuntimeError(
-        "the numba selective scan can be differentiated once only; "
-        'for second derivatives use selective_scan(..., backend="torch")'
-    )
-
-
-_forward.register_autograd(_differentiate, setup_context=_save)
-_backward.register_autograd(_refuse)
-
-
 def _interval(n: int) -> int:
     """Steps between kept states: these take at most half as much memory as dt."""
     return max(32, 2 * n)
@@ -218,3 +158,6 @@ def _arrays(
     ranks = [3, 3, 2, 4, 4, 1, 3, 1]
     absent = [u.new_empty((0,) * rank) for rank in ranks]
     return [(a if x is None else x.detach().contiguous()).numpy() for x, a in zip(tensors, absent, strict=True)]
+
+
+_scan = fused_scan("numba", _forward, _backward, _states)

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dlkd.blocks.scan import numba_backend
+from dlkd.blocks.scan import mamba_backend, numba_backend, triton_backend
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.torch_backend import torch_scan
 
@@ -22,8 +22,12 @@ Scan = Callable[[ScanInputs, bool], Tensor]  # prepared inputs, and whether dt g
 _log = logging.getLogger(__name__)
 _BACKENDS: dict[str, tuple[Scan, Callable[[Tensor], str | None]]] = {  # with why it cannot scan a tensor, if so
     "numba": (numba_backend.numba_scan, numba_backend.why_not),
+    "mamba_ssm": (mamba_backend.mamba_scan, mamba_backend.why_not),
+    "triton": (triton_backend.triton_scan, triton_backend.why_not),
     "torch": (torch_scan, lambda u: None),
-}  # "auto" takes the first that can
+}
+_AUTO = {"cpu": ("numba", "torch")}  # "auto" takes the first that can; on other devices:
+_AUTO_ELSEWHERE = ("mamba_ssm", "triton", "torch")
 
 
 def selective_scan(
@@ -74,7 +78,7 @@ def choose_backend(backend: str, u: Tensor) -> str:
 
 
 def _first_able(u: Tensor) -> str:
-    reasons = {name: why_not(u) for name, (_, why_not) in _BACKENDS.items()}
+    reasons = {name: _BACKENDS[name][1](u) for name in _AUTO.get(u.device.type, _AUTO_ELSEWHERE)}
     chosen = next(name for name, reason in reasons.items() if reason is None)
     if not torch.compiler.is_compiling():  # neither logs nor warnings can be traced
         if u.device.type == "cpu" and not numba_backend.HAS_NUMBA:

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlkd.blocks.scan import directional_scan, selective_scan
+
 Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend on a device: takes and gives tensors on the CPU."""
+
+    name: str
+    device: str = "cpu"
+
+    @property
+    def interpreted(self) -> bool:
+        """Whether it runs element by element, in Python."""
+        return self.name == "triton" and self.device == "cpu"
+
+    def __call__(self, *positional: Tensor, curves: Tensor | None = None, **inputs: Any) -> Tensor:
+        inputs |= dict(zip(("u", "dt", "A", "B", "C", "D"), positional, strict=False))
+        if self.name == "mamba_ssm" and inputs["u"].dtype == torch.float64:
+            pytest.skip("mamba-ssm computes in float32")
+        moved = {name: x.to(self.device) if isinstance(x, Tensor) else x for name, x in inputs.items()}
+        if curves is None:
+            return selective_scan(**moved, backend=self.name).cpu()
+        return directional_scan(**moved, curves=curves, backend=self.name).cpu()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that takes a `backend` runs on all of them: Triton's on a CPU where its interpreter is on."""
+    if "backend" in metafunc.fixturenames:
+        here = ["numba", "torch", *(["triton"] if os.environ.get("TRITON_INTERPRET") == "1" else [])]
+        there = ["torch", "triton", "mamba_ssm"]
+        cases = [pytest.param(Backend(name), id=name) for name in here]
+        cases += [pytest.param(Backend(name, "cuda"), id=f"{name}-cuda", marks=pytest.mark.gpu) for name in there]
+        metafunc.parametrize("backend", cases)
 
 
 def literal_scan(

@@ -108,7 +108,7 @@ def test_keeps_nothing_without_gradients(draw: Callable[..., Inputs]) -> None:
     inputs = draw(2, 4, 40, 3)
     with torch.no_grad():
         assert not selective_scan(**inputs, backend="numba").requires_grad
-    y = torch.ops.dlkd.fused_scan(
+    y = torch.ops.dlkd.numba_scan(
         *(x.detach() for x in inputs.values()), torch.arange(40, dtype=torch.int32)[None], False, False
     )
     assert y[1].numel() == 0

@@ -1,0 +1,98 @@
+"""A scan whose kernels bring their own backward, as a PyTorch operator that compiles, casts and differentiates once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dlkd.blocks.scan.inputs import ScanInputs
+
+_INPUTS = "Tensor u, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? dt_bias, Tensor curves"
+
+
+def fused_scan(
+    backend: str,
+    forward: Callable[..., tuple[Tensor, Tensor]],
+    backward: Callable[..., list[Tensor]],
+    states: Callable[[Tensor, Tensor, Tensor, bool], Tensor],
+) -> Callable[[ScanInputs, bool, Tensor | None], Tensor]:
+    """A scan of prepared inputs along int32 curves (k/2, l), made of the kernels of one backend.
+
+    Args:
+        backend: name, for the operator and its errors.
+        forward: (*inputs, curves, softplus, keep_states) -> y and the states that the backward needs.
+        backward: (dy, *inputs, curves, states, softplus) -> gradients of the eight inputs, size 0 for those that
+            are absent; dB and dC are transposed views with the states innermost in memory.
+        states: (u, dt, A, keep) -> empty memory for the states, of size 0 if they are not kept.
+    """
+    run: Any = torch.library.custom_op(
+        f"dlkd::{backend}_scan",
+        forward,
+        mutates_args=(),
+        schema=f"({_INPUTS}, bool softplus, bool keep_states) -> (Tensor, Tensor)",
+    )
+    differentiate: Any = torch.library.custom_op(
+        f"dlkd::{backend}_scan_backward",
+        backward,
+        mutates_args=(),
+        schema=f"(Tensor dy, {_INPUTS}, Tensor states, bool softplus) -> Tensor[]",
+    )
+
+    def scan(inputs: ScanInputs, softplus: bool, curves: Tensor | None) -> Tensor:
+        u, dt, A, B, C, D, z, dt_bias = inputs
+        if A.shape[1] == 0:  # no states: a vector has at least one lane
+            A, B, C = F.pad(A, (0, 1)), F.pad(B, (0, 0, 0, 1)), F.pad(C, (0, 0, 0, 1))
+        if curves is None:
+            curves = torch.arange(u.shape[2], dtype=torch.int32, device=u.device).unsqueeze(0)
+        keep_states = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+        y: Tensor = run(u, dt, A, B, C, D, z, dt_bias, curves, softplus, keep_states)[0]
+        return y
+
+    def fake_run(u: Tensor, dt: Tensor, A: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+        return torch.empty_like(u, memory_format=torch.contiguous_format), states(u, dt, A, rest[-1])
+
+    def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        *tensors, ctx.softplus, _ = inputs
+        ctx.save_for_backward(*tensors, output[1])
+        ctx.mark_non_differentiable(output[1])
+
+    def gradients(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+        *inputs, curves, kept = ctx.saved_tensors
+        grads = differentiate(dy, *inputs, curves, kept, ctx.softplus)
+        return *(g if x is not None else None for g, x in zip(grads, inputs, strict=True)), None, None, None
+
+    def refuse(ctx: Any, *grads: Any) -> None:
+        refuse_second_derivative(backend)
+
+    run.register_fake(fake_run)
+    run.register_autograd(gradients, setup_context=save)
+    differentiate.register_fake(_fake_gradients)
+    differentiate.register_autograd(refuse)
+    return scan
+
+
+def refuse_second_derivative(backend: str) -> None:
+    """Raise the RuntimeError of a backend that can be differentiated once only."""
+    raise RuntimeError(
+        f"the {backend} selective scan can be differentiated once only; "
+        'for second derivatives use selective_scan(..., backend="torch")'
+    )
+
+
+def why_not_traced() -> str | None:
+    """Why an operator of our own cannot be in what is being traced, or None where it can."""
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return "an exported model holds PyTorch's own operators only"
+    return None
+
+
+def _fake_gradients(dy: Tensor, *inputs: Any) -> list[Tensor]:
+    u, dt, A, B, C, D, z, dt_bias = inputs[:8]
+    dB, dC = (torch.empty_like(x.transpose(2, 3), memory_format=torch.contiguous_format) for x in (B, C))
+    rest = [x if x is not None else u.new_empty((0,) * rank) for x, rank in ((D, 1), (z, 3), (dt_bias, 1))]
+    whole = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, dt, A, *rest)]
+    return [*whole[:3], dB.transpose(2, 3), dC.transpose(2, 3), *whole[3:]]
