@@ -17,6 +17,7 @@ import pytest
 import typer
 import yaml
 
+from dlkd.ablations.grid import load_grid
 from dlkd.cli import app
 from dlkd.located_yaml import ConfigError
 from dlkd.registry import default_registry, get, list_components
@@ -154,6 +155,22 @@ def test_every_literal_choice_of_an_open_point_is_named() -> None:
         message = str(raised.value).replace("'no such choice'", "")
         told = message.split("known:")[1] if "known:" in message else " ".join(re.findall(r"'(\w+)'", message))
         assert {default, *alternatives} == set(re.findall(r"\w+", told)), key
+
+
+def test_a_shipped_grid_tries_every_alternative_of_every_open_point() -> None:
+    rows = load_grid("open_points").rows
+    section = PAPER[PAPER.index("## Open points") :]
+    for key, _, alternatives in keyed_rows():
+        if f"`{key}`" not in section:
+            continue
+        set_to = [at for row in rows if (at := value_if(key, {**row.overrides, "train": row.train})) is not None]
+        assert all(other in set_to for other in alternatives), f"{key}: {alternatives}, but the grid has {set_to}"
+
+
+def value_if(key: str, node: Any) -> Any:
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
 
 
 # Every page
