@@ -16,7 +16,7 @@ from dlkd.losses import TotalLoss
 from dlkd.models.anomaly_map import cosine_map, image_map, image_score
 from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.noise import GaussianNoise
-from dlkd.models.teacher import NoisePlace, Teacher
+from dlkd.models.teacher import CleanPass, NoisePlace, Teacher
 from dlkd.registry import register
 
 
@@ -111,11 +111,21 @@ class DLKD(nn.Module):
         """Image scores of anomaly maps: (b, h, w) -> (b,)."""
         return image_score(maps, top=self.score_top)
 
+    def clean(self, images: Tensor) -> CleanPass:
+        """What the teacher gives for images (b, 3, h, w), in every epoch the same: see `losses`."""
+        return self.teacher.clean(images, self.noise_place)
+
     def pseudo_anomalies(
-        self, images: Tensor, features: Sequence[Tensor], generator: torch.Generator | None = None
+        self,
+        images: Tensor,
+        features: Sequence[Tensor],
+        generator: torch.Generator | None = None,
+        entry: Tensor | None = None,
     ) -> list[Tensor]:
-        """F_E of images (b, 3, h, w) whose T_E is `features`."""
-        return self.teacher.pseudo_anomalies(images, features, self.noise, place=self.noise_place, generator=generator)
+        """F_E of images (b, 3, h, w) whose T_E is `features`, and what noise is added to `entry`, if known."""
+        return self.teacher.pseudo_anomalies(
+            images, features, self.noise, place=self.noise_place, generator=generator, entry=entry
+        )
 
     def reconstruct(self, features: Sequence[Tensor], noisy: Sequence[Tensor]) -> Reconstruction:
         """The student on F_E (`noisy`), compared with T_E (`features`); shapes as the teacher's."""
@@ -129,10 +139,18 @@ class DLKD(nn.Module):
         precise_maps = [cosine_map(t, s) for t, s in zip(features, precise, strict=True)]
         return Reconstruction(coarse, precise, coarse_maps, precise_maps)
 
-    def losses(self, images: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """One training pass: each loss by name and their weighted sum as "total", all scalars."""
-        features = self.teacher(images)
-        noisy = self.pseudo_anomalies(images, features, generator)
+    def losses(
+        self, images: Tensor, generator: torch.Generator | None = None, clean: CleanPass | None = None
+    ) -> dict[str, Tensor]:
+        """One training pass: each loss by name and their weighted sum as "total", all scalars.
+
+        Args:
+            images: (b, 3, h, w), normalised.
+            generator: source of the noise.
+            clean: what `clean` gave for the same images, for a training that kept it.
+        """
+        features, entry = self.clean(images) if clean is None else clean
+        noisy = self.pseudo_anomalies(images, features, generator, entry)
         made = self.reconstruct(features, noisy)
         terms = self.loss.terms(made.coarse_maps, made.precise_maps, noisy, made.precise)
         return terms | {"total": self.loss.weigh(terms)}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import timm
 import torch
 from safetensors.torch import load_file
 from timm.layers.format import Format
+from timm.models._features import FeatureDictNet
+from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 from dlkd.contract import ContractError, require, require_map
@@ -21,6 +25,21 @@ NoisePlace: TypeAlias = Literal["stem", "stage1", "every"]
 """Where noise enters: what the first stage takes, what it gives, or every tapped feature map by itself."""
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
+
+_IN_ORDER = (FeatureDictNet, EfficientNetFeatures, MobileNetV3Features)
+"""Networks that pass one tensor from stage to stage and hand on nothing else."""
+
+
+class CleanPass(NamedTuple):
+    """What a teacher gives for clean images: all of a training step that neither noise nor the student changes.
+
+    Attributes:
+        features: T_E, largest map first.
+        entry: what noise is added to, see `NoisePlace`; None where it is the features themselves.
+    """
+
+    features: list[Tensor]
+    entry: Tensor | None
 
 
 class TeacherWeightsError(ValueError):
@@ -64,7 +83,7 @@ class Teacher(nn.Module):
         self.mean: tuple[float, ...] = tuple(config["mean"])
         self.std: tuple[float, ...] = tuple(config["std"])
         self._channels_last = getattr(self.network, "output_fmt", None) == Format.NHWC
-        self._taps = [_submodule(self.network, name) for name in info.module_name()]
+        self._first_tap = [_submodule(self.network, info.module_name()[0])]  # in a list: it is a part already
         self.requires_grad_(False)
         self.eval()
 
@@ -73,7 +92,7 @@ class Teacher(nn.Module):
         del mode
         return super().train(False)
 
-    @torch.no_grad()
+    @torch.no_grad()  # not inference_mode: the student's backward needs the features
     def forward(self, images: Tensor) -> list[Tensor]:
         """T_E: images (b, 3, h, w), normalised -> [(b, c_k, h / r_k, w / r_k), ...], largest map first."""
         require_map("teacher", images, 3)
@@ -91,6 +110,20 @@ class Teacher(nn.Module):
         return features
 
     @torch.no_grad()
+    def clean(self, images: Tensor, place: NoisePlace) -> CleanPass:
+        """T_E of images (b, 3, h, w), normalised, and what noise at `place` is added to.
+
+        An image gets the same bits in whichever batch it stands, so that they can be kept for later epochs: a
+        batch of one would take other kernels on a CPU, and is therefore passed twice.
+        """
+        pair = images.expand(2, -1, -1, -1) if len(images) == 1 else images
+        entry: list[Tensor] = []
+        with self._hooked(place, lambda x: entry.append(x.clone())):  # a layer may work in place
+            features = self(pair)
+        b = len(images)
+        return CleanPass([x[:b] for x in features], entry[0][:b] if entry else None)
+
+    @torch.no_grad()
     def pseudo_anomalies(
         self,
         images: Tensor,
@@ -99,6 +132,7 @@ class Teacher(nn.Module):
         *,
         place: NoisePlace = "stem",
         generator: torch.Generator | None = None,
+        entry: Tensor | None = None,
     ) -> list[Tensor]:
         """F_E: features of the same images with noise in the shallow ones; shapes as `features`.
 
@@ -108,19 +142,31 @@ class Teacher(nn.Module):
             noise: what is added.
             place: where it is added, see `NoisePlace`.
             generator: source of the noise.
+            entry: of `clean`; the layers before it are not run again then.
         """
         if place == "every":
             return [noise(x, generator=generator) for x in features]
-        first = self._taps[0]
-        if place == "stem":
-            handle = first.register_forward_pre_hook(lambda _, args: (noise(args[0], generator=generator),))
-        else:
-            handle = first.register_forward_hook(lambda _, __, out: noise(out, generator=generator))
-        try:
+        if entry is not None and isinstance(self.network, _IN_ORDER):
+            # The entry replaces what comes of the images, so any will do.
+            images = images.new_zeros(1, 3, 32, 32)
+        with self._hooked(place, lambda x: noise(x if entry is None else entry, generator=generator)):
             noisy: list[Tensor] = self(images)
+        return noisy
+
+    @contextmanager
+    def _hooked(self, place: NoisePlace, change: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
+        """Within this, what `place` names is what `change` makes of it, unless that is None."""
+        if place == "stem":
+            handle = self._first_tap[0].register_forward_pre_hook(lambda _, args: change(args[0]))
+        elif place == "stage1":
+            handle = self._first_tap[0].register_forward_hook(lambda _, __, out: change(out))
+        else:
+            yield
+            return
+        try:
+            yield
         finally:
             handle.remove()
-        return noisy
 
 
 def _features(backbone: str, weights: str, stages: Sequence[int] | None) -> nn.Module:

@@ -175,6 +175,42 @@ def test_noise_at_every_scale_is_drawn_scale_by_scale():
     assert all(torch.equal(a, b) for a, b in zip(noisy, expected, strict=True))
 
 
+@pytest.mark.parametrize("place", ["stem", "stage1"])
+@pytest.mark.parametrize(
+    ("backbone", "stages", "sides"),
+    [
+        ("resnet18", None, (64, 96)),
+        ("test_resnet", None, (45, 70)),
+        (OFFLINE_BACKBONE, None, (33, 64)),
+        ("mobilenetv3_small_050", None, (64, 64)),
+        ("convnext_atto", None, (65, 40)),
+        ("vgg11", (1, 2, 3), (32, 64)),  # stages that work in place
+        ("test_vit", (0, 2, 5), (64, 96)),  # whose grid of tokens comes from the images' sides
+        ("test_mambaout", None, (64, 64)),
+    ],
+)
+def test_what_was_kept_of_the_clean_pass_gives_the_same_bits(backbone, stages, sides, place):
+    teacher = Teacher(backbone=backbone, weights="random", stages=stages)
+    x = images(2, *sides)
+    features, entry = teacher.clean(x, place)
+    assert all(torch.equal(a, b) for a, b in zip(features, teacher(x), strict=True))
+    expected = teacher.pseudo_anomalies(x, features, GaussianNoise(), place=place, generator=seeded())
+    for _ in range(2):  # the noise must not stay in what was kept
+        found = teacher.pseudo_anomalies(x, features, GaussianNoise(), place=place, generator=seeded(), entry=entry)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", OFFLINE_BACKBONE])
+@pytest.mark.parametrize("side", [32, 45, 128])
+def test_an_image_has_the_same_clean_bits_in_every_batch(backbone, side):
+    teacher = Teacher(backbone=backbone, weights="random")
+    x = images(5, side, side)
+    features, entry = teacher.clean(x, "stem")
+    for part in ([4], [0, 3], [3, 1, 2]):
+        some, its_entry = teacher.clean(x[part], "stem")
+        assert all(torch.equal(a, b[part]) for a, b in zip((*some, its_entry), (*features, entry), strict=True))
+
+
 def test_no_hook_stays_when_the_noise_fails():
     teacher = small()
 
