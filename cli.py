@@ -19,6 +19,7 @@ from rich.table import Table
 
 # torch, Lightning and Ray take seconds to import; each command imports what it needs, so that --help is quick.
 if TYPE_CHECKING:
+    from dlkd.ablations.grid import Cell
     from dlkd.registry import Registry
     from dlkd.training import Preset
 
@@ -222,7 +223,9 @@ def ablate(
     ),
     force: Annotated[bool, typer.Option("--force", help="Train again what is in the store already.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Accepted for clarity: a run always resumes.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and what they will cost, and stop.")
+    ] = False,
     registry_files: RegistryFiles = None,
     imports: Imports = None,
 ) -> None:
@@ -244,8 +247,9 @@ def ablate(
         data = [(node, _categories(registry, node, only, some=len(nodes) > 1)) for node in nodes]
         cells += make_cells(grid, registry, data, range(seeds or grid.seeds or 1), chosen)
     cells = unique(cells)
+    at_a_time = workers or max(1, (os.cpu_count() or 1) // threads)
     if dry_run:
-        _print_cells(cells, store)
+        _print_cells(cells, store, registry, at_a_time)
         return
     if force:
         for cell in cells:
@@ -258,7 +262,7 @@ def ablate(
             cells,
             store,
             Pool(
-                workers=workers or max(1, (os.cpu_count() or 1) // threads),
+                workers=at_a_time,
                 threads=threads,
                 retries=retries,
                 trials_per_gpu=trials_per_gpu,
@@ -547,16 +551,27 @@ def _print_metrics(metrics: dict[str, float], undefined: dict[str, str]) -> None
     out.print(table)
 
 
-def _print_cells(cells: list[Any], store: Path) -> None:
+def _print_cells(cells: list[Cell], store: Path, registry: Registry, workers: int) -> None:
+    from dlkd.ablations.cost import estimate_seconds
+    from dlkd.ablations.display import duration
     from dlkd.ablations.store import missing_cells
 
-    missing = {cell.key for cell in missing_cells(cells, store)}
+    missing = missing_cells(cells, store)
+    seconds = estimate_seconds(missing, registry, bar=err.is_terminal)
     table = Table("cell", "rows", "state", show_edge=False)
     for cell in cells:
         rows = "; ".join(f"{table}: {row}" for table, row in cell.rows)
-        table.add_row(cell.name, rows, "to train" if cell.key in missing else "done")
+        state = f"to train, about {duration(seconds[cell.key])}" if cell.key in seconds else "done"
+        table.add_row(cell.name, rows, state)
     out.print(table)
-    out.print(f"{len(cells)} cells, {len(missing)} to train")
+    places = sum(len(cell.rows) for cell in cells)
+    out.print(f"{len(cells)} cells for {places} table entries, {len(missing)} to train")
+    if missing:
+        total = sum(seconds.values())
+        out.print(
+            f"about {duration(total)} one at a time, {duration(total / min(workers, len(missing)))} with {workers} at "
+            "a time on cores of their own; from one timed step of each model, reading images not counted"
+        )
 
 
 def _report(folder: Path) -> None:

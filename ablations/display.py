@@ -115,7 +115,7 @@ class Display:
             self._progress.console.print(line, highlight=False, soft_wrap=True)
         else:
             left = self.seconds_left()
-            rest = "" if left is None else f", about {_duration(left)} left"
+            rest = "" if left is None else f", about {duration(left)} left"
             self.console.print(
                 f"{line} [{self._ended}/{self._total}{rest}]", markup=False, highlight=False, soft_wrap=True
             )
@@ -128,7 +128,7 @@ class Display:
                 for key, bar in self._bars.items():
                     self._progress.update(bar, completed=round(100 * self._fraction(key)))
                 left = self.seconds_left()
-                note = "estimating" if left is None else f"about {_duration(left)} left"
+                note = "estimating" if left is None else f"about {duration(left)} left"
                 if self._failures:
                     note += f", {self._failures} failed"
                 self._progress.update(self._all, note=note)
@@ -140,6 +140,7 @@ class Display:
             return 0.0
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """For people: "3 min 05 s"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -241,7 +241,8 @@ def test_a_dataset_takes_arguments_after_commas(run: Run) -> None:
         "ablate", "table4", "--dataset", "elpv,train_limit=9,test_limit=2", "--category", "mono", "--dry-run"
     )
     assert code == 0, err
-    assert "3 cells, 3 to train" in out
+    assert "3 cells for 3 table entries, 3 to train" in out
+    assert "one at a time" in out
     code, _, err = run("ablate", "table4", "--dataset", "elpv,train_limti=9", "--dry-run")
     assert code == 2
     assert "did you mean 'train_limit'?" in err
