@@ -153,21 +153,39 @@ def test_copies_saves_and_loads() -> None:
     assert torch.equal(copy.deepcopy(m)(x), m(x))
 
 
-def test_exports_as_plain_operators() -> None:
+def exported(m: SS2D, x: Tensor) -> torch.export.ExportedProgram:
+    return torch.export.export(m, (x,), dynamic_shapes=({0: torch.export.Dim("b", min=1, max=64)},))
+
+
+def test_exports_as_plain_operators_for_any_batch() -> None:
     m = SS2D(8, d_state=4, scan="hilbert8").eval()
-    x = torch.randn(2, 8, 5, 3)
-    program = torch.export.export(m, (x,))
+    program = exported(m, torch.randn(2, 8, 5, 3))
     assert not [n for n in program.graph.nodes if "dlkd" in str(n.target)]
+    x = torch.randn(3, 8, 5, 3)
     torch.testing.assert_close(program.module()(x), m(x))
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the exporter's own
+def test_exports_to_onnx_for_any_batch() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    m = SS2D(8, d_state=4, scan="zigzag8").eval()
+    file = io.BytesIO()
+    torch.onnx.export(exported(m, torch.randn(2, 8, 5, 3)), dynamo=True, verbose=False).save(file)
+    session = onnxruntime.InferenceSession(file.getvalue())
+    x = torch.randn(3, 8, 5, 3)
+    (y,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(y), m(x).detach())
+
+
+@pytest.mark.parametrize("compiler", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 @pytest.mark.filterwarnings("default")  # the compiler's own
-def test_compiles_whole_and_trains(backend: str) -> None:
+def test_compiles_whole_and_trains(backend: str, compiler: str) -> None:
     m = SS2D(4, d_state=2, backend=backend)
     x = torch.randn(2, 4, 3, 3)
-    compiled = torch.compile(m, fullgraph=True)
+    compiled = torch.compile(m, fullgraph=True, backend=compiler)
     torch.testing.assert_close(compiled(x), m(x))
     wanted = torch.autograd.grad(m(x).square().sum(), list(m.parameters()))
     torch.testing.assert_close(torch.autograd.grad(compiled(x).square().sum(), list(m.parameters())), wanted)
