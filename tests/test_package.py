@@ -6,6 +6,10 @@ import ast
 import doctest
 import importlib
 import pkgutil
+import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +107,35 @@ def test_doctests(name: str) -> None:
     """Not by --doctest-modules, which imports the checkout a second time under the name of its folder."""
     failed, _ = doctest.testmod(importlib.import_module(name))
     assert failed == 0
+
+
+@pytest.mark.slow
+def test_the_wheel_works_from_another_folder(tmp_path: Path) -> None:
+    """Built as a user would, and put first on the path of a fresh process."""
+    # Of a copy: building leaves build/ and an egg-info beside the sources.
+    ignored = shutil.ignore_patterns(".*", "runs", "build", "*.egg-info", "__pycache__")
+    source = shutil.copytree(ROOT, tmp_path / "source", ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "--wheel-dir", str(tmp_path)]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [wheel] = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    expected = {str(p.relative_to(ROOT)) for f in folders() for p in f.glob("*.py") if (f / "__init__.py").exists()}
+    expected |= {"registry.yaml", "py.typed", "cli.py", "ablations/table4.yaml", "ablations/report.html.j2"}
+    missing = {name for name in expected if not (site / "dlkd" / name).is_file()}
+    assert not missing
+    assert not any((site / "dlkd" / name).exists() for name in ("tests", "benchmarks", "examples", "docs"))
+    code = f"""
+import sys
+sys.meta_path = [f for f in sys.meta_path if "editable" not in repr(f)]
+sys.path.insert(0, {str(site)!r})
+import dlkd, dlkd.ablations.report, dlkd.ablations.runner
+from dlkd.blocks import GFRB
+from dlkd.ablations.grid import shipped_grids
+assert dlkd.__file__.startswith({str(site)!r}), dlkd.__file__
+assert "dlkd" in dlkd.list_variants() and "table5" in shipped_grids()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
