@@ -13,6 +13,7 @@ before every `interval` steps are kept for the backward, which walks each interv
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,19 @@ LOG2E = 1 / math.log(2)
 _LANES = width_of(16)  # for work along l
 _ONE = width_of(1)
 
-_kernel: Any = njit(nogil=True, cache=True, error_model="numpy")
 _inlined: Any = njit(nogil=True, error_model="numpy")
+
+
+def _kernel(function: Any) -> Any:
+    """Compiled, and kept on disk for the next process where there is a place to write."""
+    try:
+        return njit(nogil=True, cache=True, error_model="numpy")(function)
+    except RuntimeError as error:
+        warnings.warn(
+            f"Numba cannot keep compiled code, so every process compiles anew; set NUMBA_CACHE_DIR ({error})",
+            stacklevel=2,
+        )
+        return _inlined(function)
 
 
 @_kernel

@@ -6,13 +6,15 @@ import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 import torch
+from numba.core import caching
 from torch import Tensor
 
-from dlkd.blocks.scan import selective_scan
+from dlkd.blocks.scan import numba_kernels, selective_scan
 from dlkd.blocks.scan.numba_backend import _blocks
 
 Inputs = dict[str, Tensor]
@@ -114,6 +116,28 @@ def test_keeps_nothing_without_gradients(draw: Callable[..., Inputs]) -> None:
     assert y[1].numel() == 0
 
 
+_WITHOUT_NUMBA = """
+import sys, warnings, torch
+sys.modules["numba"] = sys.modules["llvmlite"] = None  # as where they are not installed
+from dlkd.blocks import SS2D
+from dlkd.blocks.scan import selective_scan
+torch.manual_seed(0)
+block, x = SS2D(4, d_state=2), torch.randn(2, 4, 3, 3)
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    for _ in range(3):
+        y = block(x)
+    y.sum().backward()
+print([str(w.message) for w in seen])
+block.backend = "torch"
+assert torch.equal(block(x), y)
+u, A = torch.zeros(1, 2, 3), torch.zeros(2, 1)
+try:
+    selective_scan(u, u, A, u[:, :1], u[:, :1], backend="numba")
+except ValueError as error:
+    print(error)
+"""
+
 _MEMORY = """
 import resource, torch
 from dlkd.blocks.scan import selective_scan
@@ -141,17 +165,49 @@ print(time.process_time() - start)
 """
 
 
-def printed(program: str) -> float:
+def printed(program: str) -> str:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=250)
-    return float(run.stdout)
+    return run.stdout
+
+
+def test_without_numba_one_warning_and_torch() -> None:
+    warned, refused = printed(_WITHOUT_NUMBA).splitlines()
+    assert warned == "['numba is not installed: the selective scan runs in PyTorch, many times slower']"
+    assert refused.endswith('backend "numba" cannot be used: numba is not installed; pip install numba')
+
+
+def test_nowhere_to_keep_compiled_code_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
+    with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR"):
+        twice = numba_kernels._kernel(lambda x: 2 * x)
+    assert twice(3) == 6
+
+
+@pytest.mark.slow
+def test_trains_in_a_ray_worker(set_threads: Callable[[int], None]) -> None:
+    ray = pytest.importorskip("ray")
+    set_threads(2)
+    here: SimpleQueue[Any] = SimpleQueue()
+    _scan_in_child(here)
+
+    def work() -> object:
+        there: SimpleQueue[Any] = SimpleQueue()
+        _scan_in_child(there)
+        return there.get()
+
+    ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR")
+    try:
+        assert ray.get(ray.remote(work).remote(), timeout=200) == pytest.approx(here.get())
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.slow
 def test_peak_memory_beyond_gradients_is_at_most_three_times_u() -> None:
-    assert printed(_MEMORY) <= 3
+    assert float(printed(_MEMORY)) <= 3
 
 
 @pytest.mark.slow
 def test_the_second_process_starts_in_under_a_second_from_the_cache() -> None:
     printed(_START)
-    assert printed(_START) < 1
+    assert float(printed(_START)) < 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dlkd.blocks.scan import backends, numba_backend, selective, selective_scan
+from dlkd.blocks.scan import backends, selective_scan
 
 Inputs = dict[str, Tensor]
 Backend = Any  # conftest's
@@ -73,6 +72,22 @@ def test_forward_and_every_gradient_are_the_recurrences(
         inputs, gradients(got, inputs, weights), gradients(wanted, exact, weights.double()), strict=True
     ):
         assert relative_error(g, w) <= tolerance, name
+
+
+def test_long_sequences_keep_their_digits(
+    backend: Backend, draw: Callable[..., Inputs], literal: Callable[..., Tensor]
+) -> None:
+    if backend.interpreted:
+        pytest.skip("would take minutes")
+    inputs = draw(1, 4, 4096, 16, dtype=torch.float32)
+    exact = {name: x.detach().double().requires_grad_() for name, x in inputs.items()}
+    got, wanted = backend(**inputs), literal(**exact)
+    assert relative_error(got, wanted) <= 1e-5
+    weights = torch.randn_like(got)
+    for name, g, w in zip(
+        inputs, gradients(got, inputs, weights), gradients(wanted, exact, weights.double()), strict=True
+    ):
+        assert relative_error(g, w) <= 1e-5, name
 
 
 def test_gradcheck(backend: Backend, draw: Callable[..., Inputs]) -> None:
@@ -155,6 +170,16 @@ def test_nan_reaches_its_own_channel_and_what_comes_after(
         assert y[0, 1].isfinite().all()
 
 
+def test_nan_reaches_the_gradients_it_should(backend: Backend, draw: Callable[..., Inputs]) -> None:
+    inputs = draw(2, 2, 40, 16, dtype=torch.float32)
+    with torch.no_grad():
+        inputs["u"][0, 0, 20] = torch.nan
+    du, ddt, dA = gradients(backend(**inputs), inputs, torch.ones(2, 2, 40))[:3]
+    assert ddt[0, 0, 20:].isnan().all()  # a step's size acts on the state that it finds
+    assert dA[0].isnan().all()
+    assert all(x.isfinite().all() for x in (du, ddt[0, 0, :20], ddt[0, 1], ddt[1], dA[1]))
+
+
 def test_decay_beyond_float_range_is_zero(backend: Backend) -> None:
     u = torch.ones(1, 1, 4, requires_grad=True)
     dt, B, C = torch.full((1, 1, 4), 1e4), torch.ones(1, 1, 4), torch.ones(1, 1, 4)
@@ -214,20 +239,6 @@ def test_auto_says_at_debug_level_what_it_chose(draw: Callable[..., Inputs], cap
     with caplog.at_level(logging.DEBUG, logger="dlkd.blocks.scan.selective"):
         assert torch.equal(selective_scan(**inputs), selective_scan(**inputs, backend="numba"))
     assert [record.message for record in caplog.records if "auto chose numba for (1, 2, 3) on cpu" in record.message]
-
-
-def test_without_numba_one_warning_and_torch(draw: Callable[..., Inputs], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numba_backend, "HAS_NUMBA", False)
-    selective._warn_of_missing_numba.cache_clear()
-    inputs = draw(1, 2, 3, 1)
-    with pytest.warns(UserWarning, match="numba is not installed"):
-        y = selective_scan(**inputs)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert torch.equal(y, selective_scan(**inputs))
-    assert torch.equal(y, selective_scan(**inputs, backend="torch"))
-    with pytest.raises(ValueError, match=r'"numba" cannot be used: .* pip install numba'):
-        selective_scan(**inputs, backend="numba")
 
 
 def test_unknown_backend_is_named_with_the_known(draw: Callable[..., Inputs]) -> None:
