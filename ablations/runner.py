@@ -15,6 +15,7 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "0")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Tune would take Ctrl-C for a normal end
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # its own state is never read, see `run_cells`
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
@@ -50,7 +51,9 @@ class Pool:
     imports: Sequence[Path] = ()
 
 
-def run_cells(cells: Sequence[Cell], store: Path, pool: Pool, display: Display) -> None:
+def run_cells(
+    cells: Sequence[Cell], store: Path, pool: Pool, display: Display, *, trainable: type[CellWorker] = CellWorker
+) -> None:
     """Train every cell that has no result in `store`; what fails is left there with its reason.
 
     Resuming is nothing special: ask the store what is missing and start a fresh Tuner on that. Ray's own
@@ -61,6 +64,7 @@ def run_cells(cells: Sequence[Cell], store: Path, pool: Pool, display: Display) 
         store: folder of all trials; on a cluster, one that all nodes share.
         pool: where and how they run.
         display: shows what runs.
+        trainable: what runs a cell.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; finished cells stay, running ones keep their last checkpoint.
@@ -77,7 +81,7 @@ def run_cells(cells: Sequence[Cell], store: Path, pool: Pool, display: Display) 
         with tempfile.TemporaryDirectory(prefix="dlkd-ray-") as scratch:
             _init(pool)
             try:
-                _fit(todo, store, pool, display, Path(scratch))
+                _fit(todo, store, pool, display, trainable, Path(scratch))
             finally:
                 ray.shutdown()
     finally:
@@ -98,9 +102,11 @@ def _init(pool: Pool) -> None:
     ray.init(address=pool.address or "local", **options)
 
 
-def _fit(todo: Sequence[Cell], store: Path, pool: Pool, display: Display, scratch: Path) -> None:
-    configs: list[dict[str, Any]] = [
-        {
+def _fit(
+    todo: Sequence[Cell], store: Path, pool: Pool, display: Display, trainable: type[CellWorker], scratch: Path
+) -> None:
+    cells: dict[str, dict[str, Any]] = {
+        cell.key: {
             "key": cell.key,
             "spec": cell.spec.model_dump(mode="json"),
             "store": str(store.resolve()),
@@ -109,13 +115,14 @@ def _fit(todo: Sequence[Cell], store: Path, pool: Pool, display: Display, scratc
             "threads": pool.threads,
         }
         for cell in todo
-    ]
+    }
     resources: dict[str, float] = {"cpu": pool.threads}
     if pool.trials_per_gpu:
         resources["gpu"] = 1 / pool.trials_per_gpu
     tuner = tune.Tuner(
-        tune.with_resources(CellWorker, resources),
-        param_space={"cell": tune.grid_search(configs)},
+        # Tune copies the whole grid for each of its cells, so the grid is of names.
+        tune.with_resources(tune.with_parameters(trainable, cells=cells), resources),
+        param_space={"cell": tune.grid_search(list(cells))},
         tune_config=tune.TuneConfig(
             reuse_actors=True, max_concurrent_trials=pool.workers if pool.address is None else None
         ),
@@ -142,10 +149,10 @@ class _Events(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.display.started(trial.config["cell"]["key"])
+        self.display.started(trial.config["cell"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.display.finished(trial.config["cell"]["key"])
+        self.display.finished(trial.config["cell"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.display.failed(trial.config["cell"]["key"])
+        self.display.failed(trial.config["cell"])

@@ -17,19 +17,20 @@ from dlkd.training.checkpoint import LAST, CheckpointError, write_text
 
 
 class CellWorker(tune.Trainable):
-    """Runs the cell in `config["cell"]`: one step, one trial.
+    """Runs the cell named `config["cell"]`: one step, one trial.
 
-    Receives plain data only (`key`, `spec`, `store`, `registry` and `imports` files, `threads`). With `reuse_actors`
-    the process stays for the next cell, so torch and Lightning are loaded once.
+    Receives plain data only, of all cells at once: by key, a cell's `key`, `spec`, `store`, `registry` and `imports`
+    files, `threads`. With `reuse_actors` the process stays for the next cell, so torch and Lightning are loaded once.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
-        """Take the cell; called once a process, `reset_config` for those after it."""
-        self.cell = config["cell"]
+    def setup(self, config: dict[str, Any], cells: dict[str, dict[str, Any]]) -> None:
+        """Take the cells; called once a process, `reset_config` for those after the first."""
+        self.cells = cells
+        self.cell = cells[config["cell"]]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next cell in the same process."""
-        self.cell = new_config["cell"]
+        self.cell = self.cells[new_config["cell"]]
         return True
 
     def step(self) -> dict[str, Any]:
