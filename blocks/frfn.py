@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlkd.contract import require, require_map
@@ -40,8 +41,11 @@ class FRFN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, h, w)."""
         require_map("frfn", x, self.channels)
-        enhanced, untouched = x.tensor_split([self.channels // 4], dim=1)
+        quarter = self.channels // 4
+        enhanced, untouched = torch.split(x, [quarter, self.channels - quarter], dim=1)
         x = torch.cat([self.partial_conv(enhanced), untouched], dim=1)
-        value, gate = self.act(self.linear_in(x)).chunk(2, dim=1)
+        # Two halves made apart, as those of one map would be strided: copied by each layer that takes them.
+        weights, biases = self.linear_in.weight.chunk(2), self.linear_in.bias.chunk(2)
+        value, gate = (self.act(F.conv2d(x, w, b)) for w, b in zip(weights, biases, strict=True))
         out: Tensor = self.linear_out(self.act(self.dwconv(value)) * gate)
         return out

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from dlkd.blocks.embed import Embed
@@ -74,20 +74,22 @@ class LFRB(nn.Module):
         h, w = x.shape[-2:]
         # Zeros to the next multiple of the grid, cut off again below: at a border the convolutions see zeros too.
         x = F.pad(x, (0, -w % grid, 0, -h % grid))
-        stacked = rearrange(x, "b c (p h) (q w) -> (p q) b c h w", p=grid, q=grid)
-        out = rearrange(self._run(stacked), "(p q) b c h w -> b c (p h) (q w)", p=grid, q=grid)
-        return out[..., :h, :w]
+        tiles = self._run([tile for row in x.chunk(grid, 2) for tile in row.chunk(grid, 3)])
+        rows = [torch.cat(tiles[i : i + grid], 3) for i in range(0, len(tiles), grid)]
+        return torch.cat(rows, 2)[..., :h, :w]
 
     def _by_channel(self, x: Tensor) -> Tensor:
-        stacked = rearrange(x, "b (s c) h w -> s b c h w", s=self.patches)
-        return rearrange(self._run(stacked), "s b c h w -> b (s c) h w")
+        return torch.cat(self._run(x.chunk(self.patches, 1)), 1)
 
-    def _run(self, stacked: Tensor) -> Tensor:
-        """Patches (s, b, c, h, w) through the branches; a shared branch sees them all as one batch."""
+    def _run(self, patches: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Patches (b, c, h, w) through the branches; a shared branch sees them all as one batch.
+
+        Cut and put together by `chunk` and `cat`, which leave a channels-last map so.
+        """
         if len(self.branches) == 1:
-            out: Tensor = self.branches[0](rearrange(stacked, "s b c h w -> (s b) c h w"))
-            return rearrange(out, "(s b) c h w -> s b c h w", s=len(stacked))
-        return torch.stack([branch(patch) for branch, patch in zip(self.branches, stacked, strict=True)])
+            out: Tensor = self.branches[0](torch.cat(tuple(patches)))
+            return out.chunk(len(patches))
+        return [branch(patch) for branch, patch in zip(self.branches, patches, strict=True)]
 
 
 class _Branch(nn.Module):

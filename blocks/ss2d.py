@@ -86,7 +86,7 @@ class SS2D(nn.Module):
         require_map("ss2d", x, self.channels, min_side=2)  # on a single cell no gradient reaches A_logs
         h, w = x.shape[2:]
         # As a convolution: a product of one matrix with a batch takes MKL twice as long on some processors.
-        projected = F.conv2d(x, self.in_proj.weight[..., None, None]).flatten(2)  # (b, 2i, l)
+        projected = F.conv2d(x.contiguous(), self.in_proj.weight[..., None, None]).flatten(2)  # (b, 2i, l)
         inner, z = projected.chunk(2, dim=1) if self.gate else (projected, None)
         u = self.act(self.conv2d(torch.unflatten(inner, 2, (h, w)))).flatten(2)
         y = self.out_norm(self._scan_map(u, h, w).transpose(1, 2))  # (b, l, i)

@@ -100,6 +100,9 @@ class Teacher(nn.Module):
             require("teacher", axis, side, ">= 32")
         # Somebody may have called train() on a submodule directly, past the override above.
         self.network.eval()
+        if images.device.type == "cpu":
+            # There convolutions, norms and cosines are faster so, and all that comes after keeps the layout.
+            images = images.contiguous(memory_format=torch.channels_last)
         try:
             features: list[Tensor] = self.network(images)
         except AssertionError as error:  # transformers with windows take a few sides only, and say so by assert

@@ -247,7 +247,7 @@ def test_offline_teacher_has_the_offline_weights():
     with torch.no_grad():
         expected = whole.forward_intermediates(images(), indices=[1, 2, 3], intermediates_only=True)
     for found, wanted in zip(teacher(images()), expected, strict=True):
-        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)  # channels last round otherwise
 
 
 def test_offline_weights_fit_one_backbone():
