@@ -60,7 +60,7 @@ class DistillationTask(L.LightningModule):
                 groups.append({"params": decayed, "lr": lr, "name": name})
             if undecayed:
                 groups.append({"params": undecayed, "lr": lr, "weight_decay": 0.0, "name": f"{name}, no decay"})
-        return torch.optim.Adam(groups, betas=self.config.betas, weight_decay=self.config.weight_decay)
+        return torch.optim.Adam(groups, betas=self.config.betas, weight_decay=self.config.weight_decay, fused=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the frozen teacher, which the spec names."""
