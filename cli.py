@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import yaml
@@ -34,6 +34,8 @@ app.add_typer(data_app, name="data")
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+Keep = Literal["weights", "results"]
 
 INTERRUPTED = 130
 USER_ERROR = 2
@@ -214,8 +216,16 @@ def ablate(
     threads: Annotated[int, typer.Option(min=1, help="Threads of each trial.")] = 1,
     trials_per_gpu: Annotated[int, typer.Option(min=0, help="Trials that share a GPU; 0 trains on CPUs.")] = 0,
     address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster (auto finds it); --store must be on a disk it shares.")
+        str | None,
+        typer.Option(help="A running Ray cluster (auto finds it); it shares --store's disk, or takes a --storage."),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Where finished trials are copied to and found again: s3://, gs://, file:// or a path."),
+    ] = None,
+    keep: Annotated[
+        Keep, typer.Option(help="What a trial leaves: all, or no weights.safetensors once it is scored.")
+    ] = "weights",
     retries: Annotated[int, typer.Option(min=0, help="How often a failed trial is tried again.")] = 1,
     to: Annotated[Path | None, typer.Option("--out", help="Folder of the report; default runs/GRIDS.")] = None,
     store: Annotated[Path, typer.Option(help="Folder of all trials; finished ones are found again.")] = Path(
@@ -234,6 +244,7 @@ def ablate(
 
     from dlkd.ablations.display import Display
     from dlkd.ablations.grid import load_grid, make_cells, unique
+    from dlkd.ablations.storage import Storage
     from dlkd.ablations.store import collect, write_trials
 
     del resume
@@ -252,8 +263,11 @@ def ablate(
         _print_cells(cells, store, registry, at_a_time)
         return
     if force:
+        shared = None if storage is None else Storage(storage)
         for cell in cells:
             shutil.rmtree(store / cell.key, ignore_errors=True)
+            if shared is not None:
+                shared.forget(cell.key)
     from dlkd.ablations.runner import Pool, run_cells
 
     folder = to or Path("runs") / "-".join(grid.name for grid in loaded)
@@ -269,6 +283,8 @@ def ablate(
                 address=address,
                 registry_files=registry_files or (),
                 imports=imports or (),
+                storage=storage,
+                keep=keep,
             ),
             Display(store, err),
         )

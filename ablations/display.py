@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from dlkd.ablations.grid import Cell
-from dlkd.ablations.store import PROGRESS, failure
-from dlkd.training import read_result
+from dlkd.ablations.store import PROGRESS
+from dlkd.training import TrialError, read_result
 
 REFRESH_SECONDS = 0.5
 
@@ -75,15 +75,17 @@ class Display:
         with self._lock:
             seconds = monotonic() - self._begun.get(key, monotonic())
             self._took.append(seconds)
-            metrics = read_result(self.store / key).metrics
-            shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+            try:
+                metrics = read_result(self.store / key).metrics
+                shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+            except TrialError:
+                shown = "its result is on another machine"
             self._end(key, f"done: {self._cells[key].name}: {shown} ({seconds:.0f} s)")
 
-    def failed(self, key: str) -> None:
+    def failed(self, key: str, reason: str) -> None:
         """A cell failed for good."""
         with self._lock:
             self._failures += 1
-            reason = failure(self._cells[key], self.store) or "its process died"
             self._end(key, f"failed: {self._cells[key].name}: {reason}")
 
     def stop(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 # Ray Tune reads these when it is imported: our own display takes the place of its output, and a result's sync
 # to disk costs more than a small cell.
@@ -23,9 +25,13 @@ from ray import tune
 
 from dlkd.ablations.display import Display
 from dlkd.ablations.grid import Cell
+from dlkd.ablations.storage import Storage, StorageError
 from dlkd.ablations.store import FAILURE, failure, missing_cells
 from dlkd.ablations.worker import CellWorker
 from dlkd.training.checkpoint import write_text
+from dlkd.training.trial import RESULT
+
+DIED = "the worker process died without a word (killed for memory?)"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,9 @@ class Pool:
         address: of a running Ray cluster; None starts Ray on this machine for as long as the grid runs.
         registry_files: the user's own registry files, where every node finds them.
         imports: the user's own Python files, whose components register themselves.
+        storage: URL to which finished trials are copied and from which they are fetched; needed where nodes share
+            no disk.
+        keep: "results" deletes a trial's weights once it is scored.
     """
 
     workers: int = 1
@@ -49,6 +58,8 @@ class Pool:
     address: str | None = None
     registry_files: Sequence[Path] = ()
     imports: Sequence[Path] = ()
+    storage: str | None = None
+    keep: Literal["weights", "results"] = "weights"
 
 
 def run_cells(
@@ -61,7 +72,7 @@ def run_cells(
 
     Args:
         cells: the grid's cells.
-        store: folder of all trials; on a cluster, one that all nodes share.
+        store: folder of all trials; on a cluster, one that all nodes share unless the pool has a storage.
         pool: where and how they run.
         display: shows what runs.
         trainable: what runs a cell.
@@ -69,7 +80,11 @@ def run_cells(
     Raises:
         KeyboardInterrupt: on Ctrl-C; finished cells stay, running ones keep their last checkpoint.
         ConnectionError: no cluster answers at `pool.address`.
+        StorageError: `pool.storage` cannot be read or written; finished cells are in `store`.
     """
+    storage = None if pool.storage is None else Storage(pool.storage)
+    if storage is not None:
+        storage.fetch([cell.key for cell in cells], store)
     todo = missing_cells(cells, store)
     display.start(cells, todo, pool.workers)
     if not todo:
@@ -81,14 +96,16 @@ def run_cells(
         with tempfile.TemporaryDirectory(prefix="dlkd-ray-") as scratch:
             _init(pool)
             try:
-                _fit(todo, store, pool, display, trainable, Path(scratch))
+                _fit(todo, store, pool, storage, display, trainable, Path(scratch))
             finally:
                 ray.shutdown()
     finally:
         display.stop()
+    if storage is not None:
+        storage.fetch([cell.key for cell in todo], store)
     for cell in missing_cells(todo, store):
         if failure(cell, store) is None:
-            write_text(store / cell.key / FAILURE, "the worker process died without a word (killed for memory?)")
+            write_text(store / cell.key / FAILURE, DIED)
 
 
 def _init(pool: Pool) -> None:
@@ -103,13 +120,21 @@ def _init(pool: Pool) -> None:
 
 
 def _fit(
-    todo: Sequence[Cell], store: Path, pool: Pool, display: Display, trainable: type[CellWorker], scratch: Path
+    todo: Sequence[Cell],
+    store: Path,
+    pool: Pool,
+    storage: Storage | None,
+    display: Display,
+    trainable: type[CellWorker],
+    scratch: Path,
 ) -> None:
     cells: dict[str, dict[str, Any]] = {
         cell.key: {
             "key": cell.key,
             "spec": cell.spec.model_dump(mode="json"),
             "store": str(store.resolve()),
+            "storage": None if storage is None else storage.url,
+            "keep": pool.keep,
             "registry": [str(f.resolve()) for f in pool.registry_files],
             "imports": [str(f.resolve()) for f in pool.imports],
             "threads": pool.threads,
@@ -130,7 +155,7 @@ def _fit(
             name="cells",
             storage_path=str(scratch),
             verbose=0,
-            callbacks=[_Events(display)],
+            callbacks=[_Events(display, store, storage)],
             failure_config=tune.FailureConfig(max_failures=pool.retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
@@ -139,10 +164,12 @@ def _fit(
 
 
 class _Events(tune.Callback):
-    """Passes Tune's events on to the display, by the cell's key."""
+    """Passes Tune's events on to the display, by the cell's key; brings here what another machine's disk holds."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, store: Path, storage: Storage | None) -> None:
         self.display = display
+        self.store = store
+        self.storage = storage
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks for a restore that is never asked for; a display has no such state."""
@@ -152,7 +179,25 @@ class _Events(tune.Callback):
         self.display.started(trial.config["cell"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.display.finished(trial.config["cell"])
+        key = trial.config["cell"]
+        if self.storage is not None:
+            with contextlib.suppress(StorageError):  # `run_cells` tries again at the end, and says what is wrong
+                self.storage.fetch([key], self.store)
+        self.display.finished(key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.display.failed(trial.config["cell"])
+        key = trial.config["cell"]
+        folder = self.store / key
+        reason = _reason(trial)
+        if not (folder / FAILURE).exists() and not (folder / RESULT).exists():
+            write_text(folder / FAILURE, reason)
+        self.display.failed(key, reason)
+
+
+def _reason(trial: Any) -> str:
+    """Why a trial failed, in one line, as its worker would have written it."""
+    path = trial.pickled_error_file
+    error = pickle.loads(Path(path).read_bytes()) if path else None
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return f"{type(error.cause).__name__}: {error.cause}".splitlines()[0]
+    return DIED

@@ -10,17 +10,19 @@ from typing import Any
 import torch
 from ray import tune
 
+from dlkd.ablations.storage import Storage
 from dlkd.ablations.store import FAILURE, PROGRESS
 from dlkd.registry import load_file, load_registry
 from dlkd.training import TrialSpec, run_trial
-from dlkd.training.checkpoint import LAST, CheckpointError, write_text
+from dlkd.training.checkpoint import LAST, WEIGHTS, CheckpointError, write_text
 
 
 class CellWorker(tune.Trainable):
     """Runs the cell named `config["cell"]`: one step, one trial.
 
-    Receives plain data only, of all cells at once: by key, a cell's `key`, `spec`, `store`, `registry` and `imports`
-    files, `threads`. With `reuse_actors` the process stays for the next cell, so torch and Lightning are loaded once.
+    Receives plain data only, of all cells at once: by key, a cell's `key`, `spec`, `store`, `storage`, `keep`,
+    `registry` and `imports` files, `threads`. With `reuse_actors` the process stays for the next cell, so torch and
+    Lightning are loaded once.
     """
 
     def setup(self, config: dict[str, Any], cells: dict[str, dict[str, Any]]) -> None:
@@ -39,6 +41,10 @@ class CellWorker(tune.Trainable):
         torch.set_num_threads(self.cell["threads"])
         try:
             self._run(folder)
+            if self.cell["keep"] == "results":
+                (folder / WEIGHTS).unlink(missing_ok=True)
+            if self.cell["storage"] is not None:
+                Storage(self.cell["storage"]).push(folder)
         except Exception as error:
             last = traceback.format_exc()
             write_text(folder / FAILURE, f"{type(error).__name__}: {error}\n\n{last}")

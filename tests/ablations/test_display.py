@@ -36,7 +36,7 @@ def test_every_end_is_one_line(cells: list[Cell], tmp_path: Path, terminal: bool
     for cell in cells:
         display.started(cell.key)
     display.finished(cells[0].key)
-    display.failed(cells[1].key)
+    display.failed(cells[1].key, "ValueError: broken")
     display.stop()
     said = text.getvalue()
     assert "3 cells (3 table entries, 0 of them shared), 0 already done, 3 to train, 2 at a time" in said

@@ -1,0 +1,156 @@
+"""Trials that travel: what counts as finished there, what is copied, and what a broken copy leaves."""
+
+import io
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+import ray
+from rich.console import Console
+
+from dlkd.ablations.display import Display
+from dlkd.ablations.grid import Cell
+from dlkd.ablations.runner import Pool, run_cells
+from dlkd.ablations.storage import Storage, StorageError
+from dlkd.ablations.store import FAILURE, missing_cells
+from dlkd.ablations.worker import CellWorker
+from dlkd.training import read_result
+
+MakeCells = Callable[..., list[Cell]]
+
+
+@pytest.fixture(params=["memory", "file"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "memory":
+        return f"memory://{uuid.uuid4()}/trials"
+    return f"file://{tmp_path}/there"
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Path:
+    """A finished trial with what a running one may leave behind."""
+    folder = tmp_path / "here" / "abc"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("trial.yaml", "result.json", "sub/file", "last.ckpt", FAILURE, ".weights.tmp"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_a_trial_goes_there_and_comes_back(url: str, trial: Path, tmp_path: Path) -> None:
+    storage = Storage(url)
+    assert storage.fetch(["abc"], tmp_path / "other") == []
+    storage.push(trial)
+    assert storage.names() == ["abc"]
+    assert Storage(url).fetch(["abc", "never"], tmp_path / "other") == ["abc"]
+    copied = {p.relative_to(tmp_path / "other").as_posix(): p.read_text() for p in (tmp_path / "other").rglob("*.*")}
+    assert copied == {f"abc/{name}": name for name in ("trial.yaml", "result.json")}
+    assert (tmp_path / "other/abc/sub/file").read_text() == "sub/file"
+
+    (tmp_path / "other/abc/trial.yaml").write_text("of this machine")
+    assert storage.fetch(["abc"], tmp_path / "other") == []
+    assert (tmp_path / "other/abc/trial.yaml").read_text() == "of this machine"
+
+    storage.forget("abc")
+    assert storage.fetch(["abc"], tmp_path / "third") == []
+
+
+@pytest.mark.parametrize("broken", ["trial.yaml", "sub/file", "result.json"])
+def test_a_copy_that_breaks_off_does_not_count(
+    url: str, trial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    storage = Storage(url)
+    storage.push(trial)  # an older one, which must not count with some of the new one's files
+    files = fsspec.core.url_to_fs(url)[0]
+    whole = type(files).put_file
+
+    def put_file(self: object, source: str, target: str, **more: object) -> None:
+        if source.endswith(broken):
+            raise OSError("the line is cut")
+        whole(self, source, target, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(files), "put_file", put_file)
+        with pytest.raises(StorageError, match=r"cannot copy .*abc to .*: OSError: the line is cut"):
+            storage.push(trial)
+    assert storage.fetch(["abc"], tmp_path / "other") == []
+    storage.push(trial)
+    assert storage.fetch(["abc"], tmp_path / "other") == ["abc"]
+
+
+def test_a_fetch_that_breaks_off_does_not_count(
+    url: str, trial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(url)
+    storage.push(trial)
+    files = type(fsspec.core.url_to_fs(url)[0])
+    whole = files.get_file
+
+    def get_file(self: object, source: str, target: str, **more: object) -> None:
+        if source.endswith("sub/file"):
+            raise OSError("the line is cut")
+        whole(self, source, target, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "get_file", get_file)
+        with pytest.raises(StorageError, match="the line is cut"):
+            storage.fetch(["abc"], tmp_path / "other")
+    assert not (tmp_path / "other/abc/result.json").exists()
+    assert storage.fetch(["abc"], tmp_path / "other") == ["abc"]
+
+
+def test_a_plain_path_means_the_same_from_everywhere(
+    trial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = Storage("there").url
+    monkeypatch.chdir("/")
+    Storage(url).push(trial)
+    assert (tmp_path / "there/abc/result.json").exists()
+
+
+def test_an_unknown_protocol_is_named() -> None:
+    with pytest.raises(StorageError, match=r"cannot use nowhere://x: ValueError: Protocol not known: nowhere"):
+        Storage("nowhere://x")
+
+
+@pytest.mark.parametrize("keep", ["weights", "results"])
+def test_what_a_worker_leaves_is_found_on_another_machine(
+    make_tiny_cells: MakeCells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    """The worker's and the driver's disks have nothing in common but the storage."""
+    cells = make_tiny_cells()
+    plain = {
+        cell.key: {
+            "key": cell.key,
+            "spec": cell.spec.model_dump(mode="json"),
+            "store": str(tmp_path / "of the worker"),
+            "storage": f"file://{tmp_path}/there",
+            "keep": keep,
+            "registry": [],
+            "imports": [],
+            "threads": 1,
+        }
+        for cell in cells
+    }
+    worker = object.__new__(CellWorker)
+    worker.setup({"cell": cells[0].key}, plain)
+    worker.step()
+    worker.reset_config({"cell": cells[1].key})
+    worker.step()
+
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
+    store = tmp_path / "of the driver"
+    text = io.StringIO()
+    pool = Pool(storage=f"file://{tmp_path}/there")
+    run_cells(cells, store, pool, Display(store, Console(file=text, width=200)))
+    assert "2 already done, 0 to train" in text.getvalue()
+    assert missing_cells(cells, store) == []
+    for cell in cells:
+        here, there = store / cell.key, tmp_path / "of the worker" / cell.key
+        assert read_result(here) == read_result(there)
+        names = {"trial.yaml", "examples.npz", "result.json"} | (
+            {"weights.safetensors"} if keep == "weights" else set()
+        )
+        assert {p.name for p in here.iterdir()} == {p.name for p in there.iterdir()} == names
