@@ -1,6 +1,11 @@
 """Trials that travel: what counts as finished there, what is copied, and what a broken copy leaves."""
 
+import contextlib
 import io
+import os
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +19,7 @@ from dlkd.ablations.display import Display
 from dlkd.ablations.grid import Cell
 from dlkd.ablations.runner import Pool, run_cells
 from dlkd.ablations.storage import Storage, StorageError
-from dlkd.ablations.store import FAILURE, missing_cells
+from dlkd.ablations.store import FAILURE, failure, missing_cells
 from dlkd.ablations.worker import CellWorker
 from dlkd.training import read_result
 
@@ -154,3 +159,60 @@ def test_what_a_worker_leaves_is_found_on_another_machine(
             {"weights.safetensors"} if keep == "weights" else set()
         )
         assert {p.name for p in here.iterdir()} == {p.name for p in there.iterdir()} == names
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")  # Ray's own: unclosed sockets and files of its processes
+def test_a_cluster_without_a_shared_disk(
+    make_tiny_cells: MakeCells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes with a CPU each; where the first has the store, the second has a disk of its own mounted."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # all of it is on this machine
+    store = tmp_path / "store"
+    store.mkdir()
+
+    def ray_start(name: str, before: str, *words: str) -> None:
+        command = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", *words]
+        done = subprocess.run(
+            ["unshare", "--mount", "bash", "-c", f'{before} exec "$@"', "bash", *command],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "DLKD_TEST": name},
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    ray_start("disk-1", "", "--head", "--port=6398", "--include-dashboard=false")
+    try:
+        ray_start("disk-2", f"mount -t tmpfs own {store} &&", "--address=127.0.0.1:6398")
+        cells = make_tiny_cells([("A", {}), ("B", {"sigma": 2.0}), ("NaN", {}, {"lr": 1e30})], seeds=2)
+        text = io.StringIO()
+        pool = Pool(retries=0, address="127.0.0.1:6398", storage=str(tmp_path / "there"))
+        run_cells(cells, store, pool, Display(store, Console(file=text, width=500)))
+        second = next(pid for pid, words in _processes("disk-2").items() if "raylet/raylet" in words)
+        of_the_second = {path.parent.name for path in Path(f"/proc/{second}/root{store}").glob("*/result.json")}
+        assert of_the_second, text.getvalue()
+        assert of_the_second < {cell.key for cell in cells[:4]}
+        assert missing_cells(cells, store) == cells[4:]
+        for cell in cells[4:]:  # why a cell failed reaches the driver from any disk
+            assert str(failure(cell, store)).startswith("NonFiniteLossError: the loss is not finite")
+        assert text.getvalue().count("image_auroc") == 4
+    finally:
+        for name in ("disk-1", "disk-2"):
+            for pid in _processes(name):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _processes(token: str) -> dict[int, str]:
+    """Processes that were started with DLKD_TEST=token, and their command lines."""
+    found = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with contextlib.suppress(OSError):  # it has just ended
+                if f"DLKD_TEST={token}\0".encode() in (path / "environ").read_bytes():
+                    found[int(path.name)] = (path / "cmdline").read_bytes().decode()
+    return found
