@@ -24,7 +24,7 @@ ROOT = Path(str(importlib.resources.files("dlkd")))
 CODE_FOLDERS = ("blocks", "losses", "models", "training", "data", "metrics")
 """Packages whose source decides a trial's result."""
 
-PLACE_ONLY = {"workers", "checkpoint_seconds"}
+PLACE_ONLY = {"workers", "checkpoint_seconds", "feature_cache_mib"}
 """Training arguments that change where and when, never what."""
 
 
