@@ -11,7 +11,7 @@ import resource
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -165,13 +165,14 @@ def fit(
     *,
     bar: bool = False,
     on_epoch: Callable[[float], None] | None = None,
+    more: Sequence[L.Callback] = (),
 ) -> list[dict[str, float]]:
     """Train with Lightning, from the last checkpoint in `folder` if there is one; the loss curve by epoch."""
     config = task.config
     if config.epochs == 0 or config.max_steps == 0:
         return []
     curve = LossCurve()
-    callbacks: list[L.Callback] = [curve, SaveLast(folder, config.checkpoint_seconds)]
+    callbacks: list[L.Callback] = [curve, SaveLast(folder, config.checkpoint_seconds), *more]
     if bar:
         callbacks.append(RichProgressBar())
     if on_epoch is not None:
