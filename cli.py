@@ -50,7 +50,11 @@ Imports = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a part of the variant: decoder.global=none."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a part of the variant, decoder.global=none, or of the training, train.lr=0.002.",
+    ),
 ]
 PresetName = Annotated[str, typer.Option("--preset", help="demo (CPU-sized) or paper (section 3.2).")]
 DatasetName = Annotated[
@@ -131,8 +135,12 @@ def train(
     from dlkd.training import TrialSpec, run_trial
 
     registry = _registry(registry_files, imports)
-    chosen = _preset(preset, steps, epochs, image_size, batch_size, workers, precision)
-    model = registry.resolve(variant, _merged(chosen.model, _assignments(overrides)))
+    given = _assignments(overrides)
+    training = given.pop("train", {})
+    if not isinstance(training, dict):
+        raise ValueError(f"--set train: name one of its arguments, as in train.lr=0.002, got {training!r}")
+    chosen = _preset(preset, steps, epochs, image_size, batch_size, workers, precision, base=training)
+    model = registry.resolve(variant, _merged(chosen.model, given))
     node = _dataset_node(registry, dataset)
     name = _category(registry, node, category)
     spec = TrialSpec(
@@ -490,7 +498,7 @@ def _preset(name: str, *values: Any, base: dict[str, Any] | None = None) -> Pres
     if "epochs" in given and "max_steps" not in given:
         given["max_steps"] = -1  # a preset's own limit would cut the asked-for epochs short
     try:
-        return Preset(train=TrainConfig(**{**preset.train.model_dump(), **given}), model=preset.model)
+        return Preset(train=TrainConfig.model_validate({**preset.train.model_dump(), **given}), model=preset.model)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from error

@@ -53,9 +53,10 @@ BACK = ["--set", "teacher.backbone=test_resnet", "--set", "teacher.weights=rando
 
 
 def test_train_evaluate_predict(run: Run, tmp_path: Path) -> None:
-    code, out, err = train(run, *BACK, "--out", "trial")
+    code, out, err = train(run, *BACK, "--set", "train.lr=0.002", "--out", "trial")
     assert code == 0, err
     assert "image_auroc" in out
+    assert yaml.safe_load(Path("trial/trial.yaml").read_text())["train"]["lr"] == 0.002
     metrics = json.loads(Path("trial/result.json").read_text())["metrics"]
     assert f"{metrics['pro']:.4f}" in out
 
@@ -102,6 +103,8 @@ def test_a_trial_is_not_overwritten_and_resume_reads_it(run: Run) -> None:
         ("train dlkd --set sigma", "--set takes KEY=VALUE"),
         ("train dlkd --set sgima=2", "did you mean 'sigma'?"),
         ("train dlkd --set decoder.global=gfrbb", "did you mean 'gfrb'?"),
+        ("train dlkd --set train.lrr=1", "lrr"),
+        ("train dlkd --set train=1", "train"),
         ("train dlkd --set fusion=frfn", "overrides: model/dlkd cannot be built: TypeError: FRFN"),
         ("train dlkd --set score_top=4", "score_top must lie in [0, 1], got 4"),
         ("train dlkd --set decoder.global.backend=numbaa", "numbaa"),
