@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,6 @@ def ratio(times: dict[str, list[float]], name: str, to: str) -> float:
 def measure_speed(count: int, *, literal: bool) -> dict[str, Any]:
     """Medians at SHAPE and the ratios that have targets."""
     inputs = make_inputs(*SHAPE)
-    b, d, length, n = SHAPE
     exponents = -torch.rand(SHAPE)
     out = torch.empty_like(exponents)
     fast = {
@@ -111,8 +110,9 @@ def measure_speed(count: int, *, literal: bool) -> dict[str, Any]:
     ]
     medians = {name: statistics.median(t) for name, t in {**slow_times, **times}.items()}
     if literal:
+        medians["literal forward"] = seconds(forward(literal_scan, inputs))
         medians["literal training"] = seconds(training(literal_scan, inputs))
-        against = medians["literal training"] / seconds(fast["numba training"])
+        against = medians["literal training"] / statistics.median(seconds(fast["numba training"]) for _ in range(5))
         targets.append(("literal training / numba training", against, ">=", 300.0))
     return {
         "shape": SHAPE,
@@ -131,13 +131,14 @@ def measure_speed(count: int, *, literal: bool) -> dict[str, Any]:
 
 def measure_growth(count: int) -> dict[str, Any]:
     """Slope of log(seconds) and of log(added memory) over log(l), forward and backward."""
-    candidates = {str(l): training(selective_scan, make_inputs(1, 32, l, 16), backend="numba") for l in LENGTHS}
-    times = {int(l): statistics.median(t) for l, t in rounds(candidates, count).items()}
-    memory = {l: added_memory(l) for l in LENGTHS[2:]}  # below, a process's own noise is larger
+    inputs = {length: make_inputs(8, 128, length, 16) for length in LENGTHS}
+    candidates = {str(length): training(selective_scan, x, backend="numba") for length, x in inputs.items()}
+    times = {int(name): statistics.median(t) for name, t in rounds(candidates, count).items()}
+    memory = {length: added_memory(length) for length in LENGTHS[2:]}  # below, a process's own noise is larger
     result: dict[str, Any] = {"seconds": times, "added_bytes_over_u": memory, "targets": []}
     for what, values, sizes in (
         ("slope of time in l", list(times.values()), LENGTHS),
-        ("slope of memory in l", [m * l for l, m in memory.items()], LENGTHS[2:]),
+        ("slope of memory in l", [m * length for length, m in memory.items()], LENGTHS[2:]),
     ):
         slope = float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
         result["targets"].append(
@@ -157,39 +158,45 @@ def measure_growth(count: int) -> dict[str, Any]:
 def added_memory(length: int) -> float:
     """Peak that forward and backward add to a process beyond the gradients, over the size of u."""
     program = (
-        "import resource, torch, bench_scan\n"
-        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "import re, bench_scan\n"  # not getrusage's peak: a child's starts from its parent's
+        "def memory(field): return int(re.search(field + r':\\s+(\\d+)', open('/proc/self/status').read())[1]) * 1024\n"
         "bench_scan.training(bench_scan.selective_scan, bench_scan.make_inputs(1, 4, 64, 16), backend='numba')()\n"
         f"inputs = bench_scan.make_inputs(8, 128, {length}, 16)\n"
         "run = bench_scan.training(bench_scan.selective_scan, inputs, backend='numba')\n"
-        "before = peak()\n"
+        "before = memory('VmRSS')\n"
         "gradients = sum(g.nbytes for g in run())\n"
-        "print((peak() - before - gradients) / inputs['u'].nbytes)\n"
+        "print((memory('VmHWM') - before - gradients) / inputs['u'].nbytes)\n"
     )
     here = Path(__file__).parent
     run = subprocess.run([sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=True)
     return float(run.stdout)
 
 
-def main() -> None:
+def measure(rounds: int = 41, *, literal: bool = False) -> dict[str, Any]:
+    """All figures: medians, ratios with their targets, growth."""
+    return {
+        "machine": {"cpu": platform.processor(), "threads": torch.get_num_threads(), "torch": torch.__version__},
+        "speed": measure_speed(rounds, literal=literal),
+        "growth": measure_growth(max(3, rounds // 8)),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Measure, print a table, write JSON where asked; returns the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--rounds", type=int, default=41)
     parser.add_argument("--literal", action="store_true", help="time the step-by-step recurrence too")
-    options = parser.parse_args()
-    figures = {
-        "machine": {"cpu": platform.processor(), "threads": torch.get_num_threads(), "torch": torch.__version__},
-        "speed": measure_speed(options.rounds, literal=options.literal),
-        "growth": measure_growth(max(3, options.rounds // 8)),
-    }
+    options = parser.parse_args(arguments)
+    figures = measure(options.rounds, literal=options.literal)
     for name, value in figures["speed"]["median_seconds"].items():
         print(f"{name:34s} {value * 1000:10.2f} ms")
     for target in [*figures["speed"]["targets"], *figures["growth"]["targets"]]:
-        print(
-            f"{target['what']:34s} {target['measured']:10.2f}    {target['target']:10s} {'met' if target['met'] else 'MISSED'}"
-        )
+        verdict = "met" if target["met"] else "MISSED"
+        print(f"{target['what']:34s} {target['measured']:10.2f}    {target['target']:10s} {verdict}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
 
 
 if __name__ == "__main__":
