@@ -45,6 +45,7 @@ class FRFN(nn.Module):
         enhanced, untouched = torch.split(x, [quarter, self.channels - quarter], dim=1)
         x = torch.cat([self.partial_conv(enhanced), untouched], dim=1)
         # Two halves made apart, as those of one map would be strided: copied by each layer that takes them.
+        assert self.linear_in.bias is not None
         weights, biases = self.linear_in.weight.chunk(2), self.linear_in.bias.chunk(2)
         value, gate = (self.act(F.conv2d(x, w, b)) for w, b in zip(weights, biases, strict=True))
         out: Tensor = self.linear_out(self.act(self.dwconv(value)) * gate)

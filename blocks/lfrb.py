@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -81,13 +80,13 @@ class LFRB(nn.Module):
     def _by_channel(self, x: Tensor) -> Tensor:
         return torch.cat(self._run(x.chunk(self.patches, 1)), 1)
 
-    def _run(self, patches: Sequence[Tensor]) -> Sequence[Tensor]:
+    def _run(self, patches: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor] | tuple[Tensor, ...]:
         """Patches (b, c, h, w) through the branches; a shared branch sees them all as one batch.
 
         Cut and put together by `chunk` and `cat`, which leave a channels-last map so.
         """
         if len(self.branches) == 1:
-            out: Tensor = self.branches[0](torch.cat(tuple(patches)))
+            out: Tensor = self.branches[0](torch.cat(patches))
             return out.chunk(len(patches))
         return [branch(patch) for branch, patch in zip(self.branches, patches, strict=True)]
 

@@ -23,6 +23,8 @@ class TrainConfig(pydantic.BaseModel):
         score_at: pixel metrics at the network's image size, as the paper, or at each mask's "native" size.
         workers: processes that read images; 0 reads in the training process.
         checkpoint_seconds: a checkpoint is written at the end of an epoch once this many seconds have passed.
+        feature_cache_mib: most disk that the teacher's features of the training images may take, see
+            `dlkd.training.feature_cache`; 0 computes them anew each epoch. The result is the same.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +41,7 @@ class TrainConfig(pydantic.BaseModel):
     score_at: Literal["network", "native"] = "network"
     workers: int = pydantic.Field(0, ge=0)
     checkpoint_seconds: float = pydantic.Field(30.0, ge=0)
+    feature_cache_mib: int = pydantic.Field(2048, ge=0)
 
 
 class Preset(pydantic.BaseModel):

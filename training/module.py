@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dlkd.models.dlkd import DLKD
 from dlkd.training.config import TrainConfig
+from dlkd.training.feature_cache import FeatureCache
 
 TEACHER_PREFIX = "model.teacher."
 
@@ -29,19 +30,22 @@ class DistillationTask(L.LightningModule):
         model: what is trained.
         config: learning rates and the rest.
         seed: of the noise.
+        features: what the teacher gives for the training images, where it is kept.
     """
 
-    def __init__(self, model: DLKD, config: TrainConfig, seed: int) -> None:
+    def __init__(self, model: DLKD, config: TrainConfig, seed: int, features: FeatureCache | None = None) -> None:
         super().__init__()
         self.model = model
         self.config = config
         self.seed = seed
+        self.features = features
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
         """One batch of normalised images (b, 3, h, w) -> the total loss as "loss", and each term by name."""
         del batch_index
         generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "noise", self.global_step))
-        terms = self.model.losses(batch["image"], generator)
+        clean = None if self.features is None else self.features.batch(batch["index"], self.device)
+        terms = self.model.losses(batch["image"], generator, clean)
         if not torch.isfinite(terms["total"]):
             shown = ", ".join(f"{k} {v.item():.4g}" for k, v in terms.items())
             raise NonFiniteLossError(f"the loss is not finite at step {self.global_step}: {shown}")

@@ -42,6 +42,7 @@ from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import Evaluation, NormalRange, evaluate, normal_range
 from dlkd.training.examples import save_examples
+from dlkd.training.feature_cache import feature_cache
 from dlkd.training.module import DistillationTask, LossCurve, derive_seed
 
 SPEC = "trial.yaml"
@@ -137,7 +138,8 @@ def _run(
     L.seed_everything(spec.trial_seed, workers=True, verbose=False)
     model: DLKD = registry.build("model", spec.model)
     data = CategoryData(category, spec.train, model.teacher, spec.trial_seed)
-    task = DistillationTask(model, spec.train, spec.trial_seed)
+    features = feature_cache(model.to(device()), data.train_set, spec.train)
+    task = DistillationTask(model, spec.train, spec.trial_seed, features)
     start = perf_counter()
     curve = fit(task, data, folder, bar=bar, on_epoch=on_epoch)
     trained = perf_counter() - start
