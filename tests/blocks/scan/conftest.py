@@ -45,7 +45,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         here = ["numba", "torch", *(["triton"] if os.environ.get("TRITON_INTERPRET") == "1" else [])]
         there = ["torch", "triton", "mamba_ssm"]
         cases = [pytest.param(Backend(name), id=name) for name in here]
-        cases += [pytest.param(Backend(name, "cuda"), id=f"{name}-cuda", marks=pytest.mark.gpu) for name in there]
+        gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
+        cases += [pytest.param(Backend(name, "cuda"), id=f"{name}-cuda", marks=gpu) for name in there]
         metafunc.parametrize("backend", cases)
 
 

@@ -196,7 +196,7 @@ def test_trains_in_a_ray_worker(set_threads: Callable[[int], None]) -> None:
         _scan_in_child(there)
         return there.get()
 
-    ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR")
     try:
         assert ray.get(ray.remote(work).remote(), timeout=200) == pytest.approx(here.get())
     finally:
