@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dlkd.blocks.scan import backends, selective_scan
+from dlkd.blocks.scan import backends, selective, selective_scan
 
 Inputs = dict[str, Tensor]
 Backend = Any  # conftest's
@@ -239,6 +239,18 @@ def test_auto_says_at_debug_level_what_it_chose(draw: Callable[..., Inputs], cap
     with caplog.at_level(logging.DEBUG, logger="dlkd.blocks.scan.selective"):
         assert torch.equal(selective_scan(**inputs), selective_scan(**inputs, backend="numba"))
     assert [record.message for record in caplog.records if "auto chose numba for (1, 2, 3) on cpu" in record.message]
+
+
+@pytest.mark.parametrize(
+    ("usable", "chosen"), [({"mamba_ssm", "triton"}, "mamba_ssm"), ({"triton"}, "triton"), (set(), "torch")]
+)
+def test_auto_off_the_cpu_takes_the_first_that_can(
+    usable: set[str], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mamba_ssm", "triton"):
+        run = selective._BACKENDS[name][0]
+        monkeypatch.setitem(selective._BACKENDS, name, (run, lambda u, name=name: None if name in usable else "no"))
+    assert selective.choose_backend("auto", torch.empty(1, 2, 3, device="meta")) == chosen
 
 
 def test_unknown_backend_is_named_with_the_known(draw: Callable[..., Inputs]) -> None:
