@@ -19,7 +19,9 @@ from rich.table import Table
 
 # torch, Lightning and Ray take seconds to import; each command imports what it needs, so that --help is quick.
 if TYPE_CHECKING:
-    from dlkd.ablations.grid import Cell
+    from dlkd.ablations.grid import Cell, Grid
+    from dlkd.ablations.runner import Pool
+    from dlkd.ablations.search import SearchFile, Study
     from dlkd.registry import Registry
     from dlkd.training import Preset
 
@@ -252,21 +254,54 @@ def ablate(
 
     from dlkd.ablations.display import Display
     from dlkd.ablations.grid import load_grid, make_cells, unique
+    from dlkd.ablations.search import find_search, make_study, search_folder
     from dlkd.ablations.storage import Storage
     from dlkd.ablations.store import collect, write_trials
 
     del resume
     registry = _registry(registry_files, imports)
+    at_a_time = workers or max(1, (os.cpu_count() or 1) // threads)
+
+    def settled(file: Grid | SearchFile) -> tuple[Preset, list[tuple[dict[str, Any], list[str]]]]:
+        """Training and data of a file, with what is typed laid over them."""
+        chosen = _preset(preset or file.preset or "demo", steps, epochs, image_size, batch_size, base=file.train)
+        nodes = [_dataset_node(registry, name) for name in datasets or file.datasets or ["textures"]]
+        only = categories or list(file.categories) or None
+        return chosen, [(node, _categories(registry, node, only, some=len(nodes) > 1)) for node in nodes]
+
+    def pool() -> Pool:
+        from dlkd.ablations.runner import Pool
+
+        return Pool(
+            workers=at_a_time,
+            threads=threads,
+            retries=retries,
+            trials_per_gpu=trials_per_gpu,
+            address=address,
+            registry_files=registry_files or (),
+            imports=imports or (),
+            storage=storage,
+            keep=keep,
+        )
+
+    searches = [search for name in grids if (search := find_search(name, registry)) is not None]
+    if searches:
+        if len(grids) > 1 or seeds is not None:
+            raise ValueError("a search runs by itself and has its seed in its file: dlkd ablate FILE, without --seeds")
+        chosen, data = settled(searches[0])
+        study = make_study(searches[0].search, registry, data, chosen)
+        file = searches[0].settle(preset, datasets, categories, chosen.train)
+        if dry_run:
+            _print_search(file, study, search_folder(study, registry, store))
+        else:
+            _search(file, study, registry, store, to or Path("runs") / file.name, pool(), force)
+        return
     loaded = [load_grid(name) for name in grids]
     cells = []
     for grid in loaded:
-        chosen = _preset(preset or grid.preset or "demo", steps, epochs, image_size, batch_size, base=grid.train)
-        nodes = [_dataset_node(registry, name) for name in datasets or grid.datasets or ["textures"]]
-        only = categories or list(grid.categories) or None
-        data = [(node, _categories(registry, node, only, some=len(nodes) > 1)) for node in nodes]
+        chosen, data = settled(grid)
         cells += make_cells(grid, registry, data, range(seeds or grid.seeds or 1), chosen)
     cells = unique(cells)
-    at_a_time = workers or max(1, (os.cpu_count() or 1) // threads)
     if dry_run:
         _print_cells(cells, store, registry, at_a_time)
         return
@@ -276,26 +311,11 @@ def ablate(
             shutil.rmtree(store / cell.key, ignore_errors=True)
             if shared is not None:
                 shared.forget(cell.key)
-    from dlkd.ablations.runner import Pool, run_cells
+    from dlkd.ablations.runner import run_cells
 
     folder = to or Path("runs") / "-".join(grid.name for grid in loaded)
     try:
-        run_cells(
-            cells,
-            store,
-            Pool(
-                workers=at_a_time,
-                threads=threads,
-                retries=retries,
-                trials_per_gpu=trials_per_gpu,
-                address=address,
-                registry_files=registry_files or (),
-                imports=imports or (),
-                storage=storage,
-                keep=keep,
-            ),
-            Display(store, err),
-        )
+        run_cells(cells, store, pool(), Display(store, err))
     finally:
         trials = collect(cells, store)
         write_trials(trials, folder / "trials.parquet")
@@ -598,11 +618,57 @@ def _print_cells(cells: list[Cell], store: Path, registry: Registry, workers: in
         )
 
 
+def _search(
+    file: SearchFile, study: Study, registry: Registry, store: Path, out_folder: Path, pool: Pool, force: bool
+) -> None:
+    """Run a search and write what it found."""
+    from dlkd.ablations.search import search_folder, trial_key
+    from dlkd.ablations.search_report import SearchReport, search_trials, write_found
+    from dlkd.ablations.search_runner import FAILED, read_tried, run_search
+
+    try:
+        run_search(study, registry, store, pool, err, force=force)
+    finally:
+        tried = [t for t in read_tried(search_folder(study, registry, store)) if t.finished or t.status == FAILED]
+        if tried:
+            own = [f"--registry {f}" for f in pool.registry_files] + [f"--import {f}" for f in pool.imports]
+            usual = study.usual(registry)
+            key = None if usual is None else trial_key(usual)
+            write_found(SearchReport(search_trials(tried, file), file, key, " ".join(own)), out_folder)
+    _report(out_folder)
+    failed = [f"trial {t.number}: {t.reason}" for t in tried if t.status == FAILED]
+    if failed:
+        raise ValueError(f"{len(failed)} trials failed; the report shows them:\n" + "\n".join(failed))
+
+
+def _print_search(file: SearchFile, study: Study, folder: Path) -> None:
+    from dlkd.ablations.search_runner import read_tried
+
+    table = Table("parameter", "", "values", show_edge=False)
+    for name, parameter in file.search.space.items():
+        table.add_row(name, parameter.kind, ", ".join(map(str, parameter.values)))
+    out.print(table)
+    done = sum(t.finished for t in read_tried(folder))
+    shares = ", ".join(f"{file.search.budget(i):.0%}" for i in range(file.search.rungs))
+    out.print(f"{file.search.trials} trials, {done} of them done; compared after {shares} of the training, on:")
+    for node, category in study.data:
+        out.print(f"  {node['name']}/{category}")
+
+
 def _report(folder: Path) -> None:
     from dlkd.ablations.grid import Grid
     from dlkd.ablations.report import write_report
+    from dlkd.ablations.search_report import DEFINITION, read_found
     from dlkd.ablations.store import read_trials
 
+    if (folder / DEFINITION).exists():
+        found = read_found(folder)
+        out.print(found)
+        for path in found.write(folder):
+            err.print(f"wrote {path}")
+        for command in found.commands(folder):
+            err.print(f"next: {command}", soft_wrap=True)
+        return
     trials = read_trials(folder / "trials.parquet")
     grids = [Grid.model_validate(g) for g in json.loads((folder / "grids.json").read_text(encoding="utf-8"))]
     store = Path((folder / "store.txt").read_text(encoding="utf-8").strip())

@@ -54,7 +54,7 @@ def forest(table: Table) -> Figure | None:
         return None
     names = list(lines[name].unique())
     paper = {} if table.effects is not None else _paper_differences(table)
-    figure, panels = _panels(len(table.metrics), width=3.4, height=1.25 + 0.36 * len(names), share_y=True)
+    figure, panels = make_panels(len(table.metrics), width=3.4, height=1.25 + 0.36 * len(names), share_y=True)
     for axes, metric in zip(panels, table.metrics, strict=True):
         axes.axvline(0, color=FAINT, linewidth=1)
         for line in lines[lines["metric"] == metric].to_dict("records"):
@@ -93,7 +93,7 @@ def heat_map(table: Table) -> Figure | None:
     names = [category if one_set else f"{dataset}\n{category}" for dataset, category in categories]
     width = max(2.4, 0.62 * len(names) + 0.4)
     stacked = len(names) > 6
-    figure, panels = _panels(
+    figure, panels = make_panels(
         len(table.metrics), width=width, height=1.1 + 0.36 * len(labels), share_y=not stacked, stacked=stacked
     )
     for axes, metric in zip(panels, table.metrics, strict=True):
@@ -129,7 +129,7 @@ def learning_curves(table: Table, store: Path) -> Figure | None:
     if not terms:
         return None
     terms.sort(key=lambda term: term != "total")
-    figure, panels = _panels(len(terms), width=3.5, height=2.9)
+    figure, panels = make_panels(len(terms), width=3.5, height=2.9)
     for i, row in enumerate(table.rows):
         curve = curves.get(row.label, pd.DataFrame())
         for axes, term in zip(panels, terms, strict=True):
@@ -153,7 +153,7 @@ def pareto(table: Table) -> Figure | None:
     timed = [row for row in table.rows if row.costs["images_per_second"] > 0]
     if not timed:
         return None
-    figure, panels = _panels(len(table.metrics), width=3.5, height=3.4)
+    figure, panels = make_panels(len(table.metrics), width=3.5, height=3.4)
     for axes, metric in zip(panels, table.metrics, strict=True):
         points = []
         for i, row in enumerate(table.rows):
@@ -311,7 +311,7 @@ def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return front
 
 
-def _panels(
+def make_panels(
     count: int,
     *,
     width: float,

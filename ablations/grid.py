@@ -217,19 +217,19 @@ def unique(cells: Sequence[Cell]) -> list[Cell]:
 def cell_key(spec: TrialSpec, registry: Registry) -> str:
     """Hash of the resolved model, data, training, seed and the code that computes the result."""
     decides = spec.model_dump(mode="json", exclude={"variant": True, "train": PLACE_ONLY})
-    own = _sources(registry, "model", spec.model) | _sources(registry, "dataset", spec.dataset)
+    own = component_sources(registry, "model", spec.model) | component_sources(registry, "dataset", spec.dataset)
     code = [code_version(), *sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in own)]
     return hashlib.sha256(json.dumps([decides, code], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _sources(registry: Registry, kind: str, node: dict[str, Any]) -> set[Path]:
+def component_sources(registry: Registry, kind: str, node: dict[str, Any]) -> set[Path]:
     """Source files of the components of a node that are not DLKD's own."""
     name = node[name_key(kind)]
     file = inspect.getsourcefile(get(kind, name))
     found = set() if file is None or Path(file).is_relative_to(ROOT) else {Path(file)}
     for key, slot in registry.row(kind, name).slots.items():
         if isinstance(node.get(key), dict):
-            found |= _sources(registry, slot, node[key])
+            found |= component_sources(registry, slot, node[key])
     return found
 
 

@@ -61,6 +61,11 @@ class Pool:
     storage: str | None = None
     keep: Literal["weights", "results"] = "weights"
 
+    @property
+    def resources(self) -> dict[str, float]:
+        """What one trial takes."""
+        return {"cpu": self.threads} | ({"gpu": 1 / self.trials_per_gpu} if self.trials_per_gpu else {})
+
 
 def run_cells(
     cells: Sequence[Cell], store: Path, pool: Pool, display: Display, *, trainable: type[CellWorker] = CellWorker
@@ -94,7 +99,7 @@ def run_cells(
         (store / cell.key / FAILURE).unlink(missing_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="dlkd-ray-") as scratch:
-            _init(pool)
+            start_ray(pool)
             try:
                 _fit(todo, store, pool, storage, display, trainable, Path(scratch))
             finally:
@@ -108,7 +113,8 @@ def run_cells(
             write_text(store / cell.key / FAILURE, DIED)
 
 
-def _init(pool: Pool) -> None:
+def start_ray(pool: Pool) -> None:
+    """Start Ray on this machine, or join the pool's cluster."""
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if pool.address is None:
         options |= {
@@ -141,26 +147,28 @@ def _fit(
         }
         for cell in todo
     }
-    resources: dict[str, float] = {"cpu": pool.threads}
-    if pool.trials_per_gpu:
-        resources["gpu"] = 1 / pool.trials_per_gpu
     tuner = tune.Tuner(
         # Tune copies the whole grid for each of its cells, so the grid is of names.
-        tune.with_resources(tune.with_parameters(trainable, cells=cells), resources),
+        tune.with_resources(tune.with_parameters(trainable, cells=cells), pool.resources),
         param_space={"cell": tune.grid_search(list(cells))},
         tune_config=tune.TuneConfig(
             reuse_actors=True, max_concurrent_trials=pool.workers if pool.address is None else None
         ),
-        run_config=tune.RunConfig(
-            name="cells",
-            storage_path=str(scratch),
-            verbose=0,
-            callbacks=[_Events(display, store, storage)],
-            failure_config=tune.FailureConfig(max_failures=pool.retries),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-        ),
+        run_config=run_config(pool, scratch, _Events(display, store, storage)),
     )
     tuner.fit()
+
+
+def run_config(pool: Pool, scratch: Path, events: tune.Callback) -> tune.RunConfig:
+    """What Tune is told of every run: its own files, which nobody reads, go to `scratch`."""
+    return tune.RunConfig(
+        name="cells",
+        storage_path=str(scratch),
+        verbose=0,
+        callbacks=[events],
+        failure_config=tune.FailureConfig(max_failures=pool.retries),
+        checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+    )
 
 
 class _Events(tune.Callback):
@@ -188,13 +196,13 @@ class _Events(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         key = trial.config["cell"]
         folder = self.store / key
-        reason = _reason(trial)
+        reason = why_failed(trial)
         if not (folder / FAILURE).exists() and not (folder / RESULT).exists():
             write_text(folder / FAILURE, reason)
         self.display.failed(key, reason)
 
 
-def _reason(trial: Any) -> str:
+def why_failed(trial: Any) -> str:
     """Why a trial failed, in one line, as its worker would have written it."""
     path = trial.pickled_error_file
     error = pickle.loads(Path(path).read_bytes()) if path else None

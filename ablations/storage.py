@@ -63,6 +63,12 @@ class Storage:
             wanted = [key for key in keys if key in there and not (store / key / RESULT).exists()]
             return [key for key in wanted if self._fetch(key, store / key)]
 
+    def has(self, key: str) -> bool:
+        """Whether a trial is finished there. Raises StorageError."""
+        with _errors(f"read {self.url}"):
+            self._files.invalidate_cache()
+            return bool(self._files.exists(f"{self._root}/{key}/{RESULT}"))
+
     def names(self) -> list[str]:
         """Names of the folders there, finished or not. Raises StorageError."""
         with _errors(f"read {self.url}"):
