@@ -85,13 +85,14 @@ class SS2D(nn.Module):
         """(b, c, h, w) -> (b, c, h, w). Raises ContractError for other channels or a side under 2."""
         require_map("ss2d", x, self.channels, min_side=2)  # on a single cell no gradient reaches A_logs
         h, w = x.shape[2:]
-        # As a convolution: a product of one matrix with a batch takes MKL twice as long on some processors.
-        projected = F.conv2d(x.contiguous(), self.in_proj.weight[..., None, None]).flatten(2)  # (b, 2i, l)
-        inner, z = projected.chunk(2, dim=1) if self.gate else (projected, None)
-        u = self.act(self.conv2d(torch.unflatten(inner, 2, (h, w)))).flatten(2)
+        # Each half in the layout in which it is used: planes for the scan, channels last for the gate. As a
+        # convolution, since a product of one matrix with a batch takes MKL twice as long on some processors.
+        weights = self.in_proj.weight.chunk(2 if self.gate else 1)
+        inner = F.conv2d(x.contiguous(), weights[0][..., None, None])
+        u = self.act(self.conv2d(inner)).flatten(2)
         y = self.out_norm(self._scan_map(u, h, w).transpose(1, 2))  # (b, l, i)
-        if z is not None:
-            y = y * F.silu(z.transpose(1, 2))
+        if self.gate:
+            y = y * F.silu(F.linear(x.permute(0, 2, 3, 1).flatten(1, 2), weights[1]))
         return torch.unflatten(self.out_proj(y).transpose(1, 2), 2, (h, w))
 
     def _scan_map(self, u: Tensor, h: int, w: int) -> Tensor:
