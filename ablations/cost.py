@@ -57,7 +57,7 @@ def _time(spec: TrialSpec, registry: Registry) -> tuple[float, float]:
     for _ in range(2):
         start = perf_counter()
         optimizer.zero_grad()
-        model.losses(images, torch.Generator(device()).manual_seed(0))["total"].backward()
+        torch.autograd.backward(model.losses(images, torch.Generator(device()).manual_seed(0))["total"])
         optimizer.step()
         step = _now() - start
     model.eval()
