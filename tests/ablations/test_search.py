@@ -145,7 +145,9 @@ def test_a_search_never_reads_a_test_image(tiny_folder: Path, tmp_path: Path, ma
 def test_rung_by_rung_is_the_training_in_one_go(tmp_path: Path, make_study_of: MakeStudy) -> None:
     metric = {"metric": "pixel_ap"}  # finer than AUROC on four images
     study = make_study_of(**metric)
-    steps = [take_to_rung(study, SETTING, rung, tmp_path / "a", REGISTRY) for rung in range(3)]
+    steps = [take_to_rung(study, SETTING, 0, tmp_path / "a", REGISTRY)]
+    assert (tmp_path / "a" / "folder-disc" / "last.ckpt").exists()
+    steps += [take_to_rung(study, SETTING, rung, tmp_path / "a", REGISTRY) for rung in (1, 2)]
     assert [s["steps"] for s in steps] == [{"folder/disc": n} for n in (2, 4, 12)]
     at_once = take_to_rung(make_study_of(**metric, rungs=1), SETTING, 0, tmp_path / "b", REGISTRY)
     assert at_once["scores"] == steps[2]["scores"]
