@@ -20,7 +20,7 @@ from dlkd.training.checkpoint import LAST, CheckpointError, write_text
 from dlkd.training.data_module import CategoryData
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.module import DistillationTask, NonFiniteLossError, derive_seed
-from dlkd.training.trial import device, fit
+from dlkd.training.trial import alone, device, fit
 
 RUNGS = "rungs.json"
 DONE, STOPPED, DIVERGED = "done", "stopped", "diverged"
@@ -94,6 +94,11 @@ def take_to_rung(
         `score`, the mean of `scores` by category; `steps` trained so far, by category; `seconds` of this rung;
         `note`, why a setting's training ended before its time.
     """
+    with alone(folder):
+        return _take(study, parameters, rung, folder, registry)
+
+
+def _take(study: Study, parameters: dict[str, Any], rung: int, folder: Path, registry: Registry) -> dict[str, Any]:
     path = folder / RUNGS
     known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     if rung < len(known):

@@ -124,7 +124,7 @@ def run_trial(
         DataError: the data cannot be read.
         KeyboardInterrupt: on Ctrl-C; the last checkpoint stays.
     """
-    with _alone(folder):
+    with alone(folder):
         _claim(spec, folder, resume)
         if (folder / RESULT).exists():
             return read_result(folder)
@@ -297,7 +297,7 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Hold the trial's folder; waits while another process does. The system lets go of it when a process dies."""
     folder.mkdir(parents=True, exist_ok=True)
     held = os.open(folder, os.O_RDONLY)
