@@ -43,6 +43,7 @@ from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import Evaluation, NormalRange, evaluate, normal_range
 from dlkd.training.examples import save_examples
 from dlkd.training.feature_cache import feature_cache
+from dlkd.training.memory import kept_memory
 from dlkd.training.module import DistillationTask, LossCurve, derive_seed
 
 SPEC = "trial.yaml"
@@ -201,7 +202,8 @@ def fit(
         )
         last = folder / LAST
         try:
-            trainer.fit(task, train_dataloaders=data.train_dataloader(), ckpt_path=last if last.exists() else None)
+            with kept_memory():
+                trainer.fit(task, train_dataloaders=data.train_dataloader(), ckpt_path=last if last.exists() else None)
         except SystemExit as error:  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from error
         except ValueError as error:
