@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dlkd.data import native_mask
 from dlkd.metrics import Undefined, average_precision, f1_max, image_auroc, pixel_metrics, why_undefined
+from dlkd.metrics.inputs import Stack
 from dlkd.models.dlkd import DLKD
 from dlkd.training.data_module import CategoryData
 
@@ -109,9 +110,7 @@ def normal_range(model: DLKD, data: CategoryData, *, images: int = 64, deviation
     return NormalRange(float(np.median(levels)), float(np.mean(scores) + deviations * np.std(scores)))
 
 
-def score(
-    found: Evaluation, maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bool_]] | None
-) -> Evaluation:
+def score(found: Evaluation, maps: Stack, masks: Stack | None) -> Evaluation:
     """`found` with its metrics, the pixel metrics of `maps` and `masks`, which may be of any sizes."""
     scores, labels = found.scores, found.labels
     values: dict[str, float] = {
