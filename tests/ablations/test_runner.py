@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -146,7 +146,7 @@ class Ablation:
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True, env={**os.environ, "DLKD_TEST": self.folder.name},
         )  # fmt: skip
 
     def finish(self) -> pd.DataFrame:
@@ -159,21 +159,20 @@ class Ablation:
         return table[["table", "row", "category", "seed", "metric", "value", "status", "reason", "key"]]
 
 
-def ray_processes() -> list[int]:
-    """Workers and daemons of Ray, by what stands in /proc."""
-    found = []
+def ray_processes(token: str) -> dict[int, str]:
+    """Ray's workers and daemons that were started with DLKD_TEST=token, and their command lines."""
+    found = {}
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
-            try:
-                words = (path / "cmdline").read_bytes()
-            except OSError:  # it has just ended
-                continue
-            if b"ray::" in words or b"raylet" in words or b"gcs_server" in words:
-                found.append(int(path.name))
+            with contextlib.suppress(OSError):  # it has just ended
+                words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                is_rays = any(word in words for word in ("ray::", "raylet", "gcs_server"))
+                if is_rays and f"DLKD_TEST={token}\0".encode() in (path / "environ").read_bytes():
+                    found[int(path.name)] = words
     return found
 
 
-def kill_all(pids: list[int]) -> None:
+def kill_all(pids: Iterable[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -191,10 +190,10 @@ def test_twenty_kills_at_any_moment_leave_the_table_that_none_leaves(tiny_folder
         if i % 3 == 0:  # the driver
             process.kill()
         elif i % 3 == 1:  # workers: Tune tries their cells again
-            kill_all([p for p in ray_processes() if b"CellWorker" in Path(f"/proc/{p}/cmdline").read_bytes()])
+            kill_all(pid for pid, words in ray_processes("storm").items() if "ray::" in words)
             process.communicate(timeout=300)
         else:  # everything
-            kill_all([process.pid, *ray_processes()])
+            kill_all([process.pid, *ray_processes("storm")])
         if i % 3 != 1:
             process.communicate(timeout=60)
         parquet = ablation.folder / "out" / "trials.parquet"
@@ -235,16 +234,15 @@ def test_a_cluster_that_loses_a_node_completes_the_grid(
     """Two `ray start` processes with a CPU each; the second is killed while it trains."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # all of it is on this machine
 
-    def ray_start(*words: str) -> None:
+    def ray_start(name: str, *words: str) -> None:
         command = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        environment = {**os.environ, "DLKD_TEST": name}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    ray_start("--head", "--port=6399", "--include-dashboard=false")
-    first = set(ray_processes())
+    ray_start("first", "--head", "--port=6399", "--include-dashboard=false")
     try:
-        ray_start("--address=127.0.0.1:6399")
-        second = [pid for pid in ray_processes() if pid not in first]
+        ray_start("second", "--address=127.0.0.1:6399")
         ablation = Ablation(tmp_path / "a", tiny_folder, "--address", "127.0.0.1:6399", "--retries", "3", steps=120)
         process = ablation.start()
         assert process.stdout is not None
@@ -255,13 +253,15 @@ def test_a_cluster_that_loses_a_node_completes_the_grid(
             running += line.startswith("running:")
             if running == 2:  # one on each node
                 time.sleep(3)
-                kill_all(second)
+                lost = ray_processes("second")
+                assert any("ray::" in words and "IDLE" not in words for words in lost.values()), lost
+                kill_all(lost)
                 break
         rest, _ = process.communicate(timeout=600)
         assert process.returncode == 0, "".join(said) + rest
         assert (ablation.table().status == "ok").all()
     finally:
-        subprocess.run([str(Path(sys.executable).with_name("ray")), "stop", "--force"], capture_output=True, timeout=60)
+        kill_all([*ray_processes("first"), *ray_processes("second")])
 
 
 def test_results_say_what_they_rest_on(make_tiny_cells: MakeCells, tmp_path: Path) -> None:
