@@ -72,10 +72,12 @@ class LFRB(nn.Module):
     def _spatial(self, x: Tensor, grid: int) -> Tensor:
         h, w = x.shape[-2:]
         # Zeros to the next multiple of the grid, cut off again below: at a border the convolutions see zeros too.
-        x = F.pad(x, (0, -w % grid, 0, -h % grid))
+        odd = h % grid or w % grid  # else neither copy is needed
+        x = F.pad(x, (0, -w % grid, 0, -h % grid)) if odd else x
         tiles = self._run([tile for row in x.chunk(grid, 2) for tile in row.chunk(grid, 3)])
         rows = [torch.cat(tiles[i : i + grid], 3) for i in range(0, len(tiles), grid)]
-        return torch.cat(rows, 2)[..., :h, :w]
+        out = torch.cat(rows, 2)
+        return out[..., :h, :w] if odd else out
 
     def _by_channel(self, x: Tensor) -> Tensor:
         return torch.cat(self._run(x.chunk(self.patches, 1)), 1)
