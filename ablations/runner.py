@@ -91,6 +91,8 @@ def run_cells(
     if storage is not None:
         storage.fetch([cell.key for cell in cells], store)
     todo = missing_cells(cells, store)
+    if todo and storage is not None:
+        storage.check()
     display.start(cells, todo, pool.workers)
     if not todo:
         display.stop()

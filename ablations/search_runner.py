@@ -112,6 +112,8 @@ def run_search(
         f"{max(0, left)} to run, {pool.workers} at a time"
     )
     if left > 0:
+        if storage is not None:
+            storage.check()
         for t in tried:
             (folder / t.key / FAILURE).unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="dlkd-ray-") as scratch:

@@ -14,6 +14,8 @@ from dlkd.training.checkpoint import LAST, atomic_path
 from dlkd.training.trial import RESULT
 
 NOT_COPIED = (FAILURE, PROGRESS, LAST)
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
+"""A folder is a part of a name there; to make one would make a bucket."""
 
 
 class StorageError(ValueError):
@@ -38,8 +40,18 @@ class Storage:
     def __init__(self, url: str) -> None:
         with _errors(f"use {url}"):
             self._files, self._root = url_to_fs(url)
+        protocol = self._files.protocol
+        self._has_folders = OBJECT_STORES.isdisjoint((protocol,) if isinstance(protocol, str) else protocol)
         local = isinstance(self._files, LocalFileSystem)
         self.url = self._files.unstrip_protocol(self._root) if local else url
+
+    def check(self) -> None:
+        """Write there and delete it again, before anything is trained. Raises StorageError."""
+        with _errors(f"write to {self.url}"):
+            if self._has_folders:
+                self._files.makedirs(self._root, exist_ok=True)
+            self._files.pipe_file(f"{self._root}/.writable", b"")
+            self._files.rm_file(f"{self._root}/.writable")
 
     def push(self, folder: Path) -> None:
         """Copy a finished trial there, in the place of an older one. Raises StorageError."""
@@ -49,7 +61,8 @@ class Storage:
             names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
             for name in names:
                 if _is_copied(name):
-                    self._files.makedirs(f"{target}/{name}".rpartition("/")[0], exist_ok=True)
+                    if self._has_folders:
+                        self._files.makedirs(f"{target}/{name}".rpartition("/")[0], exist_ok=True)
                     self._files.put_file(str(folder / name), f"{target}/{name}")
             # A copy to a disk can be cut short, a move cannot.
             self._files.put_file(str(folder / RESULT), f"{target}/.{RESULT}.tmp")

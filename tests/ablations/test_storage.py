@@ -120,6 +120,19 @@ def test_an_unknown_protocol_is_named() -> None:
         Storage("nowhere://x")
 
 
+def test_a_storage_that_takes_nothing_is_found_before_anything_is_trained(
+    make_tiny_cells: MakeCells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was started"))
+    (tmp_path / "there").write_text("a file")
+    store = tmp_path / "store"
+    with pytest.raises(StorageError, match=r"cannot write to file://.*there"):
+        run_cells(make_tiny_cells(), store, Pool(storage=str(tmp_path / "there")), Display(store, Console(quiet=True)))
+    storage = Storage(f"memory://{uuid.uuid4()}")
+    storage.check()
+    assert storage.names() == []
+
+
 @pytest.mark.parametrize("keep", ["weights", "results"])
 def test_what_a_worker_leaves_is_found_on_another_machine(
     make_tiny_cells: MakeCells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
