@@ -1,5 +1,6 @@
 """What every test shares: an own cache folder, one thread, a tiny dataset."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import torch
 from PIL import Image
 
 from dlkd import registry
+
+# Clusters in tests stay on this machine. Set once for all: Ray keeps the first mode that a process sees.
+os.environ["RAY_AUTH_MODE"] = "disabled"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -177,13 +177,10 @@ def test_what_a_worker_leaves_is_found_on_another_machine(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")  # Ray's own: unclosed sockets and files of its processes
-def test_a_cluster_without_a_shared_disk(
-    make_tiny_cells: MakeCells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_without_a_shared_disk(make_tiny_cells: MakeCells, tmp_path: Path) -> None:
     """Two nodes with a CPU each; where the first has the store, the second has a disk of its own mounted."""
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
         pytest.skip("needs the right to mount")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # all of it is on this machine
     store = tmp_path / "store"
     store.mkdir()
 
