@@ -11,6 +11,10 @@ from PIL import Image
 
 from dlkd import registry
 
+# Sums over several threads differ in their last bits, so tests and the processes that they start take one, as trials
+# do; `_seed` sets it for this process, which may have loaded OpenMP before it came here.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # Clusters in tests stay on this machine. Set once for all: Ray keeps the first mode that a process sees.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 
@@ -34,7 +38,7 @@ def components(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # as trials do; sums over several threads differ in their last bits
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
