@@ -37,9 +37,10 @@ class Contrast(nn.Module):
                 f"contrast: pseudo-anomalous and student features must have the same shapes, "
                 f"got {[tuple(x.shape) for x in noisy]} and {[tuple(x.shape) for x in student]}"
             )
-        start = 2 if self.per_location else 1
+        # Over the maps as they are: flattening one that lies channels last in memory copies it.
+        dim = 1 if self.per_location else (1, 2, 3)
         hinges = [
-            F.relu(cosine(e.flatten(start), p.flatten(start)) - self.margin).mean()
+            F.relu(cosine(e, p, dim) - self.margin).mean()
             for e, p in zip(noisy, student, strict=True)
         ]
         return torch.stack(hinges).mean()

@@ -1,4 +1,4 @@
-"""Cosine similarity along an axis, as eqs. 7 and 9 take it."""
+"""Cosine similarity along one axis or several, as eqs. 7 and 9 take it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-def cosine(a: Tensor, b: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """What `torch.nn.functional.cosine_similarity` gives, in float32 or wider; `dim` is summed away.
+def cosine(a: Tensor, b: Tensor, dim: int | tuple[int, ...] = 1, eps: float = 1e-8) -> Tensor:
+    """What `torch.nn.functional.cosine_similarity` gives, in float32 or wider; the axes `dim` are summed away.
 
     PyTorch's own makes normalised copies of both and takes four times as long, forward and backward.
     """

@@ -29,10 +29,28 @@ def curve_count(order: str) -> int:
     return len(_ORDERS[order])
 
 
-@torch.compiler.assume_constant_result
 def scan_curves(order: str, h: int, w: int) -> Tensor:
     """Curves of `order` on an h x w map: int32 (k, h*w), curve i visiting raster index [i, t] at step t."""
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+        opaque: Tensor = _as_operator(order, h, w)
+        return opaque
+    return _as_constant(order, h, w)
+
+
+@torch.compiler.assume_constant_result
+def _as_constant(order: str, h: int, w: int) -> Tensor:
     return torch.tensor(_curves(order, h, w))
+
+
+@torch.library.custom_op("dlkd::scan_curves", mutates_args=())
+def _as_operator(order: str, h: int, w: int) -> Tensor:
+    """What `torch.compile` sees, which takes a constant of one name once only and a model has several scans."""
+    return torch.tensor(_curves(order, h, w))
+
+
+@_as_operator.register_fake
+def _(order: str, h: int, w: int) -> Tensor:
+    return torch.empty(curve_count(order), h * w, dtype=torch.int32)
 
 
 @lru_cache(maxsize=256)

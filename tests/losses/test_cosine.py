@@ -23,6 +23,11 @@ def test_values_and_gradients_are_pytorchs(scale: float, dim: int) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * theirs.abs().max().item())
 
 
+def test_several_axes_are_as_one_flattened() -> None:
+    a, b = (torch.randn(2, 5, 3, 4).to(memory_format=torch.channels_last) for _ in range(2))
+    torch.testing.assert_close(cosine(a, b, (1, 2, 3)), F.cosine_similarity(a.flatten(1), b.flatten(1)))
+
+
 def test_norms_under_eps_are_bounded_as_pytorch_bounds_them() -> None:
     a = torch.tensor([[[3e-9], [4e-9]]])
     torch.testing.assert_close(cosine(a, torch.ones(1, 2, 1)), F.cosine_similarity(a, torch.ones(1, 2, 1)))
