@@ -39,8 +39,5 @@ class Contrast(nn.Module):
             )
         # Over the maps as they are: flattening one that lies channels last in memory copies it.
         dim = 1 if self.per_location else (1, 2, 3)
-        hinges = [
-            F.relu(cosine(e, p, dim) - self.margin).mean()
-            for e, p in zip(noisy, student, strict=True)
-        ]
+        hinges = [F.relu(cosine(e, p, dim) - self.margin).mean() for e, p in zip(noisy, student, strict=True)]
         return torch.stack(hinges).mean()

@@ -20,6 +20,8 @@ class TrainConfig(pydantic.BaseModel):
         weight_decay: of Adam, on everything but the scan's A and D.
         betas: of Adam; the paper is silent, RD takes (0.5, 0.999).
         precision: "32-true", or "bf16-mixed" autocast.
+        compile: train with the student compiled by `torch.compile`: a minute or more before the first step, and the
+            same figures but for rounding. Scoring is not compiled.
         score_at: pixel metrics at the network's image size, as the paper, or at each mask's "native" size.
         workers: processes that read images; 0 reads in the training process.
         checkpoint_seconds: a checkpoint is written at the end of an epoch once this many seconds have passed.
@@ -38,6 +40,7 @@ class TrainConfig(pydantic.BaseModel):
     weight_decay: float = pydantic.Field(1e-4, ge=0)
     betas: tuple[float, float] = (0.5, 0.999)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    compile: bool = False
     score_at: Literal["network", "native"] = "network"
     workers: int = pydantic.Field(0, ge=0)
     checkpoint_seconds: float = pydantic.Field(30.0, ge=0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -75,6 +77,19 @@ class DistillationTask(L.LightningModule):
         """Put the teacher built from the spec back in, so that the state dict is whole."""
         teacher = {k: v for k, v in self.state_dict().items() if k.startswith(TEACHER_PREFIX)}
         checkpoint["state_dict"] |= teacher
+
+
+@contextmanager
+def compiled_student(model: DLKD) -> Iterator[None]:
+    """Within this the student is compiled: all of a step that the teacher and the losses leave over.
+
+    A batch size is compiled for once, which is twice where the last batch of an epoch is smaller.
+    """
+    model.reconstruct = torch.compile(model.reconstruct, dynamic=False)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del model.reconstruct  # the method of the class is left
 
 
 class LossCurve(L.Callback):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -44,7 +44,7 @@ from dlkd.training.evaluate import Evaluation, NormalRange, evaluate, normal_ran
 from dlkd.training.examples import save_examples
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.memory import kept_memory
-from dlkd.training.module import DistillationTask, LossCurve, derive_seed
+from dlkd.training.module import DistillationTask, LossCurve, compiled_student, derive_seed
 
 SPEC = "trial.yaml"
 RESULT = "result.json"
@@ -202,7 +202,7 @@ def fit(
         )
         last = folder / LAST
         try:
-            with kept_memory():
+            with kept_memory(), compiled_student(task.model) if config.compile else nullcontext():
                 trainer.fit(task, train_dataloaders=data.train_dataloader(), ckpt_path=last if last.exists() else None)
         except SystemExit as error:  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from error

@@ -31,10 +31,9 @@ def curve_count(order: str) -> int:
 
 def scan_curves(order: str, h: int, w: int) -> Tensor:
     """Curves of `order` on an h x w map: int32 (k, h*w), curve i visiting raster index [i, t] at step t."""
-    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-        opaque: Tensor = _as_operator(order, h, w)
-        return opaque
-    return _as_constant(order, h, w)
+    as_operator = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+    curves: Tensor = (_as_operator if as_operator else _as_constant)(order, h, w)
+    return curves
 
 
 @torch.compiler.assume_constant_result

@@ -280,6 +280,31 @@ def test_bf16_autocast_trains(make_spec: MakeSpec, tmp_path: Path) -> None:
     assert math.isfinite(result.curve[-1]["total"])
 
 
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("default")  # the compiler's own
+def test_a_compiled_student_gives_the_same_figures(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    compiled: list[dict[str, Any]] = []
+    compile_ = torch.compile
+
+    def traced(function: Any, **how: Any) -> Any:
+        compiled.append(how)
+        return compile_(function, backend=backend, fullgraph=True, **how)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    arguments = {"epochs": 2, "batch_size": 6}  # one batch an epoch, so one size to compile for
+    plain = run_trial(make_spec("dlkd", **arguments), tmp_path / "plain", REGISTRY)
+    assert not compiled
+    same = run_trial(make_spec("dlkd", **arguments, compile=True), tmp_path / "compiled", REGISTRY)
+    assert compiled == [{"dynamic": False}]
+    # Adam's first steps are signs of gradients, so that rounding shows after them.
+    for mine, theirs, tolerance in zip(same.curve, plain.curve, (1e-5, 2e-2), strict=True):
+        assert mine == pytest.approx(theirs, rel=tolerance)
+    assert same.metrics == pytest.approx(plain.metrics, abs=0.05, nan_ok=True)
+
+
 def test_spec_is_plain_yaml(make_spec: MakeSpec, tmp_path: Path) -> None:
     run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
     assert yaml.safe_load((tmp_path / "t" / "trial.yaml").read_text())["category"] == "disc"
