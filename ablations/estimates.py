@@ -60,6 +60,8 @@ def estimate(
     """
     if unit not in UNITS:
         raise ValueError(f"unit {unit!r} is unknown; give one of {', '.join(UNITS)}")
+    # Differences of metrics that are zero on paper leave rounding, which may have one sign everywhere.
+    per_trial = per_trial.mask(per_trial.abs() < 1e-12, 0.0)
     categories = by_category(per_trial)
     if unit == "auto":
         unit = "category" if sign_flip_floor(len(categories)) * family <= alpha else "trial"

@@ -32,8 +32,12 @@ class Training(NamedTuple):
 
 
 def headline(table: Table) -> str:
-    """What this table says, in a few sentences: what earns its keep, what does harm, what drowns in noise."""
-    gains, harms, open_ = _sorted_out(table)
+    """What this table says, in a few sentences: what earns its keep, what does harm, what drowns in noise.
+
+    A factor's effect is an average over the others, which says little where they stand in for it: so the
+    interactions are spoken of too.
+    """
+    gains, harms, open_ = _sorted_out(_comparisons(table))
     says = []
     if gains:
         says.append(f"Earns its keep: {'; '.join(gains)}.")
@@ -41,6 +45,11 @@ def headline(table: Table) -> str:
         says.append(f"Does harm: {'; '.join(harms)}.")
     if open_:
         says.append(f"Cannot be told from noise on any metric: {'; '.join(open_)}.")
+    together, instead, _ = _sorted_out(_effects(table, "interaction"))
+    if instead:
+        says.append(f"Stand in for each other, each adding less where the other is: {'; '.join(instead)}.")
+    if together:
+        says.append(f"Need each other, each adding more where the other is: {'; '.join(together)}.")
     lines = table.differences if table.effects is None else table.effects
     if not lines.empty and not lines["can_conclude"].any():
         first = lines.iloc[0]
@@ -134,12 +143,12 @@ def notes(table: Table) -> list[str]:
     return found
 
 
-def _sorted_out(table: Table) -> tuple[list[str], list[str], list[str]]:
-    """Comparisons by verdict. One with a verdict on any metric is named for those metrics alone."""
+def _sorted_out(comparisons: dict[str, list[dict[str, Any]]]) -> tuple[list[str], list[str], list[str]]:
+    """Gains, harms and what is open. A comparison with a verdict on any metric is named for those metrics alone."""
     gains: list[str] = []
     harms: list[str] = []
     open_: list[str] = []
-    for name, lines in _comparisons(table).items():
+    for name, lines in comparisons.items():
         told = [line for line in lines if line["p_holm"] <= line["alpha"]]
         for group, sign in ((gains, 1), (harms, -1)):
             found = [line for line in told if line["gain"] * sign > 0]
@@ -156,11 +165,9 @@ def _sorted_out(table: Table) -> tuple[list[str], list[str], list[str]]:
 
 def _comparisons(table: Table) -> dict[str, list[dict[str, Any]]]:
     """Lines of each comparison, all metrics; `gain` is what the added part brings."""
-    found: dict[str, list[dict[str, Any]]] = {}
     if table.effects is not None:
-        for line in table.effects[table.effects["kind"] == "main"].to_dict("records"):
-            found.setdefault(line["effect"], []).append({**line, "gain": line["estimate"]})
-        return found
+        return _effects(table, "main")
+    found: dict[str, list[dict[str, Any]]] = {}
     if table.differences.empty:
         return found
     seen: dict[frozenset[str], str] = {}
@@ -175,6 +182,15 @@ def _comparisons(table: Table) -> dict[str, list[dict[str, Any]]]:
             lines = found.setdefault(name, [])
             if all(kept["metric"] != line["metric"] for kept in lines):
                 lines.append({**line, "gain": gain * line["difference"]})
+    return found
+
+
+def _effects(table: Table, kind: str) -> dict[str, list[dict[str, Any]]]:
+    """Lines of each main effect or interaction of a factorial grid, all metrics; none of another grid."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if table.effects is not None:
+        for line in table.effects[table.effects["kind"] == kind].to_dict("records"):
+            found.setdefault(line["effect"], []).append({**line, "gain": line["estimate"]})
     return found
 
 

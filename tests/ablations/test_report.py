@@ -303,6 +303,23 @@ def test_factorial_grids_speak_of_factors(tmp_path):
     assert set(report.sections[0].table.differences["against"]) == {"full"}
 
 
+@pytest.mark.parametrize(
+    ("means", "says"),
+    [
+        ((0.60, 0.90, 0.90, 0.90), "Stand in for each other, each adding less where the other is: GFRB x PRL (Image"),
+        ((0.60, 0.60, 0.60, 0.90), "Need each other, each adding more where the other is: GFRB x PRL (Image"),
+        ((0.60, 0.70, 0.80, 0.90), None),
+    ],
+)
+def test_factors_that_replace_or_need_each_other_are_called_so(tmp_path, means, says):
+    factors = [{"GFRB": g, "PRL": p} for g in (False, True) for p in (False, True)]
+    cells = grid("components", rows=("none", "PRL", "GFRB", "both"), paper=False, factors=factors)
+    headline = make_report(trials_of(cells, means=means, seeds=(0, 1, 2)), [cells], tmp_path).sections[0].headline
+    assert "Earns its keep: GFRB (Image-AUROC" in headline
+    assert headline.count("each other") == (says is not None)
+    assert (says or "") in headline
+
+
 def test_failures_of_one_reason_stand_together(tmp_path):
     cells = grid(rows=("A", "B"))
     trials = trials_of(cells, means=(0.8, 0.9))
