@@ -303,7 +303,7 @@ def ablate(
         cells += make_cells(grid, registry, data, range(seeds or grid.seeds or 1), chosen)
     cells = unique(cells)
     if dry_run:
-        _print_cells(cells, store, registry, at_a_time)
+        _print_cells(cells, store, registry, at_a_time, threads)
         return
     if force:
         shared = None if storage is None else Storage(storage)
@@ -595,13 +595,13 @@ def _print_metrics(metrics: dict[str, float], undefined: dict[str, str]) -> None
     out.print(table)
 
 
-def _print_cells(cells: list[Cell], store: Path, registry: Registry, workers: int) -> None:
+def _print_cells(cells: list[Cell], store: Path, registry: Registry, workers: int, threads: int) -> None:
     from dlkd.ablations.cost import estimate_seconds
     from dlkd.ablations.display import duration
     from dlkd.ablations.store import missing_cells
 
     missing = missing_cells(cells, store)
-    seconds = estimate_seconds(missing, registry, bar=err.is_terminal)
+    seconds = estimate_seconds(missing, registry, threads=threads, bar=err.is_terminal)
     table = Table("cell", "rows", "state", show_edge=False)
     for cell in cells:
         rows = "; ".join(f"{table}: {row}" for table, row in cell.rows)
@@ -614,7 +614,7 @@ def _print_cells(cells: list[Cell], store: Path, registry: Registry, workers: in
         total = sum(seconds.values())
         out.print(
             f"about {duration(total)} one at a time, {duration(total / min(workers, len(missing)))} with {workers} at "
-            "a time on cores of their own; from one timed step of each model, reading images not counted"
+            "a time on cores of their own; from a timed step of each model, reading images not counted"
         )
 
 

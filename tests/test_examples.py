@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dlkd.ablations.grid import load_grid, make_cells
 from dlkd.registry import create_model, default_registry, load_registry
-from dlkd.training import PRESETS
+from dlkd.training import PRESETS, Preset
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL_TEACHER = {"backbone": "test_resnet", "weights": "random"}
@@ -53,3 +53,15 @@ def test_my_grid_gives_a_cell_a_row() -> None:
     assert len(cells) == len(grid.rows) == 4
     scans = [(c.spec.model["decoder"]["global"] or {}).get("scan") for c in cells]
     assert scans == ["cross4", "raster2", "hilbert8", None]
+
+
+def test_solar_cells_differ_in_training_time_alone() -> None:
+    grid = load_grid(str(EXAMPLES / "solar_cells.yaml"))
+    registry = default_registry()
+    base = Preset(
+        train=PRESETS["demo"].train.model_copy(update=grid.train), model={"teacher": PRESETS["demo"].model["teacher"]}
+    )
+    cells = make_cells(grid, registry, [(registry.complete("dataset", "elpv"), ["mono"])], [0], base)
+    assert [c.spec.train.max_steps for c in cells] == [62, 125, 250, 500, 1000]
+    assert {c.spec.train.lr for c in cells} == {0.002}
+    assert len({str(c.spec.model) for c in cells}) == 1
