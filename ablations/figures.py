@@ -358,7 +358,7 @@ def _colour(i: int) -> str:
 
 
 def _dash(i: int) -> str:
-    return DASHES[(i + i // len(PALETTE)) % len(DASHES)]
+    return DASHES[i % len(DASHES)]
 
 
 def _wrap(name: str, width: int = WRAP) -> str:

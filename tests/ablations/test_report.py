@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlkd.ablations.figures import picture_grid
+from dlkd.ablations.figures import learning_curves, picture_grid
 from dlkd.ablations.grid import Grid, GridRow
 from dlkd.ablations.report import html, make_report, write_report
 from dlkd.ablations.tables import tabulate
@@ -318,6 +318,17 @@ def test_factors_that_replace_or_need_each_other_are_called_so(tmp_path, means, 
     assert "Earns its keep: GFRB (Image-AUROC" in headline
     assert headline.count("each other") == (says is not None)
     assert (says or "") in headline
+
+
+def test_no_two_rows_have_the_same_line(tmp_path):
+    cells = grid(rows=[str(i) for i in range(16)])
+    trials = trials_of(cells, means=[0.9] * 16)
+    for key in trials["key"].unique():
+        (tmp_path / key).mkdir()
+        curve = [{"epoch": 0, "step": step, "total": 1.0} for step in (1, 2)]
+        (tmp_path / key / "result.json").write_text(json.dumps({"curve": curve}))
+    lines = learning_curves(tabulate(trials, cells), tmp_path).axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 16
 
 
 def test_failures_of_one_reason_stand_together(tmp_path):
