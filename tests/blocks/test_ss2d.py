@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlkd.blocks.scan import scan_curves
 from dlkd.blocks.ss2d import SS2D
@@ -187,5 +187,14 @@ def test_compiles_whole_and_trains(backend: str, compiler: str) -> None:
     x = torch.randn(2, 4, 3, 3)
     compiled = torch.compile(m, fullgraph=True, backend=compiler)
     torch.testing.assert_close(compiled(x), m(x))
+    wanted = torch.autograd.grad(m(x).square().sum(), list(m.parameters()))
+    torch.testing.assert_close(torch.autograd.grad(compiled(x).square().sum(), list(m.parameters())), wanted)
+
+
+@pytest.mark.filterwarnings("default")  # the compiler's own
+def test_several_scans_compile_in_one_model() -> None:
+    m = nn.Sequential(SS2D(4, d_state=2), nn.MaxPool2d(2), SS2D(4, d_state=2))
+    x = torch.randn(2, 4, 4, 4)
+    compiled = torch.compile(m, fullgraph=True, backend="aot_eager")
     wanted = torch.autograd.grad(m(x).square().sum(), list(m.parameters()))
     torch.testing.assert_close(torch.autograd.grad(compiled(x).square().sum(), list(m.parameters())), wanted)
