@@ -1,6 +1,7 @@
 """What every test shares: an own cache folder, one thread, a tiny dataset."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from dlkd import registry
 # Sums over several threads differ in their last bits, so tests and the processes that they start take one, as trials
 # do; `_seed` sets it for this process, which may have loaded OpenMP before it came here.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A shell that starts the tests in the background has Ctrl-C ignored, by them and by whatever they start; it is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Clusters in tests stay on this machine. Set once for all: Ray keeps the first mode that a process sees.
 os.environ["RAY_AUTH_MODE"] = "disabled"
