@@ -101,7 +101,7 @@ class SS2D(nn.Module):
         projected = F.conv1d(u, self.x_proj_weight.flatten(0, 1)[..., None])
         projected = torch.unflatten(projected, 1, (k, -1))  # (b, k, r + 2n, l)
         low_dt, B, C = torch.split(projected, [self.dt_rank, n, n], dim=2)
-        dt = torch.einsum("kir,bkrl->bkil", self.dt_projs_weight, low_dt)  # half the time of the batched product
+        dt = torch.einsum("kir,bkrl->bkil", self.dt_projs_weight, low_dt)  # on large maps half the time of a matmul
         return directional_scan(
             u,
             dt.flatten(1, 2),
