@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# In a process of its own: in one that has run a thousand tests the blocks may come from memory that is resident already.
+# In a process of its own: one that has run a thousand tests may have such blocks resident already.
 MEASURE = """
 import json, resource
 import torch
