@@ -26,7 +26,8 @@ def fused_scan(
         backend: name, for the operator and its errors.
         forward: (*inputs, curves, softplus, keep_states) -> y and the states that the backward needs.
         backward: (dy, *inputs, curves, states, softplus) -> gradients of the eight inputs, size 0 for those that
-            are absent; dB and dC are transposed views with the states innermost in memory.
+            are absent; ddt lies in memory as `in_rows(dt)` does, dB and dC are transposed views with the states
+            innermost in memory.
         states: (u, dt, A, keep) -> empty memory for the states, of size 0 if they are not kept.
     """
     run: Any = torch.library.custom_op(
@@ -75,6 +76,14 @@ def fused_scan(
     return scan
 
 
+def in_rows(dt: Tensor) -> Tensor:
+    """dt, (b, k*d, l), with its rows side by side in memory, by sample or by channel; copied where they are not.
+
+    SS2D's projection gives them by channel, and to copy them takes as long as to make them.
+    """
+    return dt if dt.transpose(0, 1).is_contiguous() else dt.contiguous()
+
+
 def refuse_second_derivative(backend: str) -> None:
     """Raise the RuntimeError of a backend that can be differentiated once only."""
     raise RuntimeError(
@@ -94,5 +103,5 @@ def _fake_gradients(dy: Tensor, *inputs: Any) -> list[Tensor]:
     u, dt, A, B, C, D, z, dt_bias = inputs[:8]
     dB, dC = (torch.empty_like(x.transpose(2, 3), memory_format=torch.contiguous_format) for x in (B, C))
     rest = [x if x is not None else u.new_empty((0,) * rank) for x, rank in ((D, 1), (z, 3), (dt_bias, 1))]
-    whole = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, dt, A, *rest)]
-    return [*whole[:3], dB.transpose(2, 3), dC.transpose(2, 3), *whole[3:]]
+    du, dA, *rest = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, A, *rest))
+    return [du, torch.empty_like(in_rows(dt)), dA, dB.transpose(2, 3), dC.transpose(2, 3), *rest]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dlkd.blocks.scan.fused import fused_scan, why_not_traced
+from dlkd.blocks.scan.fused import fused_scan, in_rows, why_not_traced
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.threads import in_threads
 from dlkd.registry import register
@@ -91,14 +90,14 @@ def _backward(
 
     b, length = u.shape[0], u.shape[2]
     blocks = _blocks(u, B)
-    du, ddt = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, dt))
+    du, ddt = torch.empty_like(u, memory_format=torch.contiguous_format), torch.empty_like(in_rows(dt))
     dA = A.new_empty(b, *A.shape)
     dB, dC = (B.new_zeros(blocks, b, B.shape[1], length, B.shape[2]) for _ in range(2))
     dD, ddt_bias = (A.new_empty((b, dt.shape[1]) if x is not None else (0, 0)) for x in (D, dt_bias))
     dz = u.new_empty(u.shape if z is not None else (0, 0, 0))
     width = (0,) * A.shape[1]
     inputs = _arrays(u, dt, A, B, C, D, z, dt_bias)
-    outputs = [x.numpy() for x in (du, ddt, dA, dB, dC, dD, dz, ddt_bias)]
+    outputs = [x.numpy() for x in (du, _flat(ddt), dA, dB, dC, dD, dz, ddt_bias)]
     dy = dy.contiguous()
     in_threads(
         b * blocks,
@@ -152,12 +151,21 @@ def _arrays(
     D: Tensor | None,
     z: Tensor | None,
     dt_bias: Tensor | None,
-) -> list[npt.NDArray[Any]]:
-    """What the kernels read: contiguous arrays, states last in B and C, size 0 for what is absent."""
-    tensors = [u, dt, A, B.transpose(2, 3), C.transpose(2, 3), D, z, dt_bias]
-    ranks = [3, 3, 2, 4, 4, 1, 3, 1]
+) -> list[Any]:
+    """What the kernels read: contiguous arrays, states last in B and C, size 0 for what is absent; dt with strides."""
+    tensors = [u, A, B.transpose(2, 3), C.transpose(2, 3), D, z, dt_bias]
+    ranks = [3, 2, 4, 4, 1, 3, 1]
     absent = [u.new_empty((0,) * rank) for rank in ranks]
-    return [(a if x is None else x.detach().contiguous()).numpy() for x, a in zip(tensors, absent, strict=True)]
+    u_array, *rest = (
+        (a if x is None else x.detach().contiguous()).numpy() for x, a in zip(tensors, absent, strict=True)
+    )
+    dt = in_rows(dt.detach())
+    return [u_array, _flat(dt).numpy(), dt.stride()[:2], *rest]
+
+
+def _flat(x: Tensor) -> Tensor:
+    """The memory of a tensor without holes, in its own order."""
+    return x.as_strided((x.numel(),), (1,))
 
 
 _scan = fused_scan("numba", _forward, _backward, _states)

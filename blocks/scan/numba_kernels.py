@@ -1,10 +1,11 @@
 """The fused selective scan and its backward, compiled by Numba: states live in registers, never in memory.
 
 Legend: b batch, d channels, l sequence, n states, k directions, g groups; arrays are contiguous. u, z, y are
-(b, d, l); dt is (b, k*d, l); A is (k*d, n); B, C and their gradients are (b, g, l, n), so that one step's n
-values are one vector; D, dt_bias are (k*d,). Absent inputs are arrays of size 0. Step t of a direction is at
-cell curve[t], or curve[l - 1 - t] in those directions that come after the last of the curves. The states
-before every `interval` steps are kept for the backward, which walks each interval forward and then back.
+(b, d, l); dt is the memory of (b, k*d, l) with the strides of its first two axes; A is (k*d, n); B, C and their
+gradients are (b, g, l, n), so that one step's n values are one vector; D, dt_bias are (k*d,). Absent inputs are
+arrays of size 0. Step t of a direction is at cell curve[t], or curve[l - 1 - t] in those directions that come
+after the last of the curves. The states before every `interval` steps are kept for the backward, which walks
+each interval forward and then back.
 """
 
 # Numba infers the types of kernels.
@@ -23,9 +24,11 @@ from dlkd.blocks.scan.numba_vector import (
     at_least,
     exp2,
     fma,
+    item,
     load,
     log1p_of_unit,
     magnitude,
+    put,
     spread,
     store,
     total,
@@ -33,6 +36,7 @@ from dlkd.blocks.scan.numba_vector import (
 )
 
 LOG2E = 1 / math.log(2)
+_LINE = 64  # bytes of a cache line
 _LANES = width_of(16)  # for work along l
 _ONE = width_of(1)
 
@@ -52,15 +56,18 @@ def _kernel(function: Any) -> Any:
 
 
 @_kernel
-def forward_rows(first, last, width, u, dt, A, B, C, D, z, dt_bias, softplus, curves, interval, y, states):
+def forward_rows(
+    first, last, width, u, dt, dt_strides, A, B, C, D, z, dt_bias, softplus, curves, interval, y, states
+):  # fmt: skip
     """Rows first..last of the b * d rows of y, all directions summed; fills `states` unless its size is 0."""
     d, length = u.shape[1:]
-    directions = dt.shape[1] // d
+    directions = A.shape[0] // d
     groups = B.shape[1]
     n = len(width)
     intervals = (length + interval - 1) // interval
     A, B, C, states = A.reshape(-1), B.reshape(-1), C.reshape(-1), states.reshape(-1)
-    steps = np.empty(length, u.dtype)
+    steps, entered = np.empty(length, u.dtype), np.empty(length, u.dtype)
+    decays = _vectors(interval * n, u)
     for row in range(first, last):
         sample, c = row // d, row % d
         u_row = u[sample, c]
@@ -68,48 +75,53 @@ def forward_rows(first, last, width, u, dt, A, B, C, D, z, dt_bias, softplus, cu
         _skip_connection(u_row, D, c, d, directions, out)
         for k in range(directions):
             channel = k * d + c
-            _step_sizes(dt[sample, channel], dt_bias, channel, softplus, steps)
+            _step_sizes(_row(dt, dt_strides, sample, channel, length), dt_bias, channel, softplus, steps)
+            _set_product(entered, steps, u_row)
             curve = curves[k % curves.shape[0]]
             origin, sign = (0, 1) if k < curves.shape[0] else (length - 1, -1)
-            shared = (sample * groups + channel * groups // (directions * d)) * length
+            shared = (sample * groups + channel * groups // (directions * d)) * length * n
+            B_k, C_k = B[shared : shared + length * n], C[shared : shared + length * n]
             kept = (sample * directions * d + channel) * intervals * n
             rate = load(A, channel * n, width) * LOG2E
             h = spread(0.0, A, width)
             for i in range(intervals):
                 if states.size > 0:
                     store(states, kept + i * n, h)
-                for t in range(i * interval, min((i + 1) * interval, length)):
-                    cell = curve[origin + sign * t]
-                    at = (shared + cell) * n
-                    step = steps[cell]
-                    h = fma(exp2(rate * step), h, load(B, at, width) * (step * u_row[cell]))
-                    out[cell] += total(h * load(C, at, width))
+                start, stop = i * interval, min((i + 1) * interval, length)
+                # Apart from the recurrence, so that the powers of many steps are under way at once.
+                for t in range(start, stop):
+                    store(decays, (t - start) * n, exp2(rate * item(steps, item(curve, origin + sign * t))))
+                for t in range(start, stop):
+                    cell = item(curve, origin + sign * t)
+                    decay = load(decays, (t - start) * n, width)
+                    h = fma(decay, h, load(B_k, cell * n, width) * item(entered, cell))
+                    put(out, cell, item(out, cell) + total(h * load(C_k, cell * n, width)))
         if z.size > 0:
             _gate(out, z[sample, c])
 
 
 @_kernel
 def backward_blocks(
-    first, last, blocks, width, u, dt, A, B, C, D, z, dt_bias, softplus, curves, interval, states, dy,
+    first, last, blocks, width, u, dt, dt_strides, A, B, C, D, z, dt_bias, softplus, curves, interval, states, dy,
     du, ddt, dA, dB, dC, dD, dz, ddt_bias,
 ):  # fmt: skip
     """Tasks first..last of the b * blocks tasks, each some channels of one sample; fills du and the rest.
 
-    du: (b, d, l), ddt: (b, k*d, l), dA: (b, k*d, n), dB, dC: (blocks, b, g, l, n) zeroed by the caller,
+    du: (b, d, l), ddt: as dt, dA: (b, k*d, n), dB, dC: (blocks, b, g, l, n) zeroed by the caller,
     dD, ddt_bias: (b, k*d), dz: (b, d, l); those of absent inputs have size 0.
     """
     batch, d, length = u.shape
-    directions = dt.shape[1] // d
+    directions = A.shape[0] // d
     groups = B.shape[1]
     n = len(width)
     intervals = (length + interval - 1) // interval
     A, B, C, states = A.reshape(-1), B.reshape(-1), C.reshape(-1), states.reshape(-1)
     dA, dB, dC = dA.reshape(-1), dB.reshape(-1), dC.reshape(-1)
-    steps = np.empty(length, u.dtype)
-    decays = np.empty(interval * n, u.dtype)
-    carried = np.empty(interval * n, u.dtype)
+    steps, entered = np.empty(length, u.dtype), np.empty(length, u.dtype)
+    from_input, from_decay = np.empty(length, u.dtype), np.empty(length, u.dtype)
     grad = np.empty(length, u.dtype)
     scanned = np.empty(length if z.size > 0 else 0, u.dtype)
+    decays, carried = _vectors(interval * n, u), _vectors(interval * n, u)
     for task in range(first, last):
         sample, block = task // blocks, task % blocks
         for c in range(block * d // blocks, (block + 1) * d // blocks):
@@ -122,13 +134,17 @@ def backward_blocks(
             _skip_connection(grad, D, c, d, directions, du_row)
             for k in range(directions):
                 channel = k * d + c
-                _step_sizes(dt[sample, channel], dt_bias, channel, softplus, steps)
-                ddt_row = ddt[sample, channel]
+                dt_row = _row(dt, dt_strides, sample, channel, length)
+                ddt_row = _row(ddt, dt_strides, sample, channel, length)
+                _step_sizes(dt_row, dt_bias, channel, softplus, steps)
+                _set_product(entered, steps, u_row)
                 curve = curves[k % curves.shape[0]]
                 origin, sign = (0, 1) if k < curves.shape[0] else (length - 1, -1)
                 group = sample * groups + channel * groups // (directions * d)
-                shared = group * length
-                summed = (block * batch * groups + group) * length
+                shared = group * length * n
+                summed = (block * batch * groups + group) * length * n
+                B_k, C_k = B[shared : shared + length * n], C[shared : shared + length * n]
+                dB_k, dC_k = dB[summed : summed + length * n], dC[summed : summed + length * n]
                 kept = (sample * directions * d + channel) * intervals * n
                 A_row = load(A, channel * n, width)
                 rate = A_row * LOG2E
@@ -138,44 +154,57 @@ def backward_blocks(
                     start, stop = i * interval, min((i + 1) * interval, length)
                     h = load(states, kept + i * n, width)
                     for t in range(start, stop):
-                        cell = curve[origin + sign * t]
-                        at = (shared + cell) * n
-                        step = steps[cell]
-                        decay = exp2(rate * step)
+                        cell = item(curve, origin + sign * t)
+                        decay = exp2(rate * item(steps, cell))
                         old = decay * h
                         store(decays, (t - start) * n, decay)
                         store(carried, (t - start) * n, old)
-                        h = fma(load(B, at, width), step * u_row[cell], old)
+                        h = fma(load(B_k, cell * n, width), item(entered, cell), old)
                         if scanned.size > 0:
-                            scanned[cell] += total(h * load(C, at, width))
+                            put(scanned, cell, item(scanned, cell) + total(h * load(C_k, cell * n, width)))
                     dA_part = spread(0.0, A, width)  # summing by interval keeps float32's digits in long sequences
                     for t in range(stop - 1, start - 1, -1):
-                        cell = curve[origin + sign * t]
-                        at = (shared + cell) * n
-                        to = (summed + cell) * n
-                        step = steps[cell]
-                        entered = step * u_row[cell]
+                        cell = item(curve, origin + sign * t)
+                        at = cell * n
                         old = load(carried, (t - start) * n, width)
-                        B_t = load(B, at, width)
-                        store(dC, to, fma(fma(B_t, entered, old), grad[cell], load(dC, to, width)))
-                        dh = fma(load(C, at, width), grad[cell], from_next)
-                        store(dB, to, fma(dh, entered, load(dB, to, width)))
-                        from_input = total(dh * B_t)
-                        from_decay = dh * old
-                        du_row[cell] += step * from_input
-                        ddt_row[cell] = u_row[cell] * from_input + total(from_decay * A_row)
-                        dA_part = fma(from_decay, step, dA_part)
+                        B_t = load(B_k, at, width)
+                        h = fma(B_t, item(entered, cell), old)
+                        store(dC_k, at, fma(h, item(grad, cell), load(dC_k, at, width)))
+                        dh = fma(load(C_k, at, width), item(grad, cell), from_next)
+                        store(dB_k, at, fma(dh, item(entered, cell), load(dB_k, at, width)))
+                        put(from_input, cell, total(dh * B_t))
+                        decayed = dh * old
+                        put(from_decay, cell, total(decayed * A_row))
+                        dA_part = fma(decayed, item(steps, cell), dA_part)
                         from_next = dh * load(decays, (t - start) * n, width)
                     dA_row = dA_row + dA_part
                 store(dA, (sample * directions * d + channel) * n, dA_row)
+                _add_product(du_row, steps, from_input)
+                ddt_row[:] = from_decay
+                _add_product(ddt_row, u_row, from_input)
                 if softplus:
-                    _through_softplus(dt[sample, channel], dt_bias, channel, ddt_row)
+                    _through_softplus(dt_row, dt_bias, channel, ddt_row)
                 if ddt_bias.size > 0:
                     ddt_bias[sample, channel] = _dot(ddt_row, ddt_row, False)
                 if dD.size > 0:
                     dD[sample, channel] = _dot(grad, u_row, True)
             if z.size > 0:
                 _gate_gradient(dy[sample, c], scanned, z[sample, c], dz[sample, c])
+
+
+@_inlined
+def _vectors(size, like):
+    """Memory for vectors, none of which lies across two cache lines."""
+    memory = np.empty(size + _LINE // like.itemsize, like.dtype)
+    start = -memory.ctypes.data % _LINE // like.itemsize
+    return memory[start : start + size]
+
+
+@_inlined
+def _row(x, strides, sample, channel, length):
+    """The l values of one channel in memory of (b, k*d, l) or (k*d, b, l); `strides` are those of the two axes."""
+    start = sample * strides[0] + channel * strides[1]
+    return x[start : start + length]
 
 
 @_inlined
@@ -202,6 +231,20 @@ def _step_sizes(dt, dt_bias, channel, softplus, steps):
         store(steps, t, _softplus(load(dt, t, _LANES) + bias))
     for t in range(whole, dt.size):
         store(steps, t, _softplus(load(dt, t, _ONE) + bias))
+
+
+@_inlined
+def _set_product(out, x, y):
+    """out = x * y."""
+    for t in range(out.size):
+        out[t] = x[t] * y[t]
+
+
+@_inlined
+def _add_product(out, x, y):
+    """out += x * y."""
+    for t in range(out.size):
+        out[t] += x[t] * y[t]
 
 
 @_inlined

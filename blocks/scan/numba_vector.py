@@ -67,6 +67,29 @@ def _element_pointer(context: Any, builder: Any, array: Any, kind: types.Array, 
 
 
 @intrinsic
+def item(typingctx: Any, array: Any, offset: Any) -> Any:
+    """array[offset] of a contiguous 1D array, where Numba would first look whether the offset is negative."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return array.dtype(array, types.intp), codegen
+
+
+@intrinsic
+def put(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
+    """array[offset] = value, see `item`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        builder.store(args[2], builder.gep(data, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), codegen
+
+
+@intrinsic
 def load(typingctx: Any, array: Any, offset: Any, width: Any) -> Any:
     """The vector at array[offset : offset + len(width)] of a contiguous 1D array."""
     vector = Vector(array.dtype, len(width))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlkd.blocks.scan.fused import fused_scan, why_not_traced
+from dlkd.blocks.scan.fused import fused_scan, in_rows, why_not_traced
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.registry import register
 
@@ -84,7 +84,7 @@ def _backward(
     from dlkd.blocks.scan.triton_kernels import backward_kernel
 
     inputs = _arrays(u, dt, A, B, C, D, dt_bias)
-    du, ddt = (torch.empty_like(dt, memory_format=torch.contiguous_format) for _ in range(2))
+    du, ddt = torch.empty_like(dt, memory_format=torch.contiguous_format), torch.empty_like(in_rows(dt))
     dB, dC = (x.new_zeros(x.shape[0], x.shape[1], x.shape[3], x.shape[2]) for x in (B, C))
     dA = A.new_empty(u.shape[0], *A.shape)
     dD, ddt_bias = (None if x is None else A.new_empty(dt.shape[:2]) for x in (D, dt_bias))
@@ -119,6 +119,7 @@ def _launch(
             channels // d,
             curves.shape[0],
             n,
+            *in_rows(dt).stride()[:2],
             SOFTPLUS=softplus,
             STEPS=_steps(n),
             WIDTH=_width(n),
@@ -144,9 +145,10 @@ def _states(u: Tensor, dt: Tensor, A: Tensor, keep: bool) -> Tensor:
 def _arrays(
     u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, dt_bias: Tensor | None
 ) -> list[Tensor | None]:
-    """What the kernels read: contiguous, states last in B and C."""
-    tensors = [u, dt, A, B.transpose(2, 3), C.transpose(2, 3), D, dt_bias]
-    return [None if x is None else x.detach().contiguous() for x in tensors]
+    """What the kernels read: contiguous, states last in B and C, dt `in_rows`."""
+    tensors = [u, A, B.transpose(2, 3), C.transpose(2, 3), D, dt_bias]
+    first, *rest = (None if x is None else x.detach().contiguous() for x in tensors)
+    return [first, in_rows(dt.detach()), *rest]
 
 
 def _summed(x: Tensor, u: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The fused selective scan and its backward for GPUs, in Triton: one program a row, parallel over steps and states.
 
 Legend: b batch, d channels, l sequence, n states, k directions, g groups; arrays are contiguous. u, dy are
-(b, d, l); dt, y, du, ddt are (b, k*d, l): each direction has its own y and du, which the caller sums. A is
+(b, d, l); dt, y, du, ddt are (b, k*d, l): each direction has its own y and du, which the caller sums. The rows
+of dt and ddt may also lie by channel, so the strides of their first two axes are given. A is
 (k*d, n); B, C and their gradients are (b, g, l, n), so that one step's n values are side by side; D, dt_bias
 are (k*d,), or None. Step t of a direction is at cell curve[t], or curve[l - 1 - t] in those directions that
 come after the last of the curves.
@@ -27,7 +28,7 @@ _kernel: Any = triton.jit
 @_kernel
 def forward_kernel(
     u, dt, A, B, C, D, dt_bias, curves, y, states,
-    d, length, groups, directions, curve_count, n,
+    d, length, groups, directions, curve_count, n, dt_sample, dt_channel,
     SOFTPLUS: tl.constexpr, STEPS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """y of one row of the b * k*d; fills `states` (b, k*d, tiles, n) unless it is None."""
@@ -37,7 +38,7 @@ def forward_kernel(
     curve = curves + direction % curve_count * length
     backwards = direction >= curve_count
     u += (sample * d + c) * length
-    dt += row * length
+    dt += sample * dt_sample + channel * dt_channel
     y += row * length
     shared = (sample * groups + channel * groups // (directions * d)) * length
     lanes = tl.arange(0, WIDTH)
@@ -68,7 +69,7 @@ def forward_kernel(
 @_kernel
 def backward_kernel(
     u, dt, A, B, C, D, dt_bias, curves, states, dy, du, ddt, dA, dB, dC, dD, ddt_bias,
-    d, length, groups, directions, curve_count, n,
+    d, length, groups, directions, curve_count, n, dt_sample, dt_channel,
     SOFTPLUS: tl.constexpr, STEPS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """One row of the b * k*d: its du and ddt, its (b, k*d, n) of dA, its (b, k*d) of dD and ddt_bias, unless None.
@@ -82,9 +83,9 @@ def backward_kernel(
     backwards = direction >= curve_count
     u += (sample * d + c) * length
     dy += (sample * d + c) * length
-    dt += row * length
+    dt += sample * dt_sample + channel * dt_channel
+    ddt += sample * dt_sample + channel * dt_channel
     du += row * length
-    ddt += row * length
     shared = (sample * groups + channel * groups // (directions * d)) * length
     lanes = tl.arange(0, WIDTH)
     offsets = tl.arange(0, STEPS)

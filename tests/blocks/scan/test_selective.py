@@ -146,6 +146,24 @@ def test_strided_and_expanded_inputs(
     torch.testing.assert_close(gradients(got, strided, seed), gradients(wanted, strided, seed))
 
 
+def test_steps_that_lie_by_channel(
+    backend: Backend, draw: Callable[..., Inputs], literal: Callable[..., Tensor]
+) -> None:
+    inputs = {name: x.detach() for name, x in draw(3, 4, 9, 2).items()}
+    inputs["dt"] = inputs["dt"].transpose(0, 1).contiguous().transpose(0, 1)
+    inputs = {name: x.requires_grad_() for name, x in inputs.items()}
+    got, wanted = backend(**inputs), literal(**inputs)
+    torch.testing.assert_close(got, wanted)
+    seed = torch.randn_like(got)
+    found = gradients(got, inputs, seed)
+    torch.testing.assert_close(found, gradients(wanted, inputs, seed))
+    if backend.device == "cpu" and backend.name in (
+        "numba",
+        "triton",
+    ):  # read in place, and the gradient laid out alike
+        assert found[1].stride() == inputs["dt"].stride()
+
+
 def test_b_and_c_without_groups_are_one_group(backend: Backend, draw: Callable[..., Inputs]) -> None:
     inputs = draw(2, 4, 9, 3)
     flat = {name: x.squeeze(1) if name in "BC" else x for name, x in inputs.items()}

@@ -54,7 +54,7 @@ def compiled(kernel: Any, n: int, capability: int) -> Any:
     from triton.compiler import ASTSource
 
     constants = {"SOFTPLUS": True, "STEPS": _steps(n), "WIDTH": _width(n)}
-    whole = {"d", "length", "groups", "directions", "curve_count", "n"}
+    whole = {"d", "length", "groups", "directions", "curve_count", "n", "dt_sample", "dt_channel"}
     types = {
         name: "constexpr" if name in constants else "*i32" if name == "curves" else "i32" if name in whole else "*fp32"
         for name in kernel.arg_names
