@@ -24,23 +24,23 @@ def fused_scan(
 
     Args:
         backend: name, for the operator and its errors.
-        forward: (*inputs, curves, softplus, keep_states) -> y and the states that the backward needs.
-        backward: (dy, *inputs, curves, states, softplus) -> gradients of the eight inputs, size 0 for those that
-            are absent; ddt lies in memory as `in_rows(dt)` does, dB and dC are transposed views with the states
-            innermost in memory.
+        forward: (*inputs, curves, softplus, by_channel, keep_states) -> y and the states that the backward needs.
+        backward: (dy, *inputs, curves, states, softplus, by_channel) -> gradients of the eight inputs, size 0 for
+            those that are absent; ddt lies in memory as `in_rows(dt, by_channel)` does, dB and dC are transposed
+            views with the states innermost in memory.
         states: (u, dt, A, keep) -> empty memory for the states, of size 0 if they are not kept.
     """
     run: Any = torch.library.custom_op(
         f"dlkd::{backend}_scan",
         forward,
         mutates_args=(),
-        schema=f"({_INPUTS}, bool softplus, bool keep_states) -> (Tensor, Tensor)",
+        schema=f"({_INPUTS}, bool softplus, bool by_channel, bool keep_states) -> (Tensor, Tensor)",
     )
     differentiate: Any = torch.library.custom_op(
         f"dlkd::{backend}_scan_backward",
         backward,
         mutates_args=(),
-        schema=f"(Tensor dy, {_INPUTS}, Tensor states, bool softplus) -> Tensor[]",
+        schema=f"(Tensor dy, {_INPUTS}, Tensor states, bool softplus, bool by_channel) -> Tensor[]",
     )
 
     def scan(inputs: ScanInputs, softplus: bool, curves: Tensor | None) -> Tensor:
@@ -49,22 +49,24 @@ def fused_scan(
             A, B, C = F.pad(A, (0, 1)), F.pad(B, (0, 0, 0, 1)), F.pad(C, (0, 0, 0, 1))
         if curves is None:
             curves = torch.arange(u.shape[2], dtype=torch.int32, device=u.device).unsqueeze(0)
+        # An argument, as a compiler may hand over other strides than it showed when it asked what comes out.
+        by_channel = not dt.is_contiguous() and dt.transpose(0, 1).is_contiguous()
         keep_states = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
-        y: Tensor = run(u, dt, A, B, C, D, z, dt_bias, curves, softplus, keep_states)[0]
+        y: Tensor = run(u, dt, A, B, C, D, z, dt_bias, curves, softplus, by_channel, keep_states)[0]
         return y
 
     def fake_run(u: Tensor, dt: Tensor, A: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
         return torch.empty_like(u, memory_format=torch.contiguous_format), states(u, dt, A, rest[-1])
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        *tensors, ctx.softplus, _ = inputs
+        *tensors, ctx.softplus, ctx.by_channel, _ = inputs
         ctx.save_for_backward(*tensors, output[1])
         ctx.mark_non_differentiable(output[1])
 
     def gradients(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, curves, kept = ctx.saved_tensors
-        grads = differentiate(dy, *inputs, curves, kept, ctx.softplus)
-        return *(g if x is not None else None for g, x in zip(grads, inputs, strict=True)), None, None, None
+        grads = differentiate(dy, *inputs, curves, kept, ctx.softplus, ctx.by_channel)
+        return *(g if x is not None else None for g, x in zip(grads, inputs, strict=True)), None, None, None, None
 
     def refuse(ctx: Any, *grads: Any) -> None:
         refuse_second_derivative(backend)
@@ -76,12 +78,12 @@ def fused_scan(
     return scan
 
 
-def in_rows(dt: Tensor) -> Tensor:
-    """dt, (b, k*d, l), with its rows side by side in memory, by sample or by channel; copied where they are not.
+def in_rows(dt: Tensor, by_channel: bool) -> Tensor:
+    """dt, (b, k*d, l), with its rows side by side in memory, by channel or by sample; copied where they are not.
 
     SS2D's projection gives them by channel, and to copy them takes as long as to make them.
     """
-    return dt if dt.transpose(0, 1).is_contiguous() else dt.contiguous()
+    return dt.transpose(0, 1).contiguous().transpose(0, 1) if by_channel else dt.contiguous()
 
 
 def refuse_second_derivative(backend: str) -> None:
@@ -101,7 +103,8 @@ def why_not_traced() -> str | None:
 
 def _fake_gradients(dy: Tensor, *inputs: Any) -> list[Tensor]:
     u, dt, A, B, C, D, z, dt_bias = inputs[:8]
+    by_channel = inputs[-1]
     dB, dC = (torch.empty_like(x.transpose(2, 3), memory_format=torch.contiguous_format) for x in (B, C))
     rest = [x if x is not None else u.new_empty((0,) * rank) for x, rank in ((D, 1), (z, 3), (dt_bias, 1))]
     du, dA, *rest = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, A, *rest))
-    return [du, torch.empty_like(in_rows(dt)), dA, dB.transpose(2, 3), dC.transpose(2, 3), *rest]
+    return [du, torch.empty_like(in_rows(dt, by_channel)), dA, dB.transpose(2, 3), dC.transpose(2, 3), *rest]

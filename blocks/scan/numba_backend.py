@@ -45,12 +45,14 @@ def _forward(
     dt_bias: Tensor | None,
     curves: Tensor,
     softplus: bool,
+    by_channel: bool,
     keep_states: bool,
 ) -> tuple[Tensor, Tensor]:
     """The scan, and the states before every interval of steps for the backward (empty if not to be kept)."""
     from dlkd.blocks.scan.numba_kernels import forward_rows
 
     y = torch.empty_like(u, memory_format=torch.contiguous_format)
+    dt = in_rows(dt, by_channel)
     states = _states(u, dt, A, keep_states)
     width = (0,) * A.shape[1]
     inputs = _arrays(u, dt, A, B, C, D, z, dt_bias)
@@ -84,13 +86,15 @@ def _backward(
     curves: Tensor,
     states: Tensor,
     softplus: bool,
+    by_channel: bool,
 ) -> list[Tensor]:
     """Gradients of u, dt, A, B, C, D, z and dt_bias, empty for those that are absent."""
     from dlkd.blocks.scan.numba_kernels import backward_blocks
 
+    dt = in_rows(dt, by_channel)
     b, length = u.shape[0], u.shape[2]
     blocks = _blocks(u, B)
-    du, ddt = torch.empty_like(u, memory_format=torch.contiguous_format), torch.empty_like(in_rows(dt))
+    du, ddt = torch.empty_like(u, memory_format=torch.contiguous_format), torch.empty_like(dt)
     dA = A.new_empty(b, *A.shape)
     dB, dC = (B.new_zeros(blocks, b, B.shape[1], length, B.shape[2]) for _ in range(2))
     dD, ddt_bias = (A.new_empty((b, dt.shape[1]) if x is not None else (0, 0)) for x in (D, dt_bias))
@@ -159,8 +163,7 @@ def _arrays(
     u_array, *rest = (
         (a if x is None else x.detach().contiguous()).numpy() for x, a in zip(tensors, absent, strict=True)
     )
-    dt = in_rows(dt.detach())
-    return [u_array, _flat(dt).numpy(), dt.stride()[:2], *rest]
+    return [u_array, _flat(dt.detach()).numpy(), dt.stride()[:2], *rest]
 
 
 def _flat(x: Tensor) -> Tensor:

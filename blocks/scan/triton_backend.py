@@ -54,11 +54,13 @@ def _forward(
     dt_bias: Tensor | None,
     curves: Tensor,
     softplus: bool,
+    by_channel: bool,
     keep_states: bool,
 ) -> tuple[Tensor, Tensor]:
     """The scan, and the states before every tile of steps for the backward (empty if not to be kept)."""
     from dlkd.blocks.scan.triton_kernels import forward_kernel
 
+    dt = in_rows(dt, by_channel)
     y = torch.empty_like(dt, memory_format=torch.contiguous_format)
     states = _states(u, dt, A, keep_states)
     arrays = [*_arrays(u, dt, A, B, C, D, dt_bias), curves, y, states if keep_states else None]
@@ -79,12 +81,14 @@ def _backward(
     curves: Tensor,
     states: Tensor,
     softplus: bool,
+    by_channel: bool,
 ) -> list[Tensor]:
     """Gradients of u, dt, A, B, C, D, z and dt_bias, empty for those that are absent."""
     from dlkd.blocks.scan.triton_kernels import backward_kernel
 
+    dt = in_rows(dt, by_channel)
     inputs = _arrays(u, dt, A, B, C, D, dt_bias)
-    du, ddt = torch.empty_like(dt, memory_format=torch.contiguous_format), torch.empty_like(in_rows(dt))
+    du, ddt = torch.empty_like(dt, memory_format=torch.contiguous_format), torch.empty_like(dt)
     dB, dC = (x.new_zeros(x.shape[0], x.shape[1], x.shape[3], x.shape[2]) for x in (B, C))
     dA = A.new_empty(u.shape[0], *A.shape)
     dD, ddt_bias = (None if x is None else A.new_empty(dt.shape[:2]) for x in (D, dt_bias))
@@ -119,7 +123,7 @@ def _launch(
             channels // d,
             curves.shape[0],
             n,
-            *in_rows(dt).stride()[:2],
+            *dt.stride()[:2],
             SOFTPLUS=softplus,
             STEPS=_steps(n),
             WIDTH=_width(n),
@@ -145,10 +149,10 @@ def _states(u: Tensor, dt: Tensor, A: Tensor, keep: bool) -> Tensor:
 def _arrays(
     u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, dt_bias: Tensor | None
 ) -> list[Tensor | None]:
-    """What the kernels read: contiguous, states last in B and C, dt `in_rows`."""
+    """What the kernels read: contiguous, states last in B and C; dt as it is."""
     tensors = [u, A, B.transpose(2, 3), C.transpose(2, 3), D, dt_bias]
     first, *rest = (None if x is None else x.detach().contiguous() for x in tensors)
-    return [first, in_rows(dt.detach()), *rest]
+    return [first, dt.detach(), *rest]
 
 
 def _summed(x: Tensor, u: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from numba.core import caching
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dlkd.blocks.scan import numba_kernels, selective_scan
 from dlkd.blocks.scan.numba_backend import _blocks
@@ -111,7 +112,7 @@ def test_keeps_nothing_without_gradients(draw: Callable[..., Inputs]) -> None:
     with torch.no_grad():
         assert not selective_scan(**inputs, backend="numba").requires_grad
     y = torch.ops.dlkd.numba_scan(
-        *(x.detach() for x in inputs.values()), torch.arange(40, dtype=torch.int32)[None], False, False
+        *(x.detach() for x in inputs.values()), torch.arange(40, dtype=torch.int32)[None], False, False, False
     )
     assert y[1].numel() == 0
 
@@ -212,3 +213,26 @@ def test_peak_memory_beyond_gradients_is_at_most_three_times_u() -> None:
 def test_the_second_process_starts_in_under_a_second_from_the_cache() -> None:
     printed(_START)
     assert float(printed(_START)) < 1
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
+def test_gradients_lie_as_a_compiler_is_told_whatever_it_hands_over(
+    draw: Callable[..., Inputs], by_channel: bool
+) -> None:
+    u, dt, A, B, C = (x.detach().float() for x in list(draw(2, 3, 40, 2).values())[:5])
+    curves = torch.arange(40, dtype=torch.int32).unsqueeze(0)
+
+    def gradients(dt: Tensor, *rest: Tensor) -> list[Tensor]:
+        u, A, B, C, curves = rest
+        none = (None, None, None)
+        y, states = torch.ops.dlkd.numba_scan(u, dt, A, B, C, *none, curves, False, by_channel, True)
+        back = torch.ops.dlkd.numba_scan_backward
+        return list(back(y, u, dt, A, B, C, *none, curves, states, False, by_channel))
+
+    with FakeTensorMode() as fake:
+        told = gradients(*(fake.from_tensor(x) for x in (dt, u, A, B, C, curves)))
+    other = dt.transpose(0, 1).contiguous().transpose(0, 1)
+    for handed in (dt, other):
+        made = gradients(handed, u, A, B, C, curves)
+        assert [x.stride() for x in made] == [x.stride() for x in told]
+        torch.testing.assert_close(made, gradients(dt, u, A, B, C, curves))
