@@ -8,9 +8,8 @@ comes from the system anew. A training step is what a trial does for a batch of 
 images on disk (`dlkd.training.feature_cache`).
 
 ReverseDistillation (anomalib 2.7, extra `bench`) is trained as anomalib does it, with the same untrained resnet18 as
-its teacher, on the same images in the same process, in rounds that run each candidate once, so that a busy machine
-slows all alike; ratios are medians over rounds of the ratio within a round. Threads are PyTorch's; set
-OMP_NUM_THREADS.
+its teacher, on the same images in the same process, in rounds that run both once, so that a busy machine slows both
+alike; ratios are medians over rounds of the ratio within a round. Threads are PyTorch's; set OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
@@ -169,23 +168,28 @@ def measure_against(folder: Path, rounds: int) -> dict[str, Any]:
         return {"skipped": "anomalib is not installed: pip install dlkd[bench]", "targets": []}
     trained = Trained(folder, RESNET, 256)
     step, infer = reverse_distillation(trained.images)
-    candidates: dict[str, Callable[[], object]] = {
-        "DLKD, training step": trained.step,
-        "ReverseDistillation, training step": step,
-        "DLKD, inference": trained.infer,
-        "ReverseDistillation, inference": infer,
-    }
-    candidates |= {f"{name}, bf16": in_bf16(run) for name, run in candidates.items()}
-    for run in candidates.values():
-        run()
-    times = [{name: seconds(run) for name, run in candidates.items()} for _ in range(rounds)]
-    targets = []
+    pairs = {"training step": (trained.step, step), "inference": (trained.infer, infer)}
+    medians, times, targets = {}, {}, []
+    for precision, cast in (("", as_is), (", bf16", in_bf16)):
+        for what, pair in pairs.items():
+            runs = [cast(run) for run in pair]
+            for run in (*runs, *runs):
+                run()
+            rounds_ = [[seconds(run) for run in runs] for _ in range(rounds)]
+            ours, theirs = (statistics.median(times) for times in zip(*rounds_, strict=True))
+            ratio = statistics.median(ours / theirs for ours, theirs in rounds_)
+            medians[what + precision] = {"DLKD": ours, "ReverseDistillation": theirs, "ratio": ratio}
+            times[what + precision] = rounds_
     for what, bound in (("training step", 1.6), ("inference", 1.4)):
-        value = statistics.median(t[f"DLKD, {what}"] / t[f"ReverseDistillation, {what}"] for t in times)
-        row = {"what": f"{what}, DLKD / ReverseDistillation", "measured": value, "target": f"<= {bound}"}
-        targets.append({**row, "met": value <= bound})
-    medians = {name: statistics.median(t[name] for t in times) for name in candidates}
+        ratio = medians[what]["ratio"]
+        row = {"what": f"{what}, DLKD / ReverseDistillation", "measured": ratio, "target": f"<= {bound}"}
+        targets.append({**row, "met": ratio <= bound})
     return {"median_seconds": medians, "rounds": times, "targets": targets}
+
+
+def as_is(run: Callable[[], object]) -> Callable[[], object]:
+    """In float32."""
+    return run
 
 
 def in_bf16(run: Callable[[], object]) -> Callable[[], object]:
@@ -250,8 +254,10 @@ def show(figures: dict[str, Any]) -> None:
     against = figures["against"]
     if "skipped" in against:
         print(f"against ReverseDistillation: skipped: {against['skipped']}")
-    for name, value in against.get("median_seconds", {}).items():
-        print(f"{name:40s} {1000 * value:8.0f} ms")
+    for what, found in against.get("median_seconds", {}).items():
+        for name in ("DLKD", "ReverseDistillation"):
+            print(f"{what + ', ' + name:40s} {1000 * found[name]:8.0f} ms")
+        print(f"{what + ', ratio':40s} {found['ratio']:8.2f}")
     for target in against["targets"]:
         met = "met" if target["met"] else "MISSED"
         print(f"{target['what']:40s} {target['measured']:8.2f}    {target['target']:10s} {met}")
