@@ -61,9 +61,8 @@ def test_the_example_is_right() -> None:
     assert found is not None
     textures = REGISTRY.complete("dataset", "textures")
     study = make_study(found.search, REGISTRY, [(textures, ["brick"])], PRESETS["demo"])
-    assert study.usual(REGISTRY) == {
-        "loss.alpha": 0.02, "noise.intensity": 0.2, "decoder.global.scan": "cross4", "train.lr": 0.005
-    }  # fmt: skip
+    usual = {"loss.alpha": 0.02, "noise.intensity": 0.2, "decoder.global.scan": "cross4"}
+    assert study.usual(REGISTRY) == usual | {"train.lr": PRESETS["demo"].train.lr}
     assert find_search("table4", REGISTRY) is None
     assert find_search(str(EXAMPLE.with_name("my_grid.yaml")), REGISTRY) is None
 
@@ -250,7 +249,8 @@ def test_the_report_says_how_to_go_on(tmp_path: Path, make_study_of: MakeStudy) 
     assert registry.resolve("best")["loss"]["alpha"] == 0.013
     grid = load_grid(str(tmp_path / "best_grid.yaml"))
     cells = make_cells(grid, REGISTRY, [(REGISTRY.complete("dataset", "textures"), ["brick"])], [0], PRESETS["demo"])
-    assert [(c.spec.model["loss"]["alpha"], c.spec.train.lr) for c in cells] == [(0.02, 0.005), (0.013, 0.005)]
+    usual = (0.02, PRESETS["demo"].train.lr)
+    assert [(c.spec.model["loss"]["alpha"], c.spec.train.lr) for c in cells] == [usual, (0.013, 0.005)]
     assert (grid.datasets, grid.categories, grid.train) == (("textures",), ("brick",), {"max_steps": 50})
     assert report.commands(Path("out")) == [
         "dlkd ablate out/best_grid.yaml --seeds 3 --import mine.py",
