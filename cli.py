@@ -677,6 +677,6 @@ def _report(folder: Path) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    from dlkd.training.checkpoint import write_text
+    from dlkd.files import write_text
 
     write_text(path, text)

@@ -20,7 +20,7 @@ from dlkd.ablations.grid import Grid
 from dlkd.ablations.latex import latex
 from dlkd.ablations.markdown import markdown
 from dlkd.ablations.tables import Table, label, tabulate
-from dlkd.training.checkpoint import atomic_path, write_text
+from dlkd.files import atomic_path, write_text
 
 PICTURES = "pictures"
 DPI = 160

@@ -28,7 +28,7 @@ from dlkd.ablations.grid import Cell
 from dlkd.ablations.storage import Storage, StorageError
 from dlkd.ablations.store import FAILURE, failure, missing_cells
 from dlkd.ablations.worker import CellWorker
-from dlkd.training.checkpoint import write_text
+from dlkd.files import write_text
 from dlkd.training.trial import RESULT
 
 DIED = "the worker process died without a word (killed for memory?)"

@@ -24,8 +24,8 @@ from dlkd.ablations.search_worker import DIVERGED, DONE, STOPPED
 from dlkd.ablations.store import read_trials, write_trials
 from dlkd.ablations.tables import label
 from dlkd.ablations.wording import listed, number, seconds
+from dlkd.files import atomic_path, write_text
 from dlkd.training import PRESETS
-from dlkd.training.checkpoint import atomic_path, write_text
 
 BEST = "best"
 PARQUET, DEFINITION = "search.parquet", "search.json"

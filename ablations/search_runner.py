@@ -21,8 +21,8 @@ from dlkd.ablations.search_worker import DIVERGED, DONE, STOPPED, SearchWorker
 from dlkd.ablations.storage import Storage
 from dlkd.ablations.store import FAILURE
 from dlkd.ablations.tables import label
+from dlkd.files import write_text
 from dlkd.registry import Registry
-from dlkd.training.checkpoint import write_text
 from dlkd.training.module import derive_seed
 from dlkd.training.trial import RESULT
 

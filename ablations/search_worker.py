@@ -14,13 +14,14 @@ from ray import tune
 
 from dlkd.ablations.search import Study
 from dlkd.data import Category, carve_validation
+from dlkd.files import alone, write_text
 from dlkd.registry import Registry, load_file, load_registry
 from dlkd.training import TrainConfig, evaluate
-from dlkd.training.checkpoint import LAST, CheckpointError, write_text
+from dlkd.training.checkpoint import LAST, CheckpointError
 from dlkd.training.data_module import CategoryData
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.module import DistillationTask, NonFiniteLossError, derive_seed
-from dlkd.training.trial import alone, device, fit
+from dlkd.training.trial import device, fit
 
 RUNGS = "rungs.json"
 DONE, STOPPED, DIVERGED = "done", "stopped", "diverged"

@@ -10,7 +10,8 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from dlkd.ablations.store import FAILURE, PROGRESS
-from dlkd.training.checkpoint import LAST, atomic_path
+from dlkd.files import atomic_path
+from dlkd.training.checkpoint import LAST
 from dlkd.training.trial import RESULT
 
 NOT_COPIED = (FAILURE, PROGRESS, LAST)

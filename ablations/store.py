@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from dlkd.ablations.grid import Cell
+from dlkd.files import atomic_path
 from dlkd.training import METRICS, read_result
-from dlkd.training.checkpoint import atomic_path
 from dlkd.training.trial import RESULT
 
 FAILURE = "failure.txt"

@@ -12,9 +12,10 @@ from ray import tune
 
 from dlkd.ablations.storage import Storage
 from dlkd.ablations.store import FAILURE, PROGRESS
+from dlkd.files import write_text
 from dlkd.registry import load_file, load_registry
 from dlkd.training import TrialSpec, run_trial
-from dlkd.training.checkpoint import LAST, WEIGHTS, CheckpointError, write_text
+from dlkd.training.checkpoint import LAST, WEIGHTS, CheckpointError
 
 
 class CellWorker(tune.Trainable):

@@ -55,9 +55,9 @@ def run_runner(count: int) -> dict[str, Any]:
     from dlkd.ablations.grid import Cell
     from dlkd.ablations.runner import Pool, run_cells
     from dlkd.ablations.worker import CellWorker
+    from dlkd.files import write_text
     from dlkd.registry import default_registry
     from dlkd.training import METRICS, PRESETS, TrialSpec
-    from dlkd.training.checkpoint import write_text
 
     result = {
         "metrics": dict.fromkeys(METRICS, 0.5),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 from dlkd.data.category import Category, DataError, Dataset
 from dlkd.data.images import read_mask
 from dlkd.data.layout import found_in
+from dlkd.files import new_folder
 
 
 def write_folder(dataset: Dataset, target: str | PathLike[str], *, categories: Iterable[str] | None = None) -> Path:
@@ -24,15 +24,11 @@ def write_folder(dataset: Dataset, target: str | PathLike[str], *, categories: I
     target = Path(target).expanduser()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise DataError(f"{target}: not an empty folder; choose another, or delete it first ({found_in(target)})")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with new_folder(target) as unfinished:
         for name in dataset.categories() if categories is None else categories:
             _write_category(dataset.load(name), unfinished / name)
-        unfinished.chmod(0o755)
-        unfinished.replace(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if target.exists():
+            target.rmdir()  # it is empty, and Windows renames nothing onto it
     return target
 
 

@@ -5,11 +5,8 @@ It lets settings be chosen without a look at test anomalies.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import shutil
-import tempfile
 from os import PathLike
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from dlkd.data.cache import cache_folder, stamp
 from dlkd.data.category import Category, DataError, Sample
 from dlkd.data.defects import DEFECTS, plant
 from dlkd.data.images import read_image
+from dlkd.files import new_folder
 
 GENERATOR = 1  # raised when any pixel of the output changes
 
@@ -60,17 +58,9 @@ def _planted(held: list[Sample], seed: int, root: Path) -> Path:
     folder = root / f"planted-{key}"
     if folder.is_dir():
         return folder
-    root.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".planted-", dir=root))
-    try:
+    with new_folder(folder) as unfinished:
         for i, sample in enumerate(held):
             image, mask = plant(read_image(sample.image), _defect(i), np.random.default_rng([seed, i]))
             Image.fromarray(image).save(unfinished / f"{i:05d}.png")
             Image.fromarray(mask).save(unfinished / f"{i:05d}_mask.png")
-        unfinished.chmod(0o755)
-        # Whoever renames first wins; the folder that is then in place has the same pixels.
-        with contextlib.suppress(OSError):
-            unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return folder

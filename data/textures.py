@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import shutil
-import tempfile
 from os import PathLike
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from dlkd.data.cache import cache_folder
 from dlkd.data.category import Category, DataError
 from dlkd.data.defects import DEFECTS, plant
 from dlkd.data.layout import choose, list_images, read_layout
+from dlkd.files import new_folder
 from dlkd.registry import register
 
 # Raised when any pixel of the output changes, so that kept folders are not taken for new ones.
@@ -85,16 +83,8 @@ class Textures:
         if self.folder.is_dir():
             self._check()
             return self.folder
-        self.root.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".textures-", dir=self.root))
-        try:
+        with new_folder(self.folder) as unfinished:
             self._write(unfinished)
-            unfinished.chmod(0o755)  # mkdtemp's folders are for their maker alone
-            # Whoever renames first wins; the folder that is then in place has the same pixels.
-            with contextlib.suppress(OSError):
-                unfinished.rename(self.folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
         self._check()
         return self.folder
 

@@ -1,10 +1,8 @@
-"""Files that are either whole or not there: checkpoints and weights."""
+"""Checkpoints and weights: written whole or not at all, read without running code."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -16,6 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from dlkd.files import atomic_path
+
 LAST = "last.ckpt"
 WEIGHTS = "weights.safetensors"
 TEACHER = "teacher."
@@ -23,34 +23,6 @@ TEACHER = "teacher."
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be written or read; names the file, what is wrong and what is left."""
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place, synced to disk, when the block ends without error.
-
-    A crash at any moment leaves the old file or the new one, never half of one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlkd.training.checkpoint import atomic_path
+from dlkd.files import atomic_path
 from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import Evaluation, NormalRange
 

@@ -5,7 +5,6 @@ There is no augmentation, so a training image has the same clean pass in every e
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -19,14 +18,15 @@ import PIL
 import timm
 import torch
 import torchvision
+from filelock import FileLock
 from numpy.lib import format as npy
 from torch import Tensor
 
 from dlkd.data import ImageDataset
 from dlkd.data.cache import TOTAL_BYTES, cache_folder, make_room, stamp
+from dlkd.files import atomic_path
 from dlkd.models.dlkd import DLKD
 from dlkd.models.teacher import CleanPass
-from dlkd.training.checkpoint import atomic_path
 from dlkd.training.config import TrainConfig
 
 _log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def feature_cache(model: DLKD, images: ImageDataset, config: TrainConfig) -> Fea
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = _open(path, row, len(images))
         if rows is None:
-            with _locked(path.with_suffix(".lock")):
+            with FileLock(path.with_suffix(".lock")):
                 rows = _open(path, row, len(images))  # another may have made it while this one waited
                 if rows is None:
                     for left in path.parent.glob(f".{path.name}.*"):  # by one that was killed: the lock is ours
@@ -176,12 +176,4 @@ def _as_in_training(model: DLKD, config: TrainConfig) -> Iterator[None]:
     device = next(model.teacher.parameters()).device
     bf16 = config.precision == "bf16-mixed"
     with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
-        yield
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock of all processes; the system lets go of it when a process dies."""
-    with path.open("ab") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
         yield

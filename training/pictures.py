@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dlkd.training.checkpoint import atomic_path
+from dlkd.files import atomic_path
 
 COLOURS = "inferno"
 """Rises evenly in brightness, so that it reads the same in grey and to the colour-blind."""

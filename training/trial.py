@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import platform
 import resource
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +25,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlkd.data import Category
+from dlkd.files import alone, write_text
 from dlkd.models.dlkd import DLKD
 from dlkd.registry import Registry
 from dlkd.training.checkpoint import (
@@ -36,7 +35,6 @@ from dlkd.training.checkpoint import (
     SaveLast,
     load_weights,
     save_weights,
-    write_text,
 )
 from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
@@ -296,18 +294,6 @@ def versions() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         revision = "not a git checkout"
     return found | {"python": platform.python_version(), "revision": revision}
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the trial's folder; waits while another process does. The system lets go of it when a process dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
 
 
 def _claim(spec: TrialSpec, folder: Path, resume: bool) -> None:

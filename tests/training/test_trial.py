@@ -1,7 +1,6 @@
 """A trial: same seed same bits, resume, crashes, refusals."""
 
 import errno
-import fcntl
 import json
 import math
 import os
@@ -20,6 +19,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from dlkd.files import alone
 from dlkd.models import DLKD
 from dlkd.registry import default_registry
 from dlkd.training import TrialError, TrialSpec, load_model, read_result, read_trial, run_trial
@@ -164,15 +164,12 @@ def test_full_disk_at_checkpoint_time_keeps_the_checkpoint_before(
 def test_two_processes_do_not_train_in_one_folder(make_spec: MakeSpec, tmp_path: Path) -> None:
     """The second waits, and then finds the first one's result."""
     spec, folder = make_spec(epochs=1), tmp_path / "t"
-    folder.mkdir()
-    held = os.open(folder, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
     done = threading.Event()
     waiting = threading.Thread(target=lambda: (run_trial(spec, folder, REGISTRY), done.set()))
-    waiting.start()
-    assert not done.wait(1)
-    assert list(folder.iterdir()) == []
-    os.close(held)
+    with alone(folder):
+        waiting.start()
+        assert not done.wait(1)
+        assert list(folder.iterdir()) == []
     waiting.join()
     assert done.is_set()
 

@@ -1,0 +1,110 @@
+"""Files that are whole or not there, folders that one process holds at a time, names that every disk takes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LONGEST_NAME = 100
+"""Bytes of a file's name; most disks take 255, and endings are put behind it."""
+
+
+class HeldError(ValueError):
+    """A folder that another process works in; names it and the way out."""
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place, synced to disk, when the block ends without error.
+
+    A crash at any moment leaves the old file or the new one, never half of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:  # Windows syncs only what is open for writing
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        if hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder, and needs no sync of it
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends without error.
+
+    Whoever renames first wins: where `path` is there by then, the temporary folder is thrown away.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)  # mkdtemp's folders are for their maker alone
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def alone(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold `folder` while the block runs; the system lets go of it when the process dies.
+
+    The lock is a hidden file beside the folder, so that it outlives the folder and works on network disks too.
+
+    Args:
+        folder: what is held; it is made.
+        wait: wait while another process holds it.
+
+    Raises:
+        HeldError: another process holds it, and `wait` is false.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout:
+        raise HeldError(f"another process works in {folder}; wait for it, or stop it first") from None
+    try:
+        folder.mkdir(exist_ok=True)
+        yield
+    finally:
+        lock.release()
+
+
+def file_name(text: str) -> str:
+    """A name for a file or folder from any text: two texts never share one, and plain words stay as they are.
+
+    Letters and digits of every script are kept. Where anything else had to go, a short hash of the text follows.
+    """
+    kept = re.sub(r"[^\w-]+", "-", text.lower()).strip("-")
+    while len(kept.encode()) > LONGEST_NAME:
+        kept = kept[:-1]
+    if kept and kept == text:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{kept}-{digest}" if kept else digest

@@ -1,0 +1,80 @@
+"""Files and folders that survive crashes, other processes and odd names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlkd.files import HeldError, alone, atomic_path, file_name, new_folder, write_text
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.txt"
+    write_text(path, "old")
+    with pytest.raises(FileNotFoundError), atomic_path(path) as temporary:
+        temporary.with_name("half").rename(temporary)
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_another_process_holds_is_refused_or_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    code = f"""
+from pathlib import Path
+from dlkd.files import alone
+with alone(Path({str(folder)!r})):
+    print("held", flush=True)
+    input()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(HeldError, match=r"another process works in .*trial"), alone(folder, wait=False):
+            pass
+        other.kill()  # the lock dies with its process
+    with alone(folder, wait=False):
+        folder.rmdir()  # and outlives its folder
+        with pytest.raises(HeldError), alone(folder, wait=False):
+            pass
+
+
+def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "made"
+    with pytest.raises(RuntimeError), new_folder(target) as folder:
+        raise RuntimeError
+    assert list(target.parent.iterdir()) == []
+    with new_folder(target) as folder:
+        (folder / "x").write_text("first")
+    with new_folder(target) as folder:
+        (folder / "x").write_text("second")
+    assert (target / "x").read_text() == "first"
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("name", ["table4", "my_grid", "表格"])
+def test_plain_names_stay(name: str) -> None:
+    assert file_name(name) == name
+
+
+def test_two_texts_never_share_a_name() -> None:
+    texts = [
+        "PRL [w/o gate]",
+        "PRL w/o gate",
+        "prl w/o gate",
+        "../up",
+        "a.b",
+        "a b",
+        "$x$",
+        "",
+        "\udcff",
+        "x" * 300,
+        "y" * 300,
+    ]
+    names = [file_name(text) for text in texts]
+    assert len(set(names)) == len(names)
+    assert all(0 < len(name.encode()) < 200 and "/" not in name and "." not in name for name in names)
+    # Of names that differ in case alone a Mac has one file.
+    assert file_name("Grid").lower() != file_name("grid").lower()
