@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import PIL
-import torchvision
 from numpy.typing import NDArray
 
 from dlkd.data.category import Sample
 
-# Raised when decoding or resizing changes a pixel; the libraries that do both may change one too.
-_FORMAT = f"1 pillow {PIL.__version__} torchvision {torchvision.__version__}"
+PIXELS = f"2 pillow {PIL.__version__}"
+"""Raised when decoding or resizing changes a pixel; Pillow, which decodes, may change one too."""
 TOTAL_BYTES = 16 * 2**30
 
 
@@ -28,7 +27,7 @@ def cache_folder() -> Path:
 
 
 class PixelCache:
-    """uint8 arrays of one shape by index, in a sparse file of fixed rows; memory use is one row.
+    """Structured values of one type by index, in a sparse file of fixed rows; memory use is one row.
 
     A row ends in a checksum: rows never written, torn by a crash or damaged read as absent. Writers of the
     same row write the same bytes, so nobody locks. Plain reads and writes, not a memory map: a full disk is
@@ -36,44 +35,45 @@ class PixelCache:
 
     Args:
         path: the file, or None for no cache.
-        shape: of one array.
+        row: type of one value.
         limit: size in bytes that the file keeps within; rows beyond it are absent.
     """
 
-    def __init__(self, path: Path | None, *, shape: tuple[int, ...], limit: int) -> None:
-        self.path, self.shape = path, shape
-        self._size = int(np.prod(shape))
+    def __init__(self, path: Path | None, *, row: np.dtype[np.void], limit: int) -> None:
+        self.path, self.row = path, row
+        self._size = row.itemsize
         self._rows = limit // (self._size + 4)
         self._file: int | None = None
 
     @classmethod
-    def for_samples(cls, samples: Sequence[Sample], *, shape: tuple[int, ...], limit: int) -> PixelCache:
-        """The cache of these files as they are now: a changed file, list or shape is another cache."""
+    def for_samples(cls, samples: Sequence[Sample], *, row: np.dtype[np.void], limit: int) -> PixelCache:
+        """The cache of these files as they are now: a changed file, list or type is another cache."""
         if limit <= 0 or not samples:
-            return cls(None, shape=shape, limit=0)
-        digest = hashlib.sha256(repr((_FORMAT, shape)).encode())
+            return cls(None, row=row, limit=0)
+        digest = hashlib.sha256(repr((PIXELS, row.descr)).encode())
         for sample in samples:
             for path in (sample.image, sample.mask):
                 digest.update(stamp(path).encode())
         path = cache_folder() / "pixels" / digest.hexdigest()[:32]
-        return cls(path, shape=shape, limit=min(limit, len(samples) * (int(np.prod(shape)) + 4)))
+        return cls(path, row=row, limit=min(limit, len(samples) * (row.itemsize + 4)))
 
-    def get(self, index: int) -> NDArray[np.uint8] | None:
-        """The array, writable, or None where it is not there."""
+    def get(self, index: int) -> NDArray[np.void] | None:
+        """The value, writable, or None where it is not there."""
         file = self._open(index)
         if file is None:
             return None
         row = bytearray(os.pread(file, self._size + 4, index * (self._size + 4)))
         if len(row) < self._size + 4 or _checksum(row[:-4]) != bytes(row[-4:]):
             return None
-        return np.frombuffer(row, dtype=np.uint8, count=self._size).reshape(self.shape)
+        value: NDArray[np.void] = np.frombuffer(row, dtype=self.row, count=1)[0]
+        return value
 
-    def put(self, index: int, pixels: NDArray[np.uint8]) -> None:
-        """Keep an array; without effect beyond the limit or on a disk that is full or read-only."""
+    def put(self, index: int, value: NDArray[np.void]) -> None:
+        """Keep a value; without effect beyond the limit or on a disk that is full or read-only."""
         file = self._open(index)
         if file is None:
             return
-        row = pixels.tobytes()
+        row = value.tobytes()
         try:
             os.pwrite(file, row + _checksum(row), index * (self._size + 4))
         except OSError:

@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from dlkd.data.cache import PixelCache
 from dlkd.data.category import DataError, Sample
 from dlkd.data.images import read_image, read_mask, size_text
+from dlkd.data.resize import resize
 
 
 class _Required(TypedDict):
@@ -31,7 +30,7 @@ class Item(_Required, total=False):
 
 
 class ImageDataset(Dataset[Item]):
-    """The paper's preprocessing: antialiased bilinear resize to `image_size`, normalisation, nothing else.
+    """The paper's preprocessing: antialiased bilinear `resize` to `image_size`, normalisation, nothing else.
 
     Masks are resized by nearest and stay binary; a normal sample's mask is all false. A picture is decoded
     once for a machine: see PixelCache. Reading raises DataError that names the file.
@@ -62,11 +61,13 @@ class ImageDataset(Dataset[Item]):
         if len(self.image_size) != 2 or min(self.image_size) < 1:
             raise ValueError(f"image_size must be a side or (height, width) of at least 1, got {image_size}")
         self.with_masks = with_masks
-        levels = torch.arange(256, dtype=torch.float32).div(255)
-        # By table in numpy: torch's threads for so little work cost up to 1000 times as much on busy cores.
-        self._levels = [levels.sub(m).div(s).numpy() for m, s in zip(mean, std, strict=True)]
-        self._resize = v2.Resize(list(self.image_size), antialias=True)
-        self._cache = PixelCache.for_samples(self.samples, shape=(3 + with_masks, *self.image_size), limit=cache_bytes)
+        # In numpy: torch's threads for so little work cost up to 1000 times as much on busy cores.
+        self._mean, self._std = (np.array(v, dtype=np.float32).reshape(3, 1, 1) for v in (mean, std))
+        fields: list[tuple[str, type, tuple[int, ...]]] = [("image", np.float32, (3, *self.image_size))]
+        if with_masks:
+            fields.append(("mask", np.bool_, self.image_size))
+        self._row = np.dtype(fields)
+        self._cache = PixelCache.for_samples(self.samples, row=self._row, limit=cache_bytes)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -74,28 +75,28 @@ class ImageDataset(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        pixels = self._cache.get(index)
-        if pixels is None:
-            pixels = self._decode(self.samples[index])
-            self._cache.put(index, pixels)
-        image = np.empty((3, *self.image_size), dtype=np.float32)
-        for out, table, channel in zip(image, self._levels, pixels[:3], strict=True):
-            np.take(table, channel, out=out, mode="clip")  # the other modes buffer the output
-        label = self.samples[index].label
-        item: Item = {"image": torch.from_numpy(image), "label": label, "index": index}
+        row = self._cache.get(index)
+        if row is None:
+            row = self._decode(self.samples[index])
+            self._cache.put(index, row)
+        image = np.divide(row["image"], np.float32(255))
+        image -= self._mean
+        image /= self._std
+        item: Item = {"image": torch.from_numpy(image), "label": self.samples[index].label, "index": index}
         if self.with_masks:
-            item["mask"] = torch.from_numpy(pixels[3] > 0)
+            item["mask"] = torch.from_numpy(row["mask"])
         return item
 
-    def _decode(self, sample: Sample) -> NDArray[np.uint8]:
-        """Picture, and mask where asked for, resized: uint8 (3 or 4, h, w)."""
+    def _decode(self, sample: Sample) -> NDArray[np.void]:
+        """Picture in grey levels, and mask where asked for, at the size of the items: a row of the cache."""
         picture = read_image(sample.image)
-        image = tv_tensors.Image(torch.from_numpy(picture).permute(2, 0, 1))
-        if not self.with_masks:
-            return np.ascontiguousarray(self._resize(image).numpy())
-        mask = tv_tensors.Mask(torch.from_numpy(native_mask(sample, picture).astype(np.uint8))[None])
-        image, mask = self._resize(image, mask)
-        return np.concatenate([image.numpy(), mask.numpy()])
+        row = np.zeros(1, self._row)[0]
+        row["image"] = resize(picture, self.image_size)
+        if self.with_masks:
+            mask = native_mask(sample, picture)
+            rows, columns = ((np.arange(n) * m) // n for n, m in zip(self.image_size, mask.shape, strict=True))
+            row["mask"] = mask[np.ix_(rows, columns)]
+        return row
 
 
 def native_mask(sample: Sample, picture: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:

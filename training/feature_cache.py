@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
 import timm
 import torch
-import torchvision
 from filelock import FileLock
 from numpy.lib import format as npy
 from torch import Tensor
 
 from dlkd.data import ImageDataset
-from dlkd.data.cache import TOTAL_BYTES, cache_folder, make_room, stamp
+from dlkd.data.cache import PIXELS, TOTAL_BYTES, cache_folder, make_room, stamp
 from dlkd.files import atomic_path
 from dlkd.models.dlkd import DLKD
 from dlkd.models.teacher import CleanPass
@@ -130,7 +128,7 @@ def _key(model: DLKD, images: ImageDataset, config: TrainConfig) -> str:
     device = next(teacher.parameters()).device
     digest = hashlib.sha256()
     parts = (
-        [f"{m.__name__} {m.__version__}" for m in (PIL, torchvision, torch, timm, np)],
+        [PIXELS, *(f"{m.__name__} {m.__version__}" for m in (torch, timm, np))],
         (images.image_size, teacher.mean, teacher.std, config.precision),
         (f"{type(teacher).__module__}.{type(teacher).__qualname__}", teacher.backbone, teacher.reductions),
         model.noise_place,

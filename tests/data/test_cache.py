@@ -11,17 +11,20 @@ import pytest
 from dlkd.data import Sample
 from dlkd.data.cache import PixelCache, make_room
 
-SHAPE = (3, 4, 5)
-ROW = 3 * 4 * 5 + 4
+TYPE = np.dtype([("image", np.float32, (3, 4, 5)), ("mask", np.bool_, (4, 5))])
+ROW = 4 * 3 * 4 * 5 + 4 * 5 + 4
 
 
-def pixels(index: int) -> np.ndarray:
-    return np.random.default_rng(index).integers(0, 256, SHAPE, dtype=np.uint8)
+def pixels(index: int) -> np.void:
+    row = np.zeros(1, TYPE)[0]
+    row["image"] = np.random.default_rng(index).random((3, 4, 5))
+    row["mask"] = row["image"][0] > 0.5
+    return row
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> PixelCache:
-    return PixelCache(tmp_path / "pixels" / "x", shape=SHAPE, limit=10 * ROW)
+    return PixelCache(tmp_path / "pixels" / "x", row=TYPE, limit=10 * ROW)
 
 
 def test_round_trip_in_any_order(cache: PixelCache) -> None:
@@ -37,7 +40,7 @@ def test_round_trip_in_any_order(cache: PixelCache) -> None:
 
 
 def test_black_pictures_are_told_from_absent_ones(cache: PixelCache) -> None:
-    black = np.zeros(SHAPE, dtype=np.uint8)
+    black = np.zeros(1, TYPE)[0]
     cache.put(5, pixels(5))
     assert cache.get(2) is None
     cache.put(2, black)
@@ -89,17 +92,17 @@ def test_the_key_is_what_the_pixels_depend_on(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"b")
     a, b = Sample(tmp_path / "a.png", 0), Sample(tmp_path / "b.png", 0)
 
-    def path(*samples: Sample, shape: tuple[int, ...] = SHAPE) -> Path | None:
-        return PixelCache.for_samples(samples, shape=shape, limit=1000).path
+    def path(*samples: Sample, row: np.dtype = TYPE) -> Path | None:
+        return PixelCache.for_samples(samples, row=row, limit=1000).path
 
     one = path(a, b)
     assert path(a, b) == one
     assert path(b, a) != one
-    assert path(a, b, shape=(3, 5, 4)) != one
+    assert path(a, b, row=np.dtype([("image", np.float32, (3, 5, 4))])) != one
     assert path(a) != one
     os.utime(tmp_path / "a.png", (1, 1))
     assert path(a, b) != one
-    assert PixelCache.for_samples([a], shape=SHAPE, limit=0).path is None
+    assert PixelCache.for_samples([a], row=TYPE, limit=0).path is None
 
 
 def test_the_files_used_longest_ago_make_room(tmp_path: Path) -> None:
