@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
+
+from dlkd.files import file_name
+from dlkd.text import Terminal, text_table
 
 # torch, Lightning and Ray take seconds to import; each command imports what it needs, so that --help is quick.
 if TYPE_CHECKING:
@@ -34,8 +37,8 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, and write the embedded ones.")
 app.add_typer(data_app, name="data")
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Terminal()
+err = Terminal(stderr=True)
 
 Keep = Literal["weights", "results"]
 
@@ -73,6 +76,9 @@ BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Imag
 
 def main() -> None:
     """Entry point: whatever a user can cause ends in one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character shows its code
+            stream.reconfigure(errors="backslashreplace")
     with _errors():
         app()
 
@@ -91,7 +97,7 @@ def _errors() -> Iterator[None]:
     except Exception as error:
         if not _is_users(error):
             raise
-        err.print(f"error: {error}", markup=False, soft_wrap=True, style="red")
+        err.print(f"error: {error}", soft_wrap=True, style="red")
         sys.exit(USER_ERROR)
 
 
@@ -153,11 +159,11 @@ def train(
         train=chosen.train,
         seed=seed,
     )
-    folder = to or Path("runs") / "train" / f"{variant}-{node['name']}-{name}-seed{seed}"
+    folder = to or Path("runs") / "train" / file_name(f"{variant}-{node['name']}-{name}-seed{seed}")
     err.print(f"training {variant} on {node['name']}/{name} with preset {preset}, in {folder}")
     result = run_trial(spec, folder, registry, resume=resume, bar=err.is_terminal)
     _print_metrics(result.metrics, result.undefined)
-    err.print(f"weights, spec and result in {folder}; look at it with: dlkd predict {folder} IMAGES")
+    err.print(f"weights, spec and result in {folder}; look at it with: dlkd predict {shlex.quote(str(folder))} IMAGES")
 
 
 @app.command()
@@ -197,11 +203,12 @@ def predict(
     registry = _registry(registry_files, imports)
     spec, model = load_model(trial, registry)
     rows, broken = predict_images(model, trial, spec, images, to, bar=err.is_terminal)
-    with (to / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+    with (to / "scores.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, fieldnames=["image", "score", "threshold", "anomalous", "overlay"])
         writer.writeheader()
         writer.writerows(rows)
     err.print(f"{len(rows)} images scored: {to / 'scores.csv'}, overlays beside it")
+    _say_undrawn()
     if broken:
         raise ValueError(f"{len(broken)} images could not be read, the others are scored:\n" + "\n".join(broken))
 
@@ -294,9 +301,13 @@ def ablate(
         if dry_run:
             _print_search(file, study, search_folder(study, registry, store))
         else:
-            _search(file, study, registry, store, to or Path("runs") / file.name, pool(), force)
+            _search(file, study, registry, store, to or Path("runs") / file_name(file.name), pool(), force)
         return
     loaded = [load_grid(name) for name in grids]
+    for i, grid in enumerate(loaded):
+        if (first := [g.name for g in loaded].index(grid.name)) != i:
+            both = f"{grids[first]} and {grids[i]} are both"
+            raise ValueError(f"{both} the grid '{grid.name}'; give one of them, or another `name:` in its file")
     cells = []
     for grid in loaded:
         chosen, data = settled(grid)
@@ -313,7 +324,7 @@ def ablate(
                 shared.forget(cell.key)
     from dlkd.ablations.runner import run_cells
 
-    folder = to or Path("runs") / "-".join(grid.name for grid in loaded)
+    folder = to or Path("runs") / file_name("-".join(grid.name for grid in loaded))
     try:
         run_cells(cells, store, pool(), Display(store, err))
     finally:
@@ -370,7 +381,7 @@ def list_command(
         for name in named[kind]:
             out.print(name)
         return
-    table = Table("kind", "names", show_edge=False)
+    table = text_table("kind", "names")
     for k, names in named.items():
         table.add_row(k, ", ".join(names))
     out.print(table)
@@ -392,23 +403,17 @@ def show(
     base = {} if preset is None else _preset(preset).model
     side = image_size or (256 if preset is None else _preset(preset).train.image_size)
     node = registry.resolve(variant, _merged(base, _assignments(overrides)))
-    out.print(yaml.safe_dump(node, sort_keys=False).rstrip(), markup=False)
+    out.print(yaml.safe_dump(node, sort_keys=False).rstrip())
     # Shapes need no trained weights, and a teacher's may not be at hand.
     blank = registry.resolve(
         variant, _merged(_merged(base, _assignments(overrides)), {"teacher": {"weights": "random"}})
     )
     stages, parameters = describe(registry.build("model", blank), side)
-    table = Table(
-        "stage",
-        "shape (b, c, h, w)",
-        show_edge=False,
-        title=f"\n{side} x {side} pixels",
-        title_justify="left",
-    )
+    table = text_table("stage", "shape (b, c, h, w)", title=f"\n{side} x {side} pixels")
     for stage, shape in stages:
         table.add_row(stage, shape)
     out.print(table)
-    counts = Table("part", "parameters", show_edge=False, title="\nparameters", title_justify="left")
+    counts = text_table("part", "parameters", title="\nparameters")
     for part, count in parameters:
         counts.add_row(part, f"{count:,}")
     out.print(counts)
@@ -466,11 +471,12 @@ def data_inspect(
     node = _dataset_node(registry, name if root is None else f"{name}:{root}")
     dataset = registry.build("dataset", node)
     found = inspect_dataset(dataset)
-    out.print(str(found), markup=False)
-    path = sheet or Path("runs") / "inspect" / f"{node['name']}.png"
+    out.print(str(found))
+    path = sheet or Path("runs") / "inspect" / f"{file_name(node['name'])}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     picture_sheet(dataset, path)
     err.print(f"picture sheet: {path}")
+    _say_undrawn()
     if not found.sound:
         raise ValueError(f"{name} has problems, listed above")
 
@@ -485,7 +491,7 @@ def data_prepare(
 
     registry = _registry()
     write_folder(registry.build("dataset", _dataset_node(registry, name)), to)
-    err.print(f"{name} written to {to}; train on it with --dataset {to}")
+    err.print(f"{name} written to {to}; train on it with --dataset {shlex.quote(str(to))}")
 
 
 def _registry(files: list[Path] | None = None, imports: list[Path] | None = None) -> Registry:
@@ -589,7 +595,7 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_metrics(metrics: dict[str, float], undefined: dict[str, str]) -> None:
-    table = Table("metric", "value", show_edge=False)
+    table = text_table("metric", "value")
     for name, value in metrics.items():
         table.add_row(name, f"undefined: {undefined[name]}" if name in undefined else f"{value:.4f}")
     out.print(table)
@@ -602,7 +608,7 @@ def _print_cells(cells: list[Cell], store: Path, registry: Registry, workers: in
 
     missing = missing_cells(cells, store)
     seconds = estimate_seconds(missing, registry, threads=threads, bar=err.is_terminal)
-    table = Table("cell", "rows", "state", show_edge=False)
+    table = text_table("cell", "rows", "state")
     for cell in cells:
         rows = "; ".join(f"{table}: {row}" for table, row in cell.rows)
         state = f"to train, about {duration(seconds[cell.key])}" if cell.key in seconds else "done"
@@ -644,7 +650,7 @@ def _search(
 def _print_search(file: SearchFile, study: Study, folder: Path) -> None:
     from dlkd.ablations.search_runner import read_tried
 
-    table = Table("parameter", "", "values", show_edge=False)
+    table = text_table("parameter", "", "values")
     for name, parameter in file.search.space.items():
         table.add_row(name, parameter.kind, ", ".join(map(str, parameter.values)))
     out.print(table)
@@ -667,13 +673,24 @@ def _report(folder: Path) -> None:
         for path in found.write(folder):
             err.print(f"wrote {path}")
         for command in found.commands(folder):
-            err.print(f"next: {command}", soft_wrap=True)
+            err.print(f"next: {command}")
+        _say_undrawn()
         return
     trials = read_trials(folder / "trials.parquet")
     grids = [Grid.model_validate(g) for g in json.loads((folder / "grids.json").read_text(encoding="utf-8"))]
     store = Path((folder / "store.txt").read_text(encoding="utf-8").strip())
     for path in write_report(trials, grids, store, folder):
         err.print(f"wrote {path}")
+    _say_undrawn()
+
+
+def _say_undrawn() -> None:
+    """Say once what pictures show as numbers."""
+    from dlkd.drawing import undrawn
+
+    if missing := undrawn():
+        some = missing if len(missing) <= 20 else f"{missing[:20]} and {len(missing) - 20} more"
+        err.print(f"note: no font of this machine has {some}; pictures show [1], [2], ... in their place")
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -15,10 +15,12 @@ from rich.text import Text
 
 from dlkd.ablations.cells import CELL, by_category
 from dlkd.ablations.estimates import average, estimate
+from dlkd.ablations.markdown import escape, markdown_table
 from dlkd.ablations.sign_flip import holm
 from dlkd.ablations.store import read_trials
 from dlkd.ablations.tables import label
 from dlkd.ablations.wording import DASH, listed, number, p_value, signed
+from dlkd.text import plain
 
 SETTINGS = {
     "dataset": "datasets",
@@ -73,25 +75,26 @@ class Comparison:
 
     def markdown(self) -> str:
         """The same as Markdown."""
-        parts = [f"# {self.names[0]} (A) beside {self.names[1]} (B)", "\n".join(f"- {note}" for note in self.notes)]
+        a, b = map(escape, self.names)
+        parts = [f"# {a} (A) beside {b} (B)", "\n".join(f"- {escape(note)}" for note in self.notes)]
         for name, lines in self.tables.items():
-            rows = [HEADS, ("---", "---", *["---:"] * (len(HEADS) - 2)), *(line.texts for line in lines)]
-            escaped = [[text.replace("|", r"\|") for text in row] for row in rows]
-            parts += [f"## {name}", "\n".join("| " + " | ".join(row) + " |" for row in escaped)]
+            rows = [[escape(text) for text in line.texts] for line in lines]
+            parts += [f"## {escape(name)}", markdown_table(list(HEADS), rows, left=2)]
         return "\n\n".join(parts) + "\n"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Notes, then a table for each grid; differences that can be told from noise are bold."""
         del console, options
-        yield Text(f"A: {self.names[0]}\nB: {self.names[1]}")
+        for side, name in zip("AB", self.names, strict=True):
+            yield Text(f"{side}: {plain(name)}", overflow="fold")
         for note in self.notes:
-            yield Text(f"  {note}", style="dim")
+            yield Text(f"  {plain(note)}", style="dim")
         for name, lines in self.tables.items():
-            shown = RichTable(title=Text(name), show_edge=False, title_justify="left")
+            shown = RichTable(title=Text(plain(name)), show_edge=False, title_justify="left")
             for i, head in enumerate(HEADS):
-                shown.add_column(head, justify="left" if i < 2 else "right", no_wrap=i > 1)
+                shown.add_column(head, justify="left" if i < 2 else "right", no_wrap=i > 1, overflow="fold")
             for previous, line in zip([None, *lines], lines, strict=False):
-                texts = [Text(text) for text in line.texts]
+                texts = [Text(plain(text)) for text in line.texts]
                 if previous is not None and previous.row == line.row:
                     texts[0] = Text("")
                 if line.told_apart:

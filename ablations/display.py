@@ -8,10 +8,12 @@ from pathlib import Path
 from time import monotonic
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
+from rich.text import Text
 
 from dlkd.ablations.grid import Cell
 from dlkd.ablations.store import PROGRESS
+from dlkd.text import Terminal, plain, text_column
 from dlkd.training import TrialError, read_result
 
 REFRESH_SECONDS = 0.5
@@ -22,7 +24,7 @@ class Display:
 
     def __init__(self, store: Path, console: Console | None = None) -> None:
         self.store = store
-        self.console = console or Console(stderr=True)
+        self.console = console or Terminal(stderr=True)
         self._cells: dict[str, Cell] = {}
         self._begun: dict[str, float] = {}
         self._took: list[float] = []
@@ -49,11 +51,11 @@ class Display:
         )
         if self.console.is_terminal and todo:
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                text_column("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[note]}"),
+                text_column("{task.fields[note]}"),
                 console=self.console,
             )
             self._all = self._progress.add_task("all cells", total=len(todo), note="starting")
@@ -66,9 +68,9 @@ class Display:
         with self._lock:
             self._begun[key] = monotonic()
             if self._progress is not None:
-                self._bars[key] = self._progress.add_task(f"  {self._cells[key].name}", total=100, note="")
+                self._bars[key] = self._progress.add_task(f"  {plain(self._cells[key].name)}", total=100, note="")
             else:
-                self.console.print(f"running: {self._cells[key].name}", soft_wrap=True)
+                self._say(f"running: {self._cells[key].name}")
 
     def finished(self, key: str) -> None:
         """A cell is done."""
@@ -114,13 +116,15 @@ class Display:
         if self._progress is not None and self._all is not None:
             self._progress.remove_task(self._bars.pop(key))
             self._progress.advance(self._all)
-            self._progress.console.print(line, highlight=False, soft_wrap=True)
+            self._say(line)
         else:
             left = self.seconds_left()
             rest = "" if left is None else f", about {duration(left)} left"
-            self.console.print(
-                f"{line} [{self._ended}/{self._total}{rest}]", markup=False, highlight=False, soft_wrap=True
-            )
+            self._say(f"{line} [{self._ended}/{self._total}{rest}]")
+
+    def _say(self, line: str) -> None:
+        """One line, on whichever console: labels and reasons may hold what rich takes for markup."""
+        self.console.print(Text(plain(line)), soft_wrap=True)
 
     def _tick(self) -> None:
         while not self._stop.wait(REFRESH_SECONDS):

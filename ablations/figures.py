@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from dlkd.ablations.tables import Table, label
+from dlkd.drawing import LiteralFigure
+from dlkd.text import plain, shortened
 from dlkd.training.examples import EXAMPLES
 from dlkd.training.pictures import COLOURS, overlay
 from dlkd.training.trial import RESULT
@@ -34,6 +34,8 @@ TERMS = {"total": "total loss", "ckd": "CKD", "pkd": "PKD", "anomaly_similarity"
 MOST_EXAMPLES = 8
 """Columns of the picture grid."""
 WRAP = 22
+MOST_LINES = 3
+"""Of a row's name beside a panel."""
 
 
 class Example(NamedTuple):
@@ -44,7 +46,7 @@ class Example(NamedTuple):
     place: int
 
 
-def forest(table: Table) -> Figure | None:
+def forest(table: Table) -> LiteralFigure | None:
     """Effects with intervals, a panel a metric: of factors where the grid has them, else of rows."""
     if table.effects is not None:
         lines, name, value = table.effects, "effect", "estimate"
@@ -54,7 +56,8 @@ def forest(table: Table) -> Figure | None:
         return None
     names = list(lines[name].unique())
     paper = {} if table.effects is not None else _paper_differences(table)
-    figure, panels = make_panels(len(table.metrics), width=3.4, height=1.25 + 0.36 * len(names), share_y=True)
+    height = 1.25 + _row_height(names) * len(names)
+    figure, panels = make_panels(len(table.metrics), width=3.4, height=height, share_y=True)
     for axes, metric in zip(panels, table.metrics, strict=True):
         axes.axvline(0, color=FAINT, linewidth=1)
         for line in lines[lines["metric"] == metric].to_dict("records"):
@@ -84,17 +87,24 @@ def forest(table: Table) -> Figure | None:
     return figure
 
 
-def heat_map(table: Table) -> Figure | None:
+def heat_map(table: Table) -> LiteralFigure | None:
     """Rows by categories, a panel a metric, per cent averaged over seeds; one colour scale a metric."""
     trials = table.trials
     categories = list(dict.fromkeys(zip(trials["dataset"], trials["category"], strict=True)))
     labels = [row.label for row in table.rows]
     one_set = trials["dataset"].nunique() == 1
-    names = [category if one_set else f"{dataset}\n{category}" for dataset, category in categories]
+    names = [
+        shortened(category, WRAP) if one_set else f"{shortened(dataset, WRAP)}\n{shortened(category, WRAP)}"
+        for dataset, category in categories
+    ]
     width = max(2.4, 0.62 * len(names) + 0.4)
     stacked = len(names) > 6
     figure, panels = make_panels(
-        len(table.metrics), width=width, height=1.1 + 0.36 * len(labels), share_y=not stacked, stacked=stacked
+        len(table.metrics),
+        width=width,
+        height=1.1 + _row_height(labels) * len(labels),
+        share_y=not stacked,
+        stacked=stacked,
     )
     for axes, metric in zip(panels, table.metrics, strict=True):
         lines = trials[trials["metric"] == metric]
@@ -122,7 +132,7 @@ def heat_map(table: Table) -> Figure | None:
     return figure
 
 
-def learning_curves(table: Table, store: Path) -> Figure | None:
+def learning_curves(table: Table, store: Path) -> LiteralFigure | None:
     """Loss terms over steps, a panel a term: mean of a row's trials, band from the lowest to the highest."""
     curves = {row: _curves(lines, store) for row, lines in table.trials.groupby("row")}
     terms = list(dict.fromkeys(t for c in curves.values() for t in c.columns if t not in ("step", "epoch", "trial")))
@@ -130,6 +140,7 @@ def learning_curves(table: Table, store: Path) -> Figure | None:
         return None
     terms.sort(key=lambda term: term != "total")
     figure, panels = make_panels(len(terms), width=3.5, height=2.9)
+    handles: dict[str, Any] = {}
     for i, row in enumerate(table.rows):
         curve = curves.get(row.label, pd.DataFrame())
         for axes, term in zip(panels, terms, strict=True):
@@ -138,22 +149,24 @@ def learning_curves(table: Table, store: Path) -> Figure | None:
             by_step = curve.groupby("step")[term]
             mean = by_step.mean()
             axes.fill_between(mean.index, by_step.min(), by_step.max(), color=_colour(i), alpha=0.15, linewidth=0)
-            axes.plot(mean.index, mean, color=_colour(i), linestyle=_dash(i), linewidth=1.6, label=row.label)
+            [line] = axes.plot(mean.index, mean, color=_colour(i), linestyle=_dash(i), linewidth=1.6)
+            handles.setdefault(row.label, line)
     for axes, term in zip(panels, terms, strict=True):
         axes.set_title(TERMS.get(term, term), fontsize=10)
         axes.set_xlabel("step", fontsize=9)
         axes.grid(color="#e5e7ea")
         axes.tick_params(labelsize=8)
-    _legend(figure, panels)
+    _legend(figure, handles)
     return figure
 
 
-def pareto(table: Table) -> Figure | None:
+def pareto(table: Table) -> LiteralFigure | None:
     """Each metric over the time of one image; the line joins rows that no other row beats in both."""
     timed = [row for row in table.rows if row.costs["images_per_second"] > 0]
     if not timed:
         return None
     figure, panels = make_panels(len(table.metrics), width=3.5, height=3.4)
+    handles: dict[str, Any] = {}
     for axes, metric in zip(panels, table.metrics, strict=True):
         points = []
         for i, row in enumerate(table.rows):
@@ -169,9 +182,8 @@ def pareto(table: Table) -> Figure | None:
                 "linestyle": "none",
             }
             reach = [[entry.mean - entry.low], [entry.high - entry.mean]]
-            axes.errorbar(
-                x, entry.mean, yerr=None if math.isnan(entry.low) else reach, elinewidth=1, label=row.label, **shape
-            )
+            bars = None if math.isnan(entry.low) else reach
+            handles.setdefault(row.label, axes.errorbar(x, entry.mean, yerr=bars, elinewidth=1, **shape))
         front = _front(points)
         axes.plot([x for x, _ in front], [y for _, y in front], color=FAINT, linewidth=1, zorder=0)
         axes.set_title(label(metric), fontsize=10)
@@ -182,11 +194,11 @@ def pareto(table: Table) -> Figure | None:
         if not points:
             axes.text(0.5, 0.5, "no figure", ha="center", va="center", transform=axes.transAxes, color=FAINT)
     panels[0].set_ylabel("per cent", fontsize=9)
-    _legend(figure, panels)
+    _legend(figure, handles)
     return figure
 
 
-def picture_grid(table: Table, store: Path) -> Figure | None:
+def picture_grid(table: Table, store: Path) -> LiteralFigure | None:
     """The same test images for all rows: image, ground truth, then each row's map and score, on one scale.
 
     A map's unit is its own trial's threshold, so that 1 is where that variant raises an alarm.
@@ -213,8 +225,7 @@ def picture_grid(table: Table, store: Path) -> Figure | None:
 
     columns, lines = len(chosen), len(labels) + 2
     tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
-    figure = Figure(figsize=(1.7 + 1.12 * columns, 0.75 + 1.26 * lines), layout=tight)
-    FigureCanvasAgg(figure)
+    figure = LiteralFigure((1.7 + 1.12 * columns, 0.75 + 1.26 * lines), tight)
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_xticks([])
@@ -225,7 +236,9 @@ def picture_grid(table: Table, store: Path) -> Figure | None:
         image, masks = example["images"][c.place], example["masks"]
         mask = masks[c.place] if masks.ndim == 3 else None
         grid[0, x].imshow(image)
-        grid[0, x].set_title(f"{c.category}\n{'anomalous' if example['labels'][c.place] else 'normal'}", fontsize=8)
+        grid[0, x].set_title(
+            f"{shortened(c.category, 16)}\n{'anomalous' if example['labels'][c.place] else 'normal'}", fontsize=8
+        )
         if mask is None:
             grid[1, x].text(0.5, 0.5, "no mask", ha="center", va="center", fontsize=8, color=FAINT)
         else:
@@ -318,13 +331,12 @@ def make_panels(
     height: float,
     share_y: bool = False,
     stacked: bool = False,
-) -> tuple[Figure, list[Axes]]:
+) -> tuple[LiteralFigure, list[Axes]]:
     """So many axes, three side by side, without pyplot's global state."""
     columns = 1 if stacked else min(count, 3)
     rows = math.ceil(count / columns)
     # Row names stand left of the first column, in inches on top of the panels.
-    figure = Figure(figsize=(width * columns + (1.3 if share_y or stacked else 0), height * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = LiteralFigure((width * columns + (1.3 if share_y or stacked else 0), height * rows))
     axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
     for spare in axes[count:]:
         spare.set_axis_off()
@@ -334,16 +346,12 @@ def make_panels(
     return figure, axes[:count]
 
 
-def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    found: dict[str, Any] = {}
-    for axes in panels:
-        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(name, handle)
-    if found:
-        columns = min(len(found), 3)
-        figure.legend(
-            found.values(), found.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
-        )
+def _legend(figure: LiteralFigure, handles: dict[str, Any]) -> None:
+    """A legend of row labels; given by hand, since matplotlib's own leaves out labels that begin with "_"."""
+    if handles:
+        columns = min(len(handles), 3)
+        labels = [_wrap(label, 2 * WRAP) for label in handles]
+        figure.legend(handles.values(), labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 
 def _limits(values: NDArray[np.float64]) -> Normalize:
@@ -361,5 +369,16 @@ def _dash(i: int) -> str:
     return DASHES[i % len(DASHES)]
 
 
+def _row_height(names: Sequence[str]) -> float:
+    """Inches for each row, so that no name runs into the next one."""
+    return max(0.36, *(0.04 + 0.14 * (_wrap(name).count("\n") + 1) for name in names))
+
+
 def _wrap(name: str, width: int = WRAP) -> str:
-    return "\n".join(textwrap.wrap(name, width))
+    """The name in at most `MOST_LINES` lines, its middle left out where it takes more."""
+    lines = textwrap.wrap(plain(name), width)
+    most = MOST_LINES * width
+    while len(lines) > MOST_LINES:  # breaks at spaces waste some of each line
+        lines = textwrap.wrap(shortened(plain(name), most), width)
+        most -= 1
+    return "\n".join(lines)

@@ -11,12 +11,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
 from dlkd.located_yaml import ConfigError, LocatedYaml, nearest, parse_yaml, read_yaml
 from dlkd.registry import Registry, get, merge, name_key
+from dlkd.text import plain
 from dlkd.training import METRICS, Preset, TrainConfig, TrialSpec
 
 ROOT = Path(str(importlib.resources.files("dlkd")))
@@ -26,6 +27,20 @@ CODE_FOLDERS = ("blocks", "losses", "models", "training", "data", "metrics")
 
 PLACE_ONLY = {"workers", "checkpoint_seconds", "feature_cache_mib"}
 """Training arguments that change where and when, never what."""
+
+
+def _one_line(text: str) -> str:
+    """`text` with each run of spaces and line breaks as one space. Raises ValueError where it holds no text."""
+    text = " ".join(text.split())
+    if not text:
+        raise ValueError("is empty; give it a text")
+    if plain(text) != text:
+        raise ValueError(f"holds characters that cannot be printed: '{plain(text)}'")
+    return text
+
+
+Line = Annotated[str, pydantic.AfterValidator(_one_line)]
+"""Text of tables and figures."""
 
 
 class GridRow(pydantic.BaseModel):
@@ -42,7 +57,7 @@ class GridRow(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    label: str
+    label: Line
     variant: str
     overrides: dict[str, Any] = {}
     train: dict[str, Any] = {}
@@ -73,10 +88,10 @@ class Grid(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    title: str
+    title: Line
     source: str = ""
     rows: tuple[GridRow, ...] = pydantic.Field(min_length=1)
-    reference: str
+    reference: Line
     stepwise: bool = False
     metrics: tuple[str, ...] = pydantic.Field(("image_auroc", "pixel_auroc", "pro"), min_length=1)
     datasets: tuple[str, ...] = ()

@@ -7,20 +7,42 @@ from typing import TYPE_CHECKING
 
 from dlkd.ablations import wording
 from dlkd.ablations.tables import Entry, Row, Table, label
+from dlkd.files import file_name
+from dlkd.text import plain
 
 if TYPE_CHECKING:
     from dlkd.ablations.report import Report
 
+SIGNS = ("times", "div", "leq", "geq", "neq", "approx", "rightarrow", "leftarrow", "infty", "nabla", "surd")
+GREEK = (
+    *("alpha", "beta", "gamma", "delta", "varepsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu"),
+    *("xi", "pi", "rho", "sigma", "tau", "upsilon", "varphi", "chi", "psi", "omega"),
+    *("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega"),
+)
+LATIN = "\u017f"
+"""The last character of those that pdflatex has in its fonts without being asked."""
 SPECIAL = {
     "\\": r"\textbackslash{}",
     **{c: "\\" + c for c in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    "–": "--",
+    "–": r"\textendash{}",
     "−": "$-$",
     "±": r"$\pm$",
     "<": "$<$",
     ">": "$>$",
+    "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
+    # After the end of a row a bracket or an asterisk would be its argument.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    **{sign: f"$\\{name}$" for sign, name in zip("×÷≤≥≠≈→←∞∇√", SIGNS, strict=True)},
+    **{letter: f"$\\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", GREEK, strict=True)},
+    "µ": r"$\mu$",
+    "…": r"\dots{}",
+    "—": r"\textemdash{}",
+    "\u00a0": "~",
 }
 
 
@@ -28,8 +50,12 @@ def latex(report: Report) -> str:
     """One table environment a grid, to be taken in with \\input; needs the packages booktabs and graphicx."""
     parts = ["% Needs \\usepackage{booktabs,graphicx}. Written by `dlkd report`."]
     if report.comparable:
-        parts.append(f"% {report.comparable}")
-    return "\n\n".join([*parts, *(_table(section.table) for section in report.sections)]) + "\n"
+        parts.append(f"% {plain(report.comparable)}")
+    tables = [_table(section.table) for section in report.sections]
+    others = "".join(sorted({character for table in tables for character in table if character > LATIN}))
+    if others:
+        parts.append(f"% Needs lualatex or xelatex and a font that has {others}; pdflatex does not know these.")
+    return "\n\n".join([*parts, *tables]) + "\n"
 
 
 def _table(table: Table) -> str:
@@ -45,7 +71,7 @@ def _table(table: Table) -> str:
             r"\begin{table}",
             rf"\caption{{{_escape(wording.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$ in "
             rf"points against {_escape(table.grid.reference)}, p after Holm's correction.}}",
-            rf"\label{{tab:{table.grid.name}}}",
+            rf"\label{{tab:{file_name(table.grid.name)}}}",
             r"\resizebox{\textwidth}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * each * len(table.metrics)}}}",
             r"\toprule",
@@ -86,4 +112,5 @@ def _difference(entry: Entry) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(SPECIAL.get(character, character) for character in text)
+    """`text` on one line as LaTeX shows it; two hyphens stay two."""
+    return "".join(SPECIAL.get(character, character) for character in plain(text)).replace("--", "-{}-")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from dlkd.ablations import summary, wording
 from dlkd.ablations.tables import Entry, Row, Table, label
+from dlkd.text import plain
 
 if TYPE_CHECKING:
     from dlkd.ablations.report import Report
@@ -14,28 +16,26 @@ if TYPE_CHECKING:
 
 def markdown(report: Report) -> str:
     """The report's text; pictures are files beside it."""
-    parts = [f"# {report.title}", "## In short"]
+    parts = [f"# {escape(report.title)}", "## In short"]
     parts.append(
-        "\n".join(
-            f"- **{_escape(wording.sentence(s.table.grid.title))}** {_escape(s.headline)}" for s in report.sections
-        )
+        "\n".join(f"- **{escape(wording.sentence(s.table.grid.title))}** {escape(s.headline)}" for s in report.sections)
     )
     if report.training:
         head = ["", "untrained", "trained", "difference", "p after Holm"]
         rows = [[t.metric, t.untrained, f"**{t.trained}**", t.difference, t.p] for t in report.training]
-        parts += ["The network before and after training, per cent:", _table(head, rows)]
-    parts += ["## How it was measured", "\n".join(f"- {name}: {_escape(text)}" for name, text in report.facts)]
+        parts += ["The network before and after training, per cent:", markdown_table(head, rows)]
+    parts += ["## How it was measured", "\n".join(f"- {name}: {escape(text)}" for name, text in report.facts)]
     if report.comparable:
-        parts.append(f"> {_escape(report.comparable)}")
+        parts.append(f"> {escape(report.comparable)}")
     for section in report.sections:
         table = section.table
-        parts += [f"## {_escape(table.grid.title)}", _results(table)]
+        parts += [f"## {escape(table.grid.title)}", _results(table)]
         parts.append(_notes(table))
         for picture in section.pictures:
-            parts += [f"### {picture.title}", f"![{_escape(picture.alt)}]({picture.file})", picture.caption]
+            parts += [f"### {picture.title}", f"![{escape(picture.alt)}]({picture.file})", escape(picture.caption)]
         parts += ["### Cost beside benefit", _costs(table), summary.COST_NOTE]
         if table.sentences:
-            said = "\n".join(f"- {_escape(sentence)}" for sentence in table.sentences)
+            said = "\n".join(f"- {escape(sentence)}" for sentence in table.sentences)
             parts += ["### Every comparison", said]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -45,11 +45,11 @@ def _results(table: Table) -> str:
     for metric in table.metrics:
         head += [f"{label(metric)}, paper"] * table.grid.has_paper
         head += [f"{label(metric)}, measured", "difference"]
-    return _table(head, [_row(table, row) for row in table.rows])
+    return markdown_table(head, [_row(table, row) for row in table.rows])
 
 
 def _row(table: Table, row: Row) -> list[str]:
-    name = _escape(row.label)
+    name = escape(row.label)
     if row.untrained:
         name = f"**{name} (untrained)**"
     cells = [name]
@@ -63,7 +63,7 @@ def _row(table: Table, row: Row) -> list[str]:
 
 def _measured(entry: Entry) -> str:
     if reason := wording.absent(entry):
-        return _escape(reason)
+        return escape(reason)
     parts = [f"**{wording.number(entry.mean)}**", wording.interval(entry), wording.partial(entry)]
     return "<br>".join(part for part in parts if part)
 
@@ -84,28 +84,34 @@ def _notes(table: Table) -> str:
     lines = summary.notes(table)
     if table.failures:
         lines += ["Failed cells:"] + [f"  - {failure}" for failure in table.failures]
-    return "\n".join(line if line.startswith("  -") else f"- {line}" for line in map(_escape, lines))
+    return "\n".join(line if line.startswith("  -") else f"- {line}" for line in map(escape, lines))
 
 
 def _costs(table: Table) -> str:
     head = ["Row", *wording.COST_HEADS, *map(label, table.metrics)]
     lines = [
         [
-            _escape(row.label),
+            escape(row.label),
             *(text for _, text in wording.costs(row)),
             *(wording.number(row.entries[m].mean) for m in table.metrics),
         ]
         for row in table.rows
     ]
-    return _table(head, lines)
+    return markdown_table(head, lines)
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def markdown_table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
+    """A table of cells that are Markdown already; the first `left` columns are words, the others figures."""
+    lines = [head, ["---"] * left + ["---:"] * (len(head) - left), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _escape(text: str) -> str:
-    for character in "\\|*_`<":
-        text = text.replace(character, "\\" + character)
-    return text
+def escape(text: str) -> str:
+    """`text` on one line that Markdown, its tables and GitHub's formulas show as it is."""
+    text = re.sub(r"([\\|*_`<\[\]#~$&])", r"\\\1", plain(text))
+    # Where these begin a line they make a list, a rule, a quotation or a heading.
+    return re.sub(r"^([-+=>]|\d+(?=[.)](\s|$)))", lambda found: _begun(found[0]), text)
+
+
+def _begun(mark: str) -> str:
+    return f"{mark}\\" if mark.isdigit() else f"\\{mark}"

@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import pandas as pd
-from matplotlib.figure import Figure
 from PIL import Image
 
 from dlkd.ablations import figures, summary, wording
@@ -20,7 +18,9 @@ from dlkd.ablations.grid import Grid
 from dlkd.ablations.latex import latex
 from dlkd.ablations.markdown import markdown
 from dlkd.ablations.tables import Table, label, tabulate
-from dlkd.files import atomic_path, write_text
+from dlkd.drawing import LiteralFigure
+from dlkd.files import atomic_path, file_name, write_text
+from dlkd.text import plain
 
 PICTURES = "pictures"
 DPI = 160
@@ -105,7 +105,11 @@ def make_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path) -> Rep
 def html(report: Report) -> str:
     """The whole report as one page without a single outside reference."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: plain(value) if type(value) is str else value,  # markup of macros stays as it is
     )
     source = importlib.resources.files("dlkd.ablations").joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(
@@ -114,7 +118,7 @@ def html(report: Report) -> str:
 
 
 def _section(table: Table, store: Path) -> Section:
-    name = re.sub(r"[^a-z0-9-]+", "-", table.grid.name.lower())
+    name = file_name(table.grid.name)
     rows = wording.listed([row.label for row in table.rows])
     cells = f"{table.failed_cells} failed cell{'s' * (table.failed_cells > 1)}"
     missing = f" {cells} left out; the list above names them." if table.failures else ""
@@ -160,14 +164,14 @@ def _section(table: Table, store: Path) -> Section:
         ),
     ]
     pictures = [
-        Picture(f"{PICTURES}/{name}-{kind}.png", *_png(figure), title, alt, caption)
+        Picture(f"{PICTURES}/{name}-{kind}.png", *_png(figure), title, alt, f"{caption} {figure.numbers}".rstrip())
         for kind, title, figure, alt, caption in drawn
         if figure is not None
     ]
     return Section(name, table, summary.headline(table), pictures)
 
 
-def _png(figure: Figure) -> tuple[bytes, int, int]:
+def _png(figure: LiteralFigure) -> tuple[bytes, int, int]:
     """The figure as PNG, and its width and height in CSS pixels. The same trials give the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")

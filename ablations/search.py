@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pydantic
 
-from dlkd.ablations.grid import PLACE_ONLY, ROOT, code_version, component_sources, shipped_grids
+from dlkd.ablations.grid import PLACE_ONLY, ROOT, Line, code_version, component_sources, shipped_grids
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest, read_yaml
 from dlkd.registry import Registry, merge
 from dlkd.training import METRICS, PRESETS, Preset, TrainConfig
@@ -118,7 +118,7 @@ class SearchFile(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    title: str
+    title: Line
     search: Search
     datasets: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()

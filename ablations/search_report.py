@@ -12,19 +12,22 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from dlkd.ablations.figures import FAINT, PALETTE, make_panels
+from dlkd.ablations.markdown import escape, markdown_table
 from dlkd.ablations.search import TRAIN, SearchFile, overrides
 from dlkd.ablations.search_runner import FAILED, Tried, shown
 from dlkd.ablations.search_worker import DIVERGED, DONE, STOPPED
 from dlkd.ablations.store import read_trials, write_trials
 from dlkd.ablations.tables import label
 from dlkd.ablations.wording import listed, number, seconds
+from dlkd.drawing import LiteralFigure
 from dlkd.files import atomic_path, write_text
+from dlkd.text import plain
 from dlkd.training import PRESETS
 
 BEST = "best"
@@ -132,29 +135,31 @@ class SearchReport:
         _, train = overrides(parameters)
         # What a preset says of the model is laid over the variant, so that it must be said again.
         kept = [key for key in parameters if _holds(PRESETS[file.preset or "demo"].model, key.split("."))]
-        words = [f"--registry {folder / 'best.yaml'}", *([self.also] if self.also else [])]
-        words += [f"--preset {file.preset}"] * bool(file.preset)
-        words += [f"--dataset {name}" for name in file.datasets[:1]]
-        words += [f"--category {name}" for name in file.categories[:1]]
+        words = [f"--registry {shlex.quote(str(folder / 'best.yaml'))}", *([self.also] if self.also else [])]
+        words += [f"--preset {shlex.quote(str(file.preset))}"] * bool(file.preset)
+        words += [f"--dataset {shlex.quote(name)}" for name in file.datasets[:1]]
+        words += [f"--category {shlex.quote(name)}" for name in file.categories[:1]]
         settings = {
             **{f"{TRAIN}{k}": v for k, v in {**file.train, **train}.items()},
             **{k: parameters[k] for k in kept},
         }
         words += [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in settings.items()]
-        grid = f"dlkd ablate {folder / 'best_grid.yaml'} --seeds 3 {self.also}".rstrip()
+        grid = f"dlkd ablate {shlex.quote(str(folder / 'best_grid.yaml'))} --seeds 3 {self.also}".rstrip()
         return [grid, f"dlkd train {BEST} {' '.join(words)}"]
 
     def markdown(self, folder: Path) -> str:
         """The report's text, with the figure that lies beside it."""
-        rows = [self.heads(), ["---:"] * 3 + ["---"] * (len(self.heads()) - 3), *self.lines()]
-        escaped = [[text.replace("|", r"\|") for text in row] for row in rows]
-        parts = [f"# {self.file.title}", "\n".join(f"- {fact}" for fact in self.facts())]
+        rows = [[escape(text) for text in line] for line in self.lines()]
+        parts = [f"# {escape(self.file.title)}", "\n".join(f"- {escape(fact)}" for fact in self.facts())]
         if self.best is not None:
             parts.append("```\n" + "\n".join(self.commands(folder)) + "\n```")
-        parts += ["![Score against each parameter](search.png)", "\n".join(f"| {' | '.join(r)} |" for r in escaped)]
+        parts += [
+            "![Score against each parameter](search.png)",
+            markdown_table(list(map(escape, self.heads())), rows, left=len(self.heads())),
+        ]
         return "\n\n".join(parts) + "\n"
 
-    def figure(self) -> Figure:
+    def figure(self) -> LiteralFigure:
         """Score of each trial's last rung against each parameter."""
         figure, axes = make_panels(len(self.search.space), width=3.4, height=2.9)
         for each, (name, parameter) in zip(axes, self.search.space.items(), strict=True):
@@ -177,6 +182,8 @@ class SearchReport:
                 )
             if parameter.log is not None:
                 each.set_xscale("log")
+                each.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                each.xaxis.set_minor_formatter(NullFormatter())
             if parameter.choice is None:
                 each.set_xlim(_around(*parameter.values, log=parameter.log is not None))
             if parameter.choice is not None:
@@ -195,23 +202,25 @@ class SearchReport:
         """Facts, then the table."""
         del console, options
         for fact in self.facts():
-            yield Text(fact, style="dim")
+            yield Text(plain(fact), style="dim")
         table = RichTable(show_edge=False)
         for i, head in enumerate(self.heads()):
-            table.add_column(head, justify="right" if i < 3 else "left")
+            table.add_column(Text(plain(head)), justify="right" if i < 3 else "left", overflow="fold")
         for line in self.lines():
-            table.add_row(*map(Text, line))
+            table.add_row(*(Text(plain(text)) for text in line))
         yield table
 
     def write(self, folder: Path) -> list[Path]:
         """Write search.md, search.png and, where a trial was trained to its end, best.yaml and best_grid.yaml."""
         with atomic_path(folder / "search.png") as temporary:
-            self.figure().savefig(temporary, format="png", dpi=160)
-        written = {"search.md": self.markdown(folder)}
+            figure = self.figure()
+            figure.savefig(temporary, format="png", dpi=160)
+        text = self.markdown(folder)
+        written = {"search.md": f"{text}\n{escape(figure.numbers)}\n" if figure.numbers else text}
         if self.best is not None:
             model, train = overrides(self.best_parameters())
             score = f"{label(self.search.metric)} {100 * self.best['score']:.2f} on validation images"
-            note = f"# Trial {self.best['number']} of the search '{self.file.title}': {score}.\n"
+            note = f"# Trial {self.best['number']} of the search '{plain(self.file.title)}': {score}.\n"
             if train:
                 note += f"# Its training belongs to it: {', '.join(f'{TRAIN}{k}={v}' for k, v in train.items())}.\n"
             variant = {BEST: {"extends": self.search.variant, **model}}

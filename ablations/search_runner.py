@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 import yaml
 from rich.console import Console
+from rich.text import Text
 
 from dlkd.ablations.runner import Pool, run_config, start_ray, why_failed
 from dlkd.ablations.search import Search, Study, search_folder, trial_key
@@ -23,6 +24,7 @@ from dlkd.ablations.store import FAILURE
 from dlkd.ablations.tables import label
 from dlkd.files import write_text
 from dlkd.registry import Registry
+from dlkd.text import plain
 from dlkd.training.module import derive_seed
 from dlkd.training.trial import RESULT
 
@@ -312,7 +314,7 @@ class _Events(tune.Callback):
 
     def _say(self, key: str, text: str) -> None:
         line = f"trial {self.numbers[key]} of {self.search.trials}, {text}"
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(Text(plain(line)), soft_wrap=True)
 
 
 def shown(value: Any) -> str:

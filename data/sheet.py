@@ -8,12 +8,12 @@ from os import PathLike
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from dlkd.data.category import Category, DataError, Dataset, Sample
 from dlkd.data.dataset import native_mask
 from dlkd.data.images import read_image
+from dlkd.drawing import LiteralFigure
+from dlkd.text import shortened
 
 
 def picture_sheet(
@@ -25,8 +25,7 @@ def picture_sheet(
     pictures in a row.
     """
     names = dataset.categories() if categories is None else tuple(categories)
-    figure = Figure(figsize=(1.6 * columns, 1.85 * len(names)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = LiteralFigure((1.6 * columns, 1.85 * len(names)))
     grid = figure.subplots(len(names), columns, squeeze=False)
     for row, name in zip(grid, names, strict=True):
         category = _readable(dataset, name)
@@ -35,14 +34,19 @@ def picture_sheet(
         for axes in row:
             axes.set_axis_off()
         for axes, (kind, sample) in zip(row, train + test, strict=False):
-            axes.set_title(f"{name}: {kind}", fontsize=7)
+            axes.set_title(_heading(name, kind), fontsize=7)
             try:
                 _draw(axes, sample)
             except DataError:
-                axes.set_title(f"{name}: damaged {kind}", fontsize=7, color="red")
+                axes.set_title(_heading(name, f"damaged {kind}"), fontsize=7, color="red")
     path = Path(path)
     figure.savefig(path, dpi=100)
     return path
+
+
+def _heading(name: str, kind: str) -> str:
+    """Category and kind, as much of them as fits above a picture."""
+    return f"{shortened(name, 16)}: {shortened(kind, 16)}"
 
 
 def _readable(dataset: Dataset, name: str) -> Category:

@@ -71,13 +71,15 @@ ARROWS = {
     "contract": set(),
     "located_yaml": set(),
     "files": set(),
+    "text": set(),
+    "drawing": {"text"},
     "registry": {"contract", "located_yaml"},
     "blocks": {"contract", "registry"},
     "losses": {"contract", "registry"},
     "models": {"contract", "registry", "blocks", "losses", "files"},
-    "data": {"registry", "files"},
+    "data": {"registry", "files", "text", "drawing"},
     "metrics": set(),
-    "training": {"contract", "registry", "files", "blocks", "losses", "models", "data", "metrics"},
+    "training": {"contract", "registry", "files", "text", "drawing", "blocks", "losses", "models", "data", "metrics"},
     "ablations": TOP_LEVEL - {"cli"},
 }
 

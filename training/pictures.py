@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dlkd.drawing import LiteralFigure
 from dlkd.files import atomic_path
+from dlkd.text import shortened
 
 COLOURS = "inferno"
 """Rises evenly in brightness, so that it reads the same in grey and to the colour-blind."""
@@ -22,6 +22,8 @@ CONTOUR = (0, 229, 255)
 """Ground truth's outline: cyan is in no place of `COLOURS`."""
 
 OPAQUE = 0.75
+LONGEST_HEADING = 48
+"""Characters of a name that fit above a picture."""
 
 
 def overlay(
@@ -91,8 +93,7 @@ def save_prediction(
         ("anomaly map" if above is None else "anomaly map, above the threshold outlined",
          overlay(image, anomaly_map, low, high, mask=above)),
     ]  # fmt: skip
-    figure = Figure(figsize=(8.4, 4.3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = LiteralFigure((8.4, 4.3))
     axes = figure.subplots(1, 2)
     for each, (title, picture) in zip(axes, pictures, strict=True):
         each.imshow(picture, interpolation="nearest")
@@ -104,6 +105,6 @@ def save_prediction(
     if threshold is not None:
         bar.ax.axhline(threshold, color="#00e5ff", linewidth=2)
         says += f", threshold {threshold:.4g}: {'anomalous' if score > threshold else 'normal'}"
-    figure.suptitle(f"{name}: {says}" if name else says, fontsize=11)
+    figure.suptitle(f"{shortened(name, LONGEST_HEADING)}: {says}" if name else says, fontsize=11)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
