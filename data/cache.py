@@ -8,6 +8,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class PixelCache:
         digest = hashlib.sha256(repr((PIXELS, row.descr)).encode())
         for sample in samples:
             for path in (sample.image, sample.mask):
-                digest.update(stamp(path).encode())
+                digest.update(stamp(path).encode("utf-8", "surrogateescape"))
         path = cache_folder() / "pixels" / digest.hexdigest()[:32]
         return cls(path, row=row, limit=min(limit, len(samples) * (row.itemsize + 4)))
 
@@ -121,10 +122,24 @@ def _checksum(row: bytes | bytearray) -> bytes:
 
 
 def stamp(path: Path | None) -> str:
+    """What tells one state of a file from another without reading it: place, size, times and inode.
+
+    Size and mtime are not enough: they are the same for two BMPs of one camera that were swapped by rename. The
+    system sets ctime at every change of contents, name or times; nobody else can. A folder of masks has the stamps of
+    its files too, as its own does not change with them.
+    """
     if path is None:
         return "-;"
     try:
         status = path.stat()
     except OSError:
         return f"{path.absolute()}:absent;"
-    return f"{path.absolute()}:{status.st_size}:{status.st_mtime_ns};"
+    own = f"{path.absolute()}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino};"
+    return own + "".join(map(stamp, files_of(path))) if S_ISDIR(status.st_mode) else own
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or the files in a folder of masks by name, hidden ones left out."""
+    if not path.is_dir():
+        return [path]
+    return sorted((p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")), key=lambda p: p.name)

@@ -138,7 +138,7 @@ def _key(model: DLKD, images: ImageDataset, config: TrainConfig) -> str:
     )
     digest.update(repr(parts).encode())
     for sample in images.samples:
-        digest.update(stamp(sample.image).encode())
+        digest.update(stamp(sample.image).encode("utf-8", "surrogateescape"))
     for name, value in teacher.state_dict().items():
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())

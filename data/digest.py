@@ -1,0 +1,107 @@
+"""What a category's files hold, as one hash: the same wherever they lie, another as soon as a pixel changes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dlkd.data.cache import cache_folder, files_of, stamp
+from dlkd.data.category import Category, DataError
+from dlkd.files import write_text
+
+Progress = Callable[[int, int], None]
+
+_RACY = 2 * 10**9
+"""A file changed less than 2 s ago may change again within the disk's clock: its hash is not kept."""
+
+
+def category_digest(category: Category, *, progress: Progress | None = None) -> str:
+    """Hash of the contents of all images and masks, in their order, with split, label and defect.
+
+    Names and places of the files are not in it: a dataset that was moved or copied keeps its digest. The hash of a
+    file is kept below `cache_folder()` by path, size, mtime, ctime and inode, so that a second look only asks the
+    system for those. Several processes may ask at once; a store that is damaged or read-only costs time only.
+
+    Args:
+        category: its files are read.
+        progress: called with (files done, files in all).
+
+    Raises:
+        DataError: a file that is absent or cannot be read, named.
+    """
+    samples = [(split, sample) for split in ("train", "test") for sample in getattr(category, split)]
+    files = [_files(path) for _, sample in samples for path in (sample.image, sample.mask)]
+    total = sum(map(len, files))
+    known = KnownFiles(category)
+    digest, done = hashlib.sha256(), 0
+    for (split, sample), images, masks in zip(samples, files[::2], files[1::2], strict=True):
+        parts = [split, str(sample.label), sample.defect]
+        for kind, paths in (("image", images), ("mask", masks)):
+            parts.append(f"{kind} {len(paths)}")
+            for path in paths:
+                parts.append(known.digest(path))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+        digest.update(repr(parts).encode("utf-8", "surrogateescape"))
+    known.save()
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes. Raises DataError for what cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+class KnownFiles:
+    """The hashes of one category's files by their stamps, in one file of the cache folder."""
+
+    def __init__(self, category: Category) -> None:
+        folders = sorted({str(sample.image.absolute().parent) for sample in (*category.train, *category.test)})
+        name = repr((category.dataset, category.name, os.path.commonpath(folders) if folders else ""))
+        key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        self._path = cache_folder() / "digests" / f"{key}.txt"
+        self._kept: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError):
+            lines = self._path.read_text(encoding="ascii").splitlines()
+            self._kept = {line[:64]: line[65:] for line in lines if len(line) == 129}
+        self._seen: dict[str, str] = {}
+        self._new = False
+
+    def digest(self, path: Path) -> str:
+        """`file_digest(path)`, from the store where the file has not changed since."""
+        before = stamp(path)
+        key = hashlib.sha256(before.encode("utf-8", "surrogateescape")).hexdigest()
+        found = self._kept.get(key)
+        if found is None:
+            now = time.time_ns()
+            found = file_digest(path)
+            if stamp(path) != before or now - path.stat().st_ctime_ns < _RACY:
+                return found
+            self._new = True
+        self._seen[key] = found
+        return found
+
+    def save(self) -> None:
+        """Keep what was learnt, beside the hashes of as many other files of the category that were kept."""
+        if not self._new:
+            return
+        others = [(key, value) for key, value in self._kept.items() if key not in self._seen][-len(self._seen) :]
+        lines = [f"{key} {value}\n" for key, value in (*others, *self._seen.items())]
+        with contextlib.suppress(OSError):
+            write_text(self._path, "".join(lines))
+
+
+def _files(path: Path | None) -> list[Path]:
+    try:
+        return [] if path is None else files_of(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
