@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from dlkd.data.cache import PixelCache
 from dlkd.data.category import DataError, Sample
 from dlkd.data.images import read_image, read_mask, size_text
+from dlkd.data.masks import resize_mask
 from dlkd.data.resize import resize
 
 
@@ -32,8 +33,8 @@ class Item(_Required, total=False):
 class ImageDataset(Dataset[Item]):
     """The paper's preprocessing: antialiased bilinear `resize` to `image_size`, normalisation, nothing else.
 
-    Masks are resized by nearest and stay binary; a normal sample's mask is all false. A picture is decoded
-    once for a machine: see PixelCache. Reading raises DataError that names the file.
+    Masks stay binary: of what `resize_mask` gives, the pixels of any region. A normal sample's mask is all false. A
+    picture is decoded once for a machine: see PixelCache. Reading raises DataError that names the file.
 
     Args:
         samples: what `Category.train` or `Category.test` holds.
@@ -65,7 +66,7 @@ class ImageDataset(Dataset[Item]):
         self._mean, self._std = (np.array(v, dtype=np.float32).reshape(3, 1, 1) for v in (mean, std))
         fields: list[tuple[str, type, tuple[int, ...]]] = [("image", np.float32, (3, *self.image_size))]
         if with_masks:
-            fields.append(("mask", np.bool_, self.image_size))
+            fields.append(("region_sizes", np.float32, self.image_size))
         self._row = np.dtype(fields)
         self._cache = PixelCache.for_samples(self.samples, row=self._row, limit=cache_bytes)
 
@@ -75,17 +76,26 @@ class ImageDataset(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        row = self._cache.get(index)
-        if row is None:
-            row = self._decode(self.samples[index])
-            self._cache.put(index, row)
+        row = self._row_of(index)
         image = np.divide(row["image"], np.float32(255))
         image -= self._mean
         image /= self._std
         item: Item = {"image": torch.from_numpy(image), "label": self.samples[index].label, "index": index}
         if self.with_masks:
-            item["mask"] = torch.from_numpy(row["mask"])
+            item["mask"] = torch.from_numpy(row["region_sizes"] > 0)
         return item
+
+    def region_sizes(self, index: int) -> NDArray[np.float32]:
+        """The regions of a sample's mask at the items' size (h, w), see `resize_mask`; where masks are asked for."""
+        sizes: NDArray[np.float32] = self._row_of(index)["region_sizes"]
+        return sizes
+
+    def _row_of(self, index: int) -> NDArray[np.void]:
+        row = self._cache.get(index)
+        if row is None:
+            row = self._decode(self.samples[index])
+            self._cache.put(index, row)
+        return row
 
     def _decode(self, sample: Sample) -> NDArray[np.void]:
         """Picture in grey levels, and mask where asked for, at the size of the items: a row of the cache."""
@@ -93,9 +103,7 @@ class ImageDataset(Dataset[Item]):
         row = np.zeros(1, self._row)[0]
         row["image"] = resize(picture, self.image_size)
         if self.with_masks:
-            mask = native_mask(sample, picture)
-            rows, columns = ((np.arange(n) * m) // n for n, m in zip(self.image_size, mask.shape, strict=True))
-            row["mask"] = mask[np.ix_(rows, columns)]
+            row["region_sizes"] = resize_mask(native_mask(sample, picture), self.image_size)
         return row
 
 

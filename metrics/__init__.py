@@ -7,6 +7,7 @@ Every function returns a float; a metric that its data does not define is `Undef
 from dlkd.metrics.pixels import PixelMetrics, pixel_metrics
 from dlkd.metrics.precision_recall import average_precision, f1_max
 from dlkd.metrics.region_overlap import ProCurve, pro, pro_curve
+from dlkd.metrics.regions import Regions
 from dlkd.metrics.roc import image_auroc, pixel_auroc
 from dlkd.metrics.streaming import ErrorBound, PixelHistogram
 from dlkd.metrics.undefined import Undefined, why_undefined
@@ -16,6 +17,7 @@ __all__ = [
     "PixelHistogram",
     "PixelMetrics",
     "ProCurve",
+    "Regions",
     "Undefined",
     "average_precision",
     "f1_max",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dlkd.metrics.inputs import reject_nan
-from dlkd.metrics.regions import region_sizes
+from dlkd.metrics.regions import Regions, mask_of, region_sizes
 
 Array = np.ndarray[Any, Any]
 _PIECE = 2**20  # normal pixels sorted at a time: few enough for the cache
@@ -44,13 +44,13 @@ class Counts:
         return np.diff(self.true, prepend=0)
 
 
-def count(pairs: Iterable[tuple[Array, Array]], *, regions: bool) -> Counts:
-    """Counts of (scores, labels) pairs, read twice; with `regions`, labels are masks (h, w).
+def count(pairs: Iterable[tuple[Array, Array | Regions]], *, regions: bool) -> Counts:
+    """Counts of (scores, labels) pairs, read twice; with `regions`, labels are masks (h, w) or `Regions`.
 
     Without, every anomalous score is its own region. Raises ValueError where a score is NaN.
     """
     anomalous, sizes, n_regions, dtype = _anomalous_of(pairs, regions=regions)
-    normal = (scores[~labels] for scores, labels in pairs)
+    normal = (scores[~mask_of(labels)] for scores, labels in pairs)
     return count_split(normal, anomalous.astype(dtype, copy=False), sizes, n_regions)
 
 
@@ -94,16 +94,19 @@ def _rising_thresholds(anomalous: Array, sizes: Array) -> tuple[Array, Array, Ar
     return scores[first], first, overlap
 
 
-def _anomalous_of(pairs: Iterable[tuple[Array, Array]], *, regions: bool) -> tuple[Array, Array, int, np.dtype[Any]]:
+def _anomalous_of(
+    pairs: Iterable[tuple[Array, Array | Regions]], *, regions: bool
+) -> tuple[Array, Array, int, np.dtype[Any]]:
     anomalous: list[Array] = [np.zeros(0, np.float32)]
     sizes: list[Array] = [np.zeros(0, np.int32)]
     n_regions = 0
     dtype: np.dtype[Any] = np.dtype(np.float32)
     for scores, labels in pairs:
         dtype = np.promote_types(dtype, scores.dtype)
-        if not labels.any():
+        mask = mask_of(labels)
+        if not mask.any():
             continue
-        anomalous.append(scores[labels])
+        anomalous.append(scores[mask])
         if regions:
             of_pixel, n_here = region_sizes(labels)
             n_regions += n_here

@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from dlkd.metrics.regions import Regions
+
 Array = np.ndarray[Any, Any]
 Stack = ArrayLike | Tensor | Sequence[ArrayLike] | Sequence[Tensor]
 """One array whose first axis counts images, or a sequence of arrays of different sizes; it is read twice."""
+Masks = Stack | Sequence[Regions]
+"""Masks of either kind; or `Regions`, image by image."""
 
 
 def float_array(values: ArrayLike | Tensor) -> Array:
@@ -45,7 +49,9 @@ def score_pairs(scores: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> list[
     return [pair]
 
 
-def pairs_of(scores: Stack | ArrayLike | Tensor, labels: Stack | ArrayLike | Tensor) -> Iterable[tuple[Array, Array]]:
+def pairs_of(
+    scores: Stack | ArrayLike | Tensor, labels: Masks | ArrayLike | Tensor
+) -> Iterable[tuple[Array, Array | Regions]]:
     """`score_pairs` of scores (n,), `MapPairs` of maps. Raises ValueError as they do."""
     one_image_each = len(scores) == 0 or np.ndim(scores[0]) == 0  # type: ignore[arg-type, index]
     return score_pairs(scores, labels) if one_image_each else MapPairs(scores, labels)  # type: ignore[arg-type]
@@ -60,18 +66,20 @@ def reject_nan(scores: Array) -> None:
 class MapPairs:
     """Maps (n, h, w) and masks (n, h, w), or sequences of n (h, w) of their own sizes, pair by pair.
 
-    Nothing is copied: iterating again reads the maps again. Raises ValueError where numbers or shapes differ.
+    A mask may be `Regions`. Nothing is copied: iterating again reads the maps again. Raises ValueError where numbers
+    or shapes differ.
     """
 
-    def __init__(self, maps: Stack, masks: Stack) -> None:
+    def __init__(self, maps: Stack, masks: Masks) -> None:
         if len(maps) != len(masks):  # type: ignore[arg-type]
             raise ValueError(f"one mask per map is needed, got {len(maps)} maps and {len(masks)} masks")  # type: ignore[arg-type]
         self._maps, self._masks = maps, masks
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+    def __iter__(self) -> Iterator[tuple[Array, Array | Regions]]:
         for i, (map_, mask) in enumerate(zip(self._maps, self._masks, strict=True)):  # type: ignore[arg-type]
-            pair = float_array(map_), bool_array(mask)
-            if pair[0].ndim != 2 or pair[0].shape != pair[1].shape:
-                shapes = f"{pair[0].shape} and {pair[1].shape}"
+            scores = float_array(map_)
+            truth = mask if isinstance(mask, Regions) else bool_array(mask)
+            if scores.ndim != 2 or scores.shape != truth.shape:
+                shapes = f"{scores.shape} and {truth.shape}"
                 raise ValueError(f"map {i} and its mask must both be (h, w), got {shapes}; drop the channel axis")
-            yield pair
+            yield scores, truth

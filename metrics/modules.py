@@ -10,10 +10,10 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from dlkd.metrics.counts import Counts, count_split
-from dlkd.metrics.inputs import MapPairs, reject_nan
+from dlkd.metrics.inputs import MapPairs, Masks, reject_nan
 from dlkd.metrics.pixels import all_of
 from dlkd.metrics.region_overlap import area_under_pro, check_limit
-from dlkd.metrics.regions import region_sizes
+from dlkd.metrics.regions import mask_of, region_sizes
 from dlkd.metrics.roc import auroc, image_auroc
 from dlkd.metrics.streaming import PixelHistogram
 from dlkd.metrics.undefined import Undefined, why_undefined
@@ -72,8 +72,8 @@ class _PixelMetric(Metric):
                 self.add_state(state, default=empty, dist_reduce_fx="sum")
         self.add_state("n_regions", default=torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, maps: Tensor, masks: Tensor) -> None:
-        """Add maps (b, h, w) and masks (b, h, w). Raises ValueError on NaN scores and shapes that differ."""
+    def update(self, maps: Tensor, masks: Masks) -> None:
+        """Add maps (b, h, w) and masks (b, h, w), or b `Regions`. Raises ValueError on NaN or other shapes."""
         pairs = MapPairs(maps.detach().float(), masks)
         if self.bits is None:
             self._keep(pairs)
@@ -99,9 +99,10 @@ class _PixelMetric(Metric):
 
     def _keep(self, pairs: MapPairs) -> None:
         # Where a pixel was does not matter once its region's size is known.
-        for scores, mask in pairs:
+        for scores, truth in pairs:
             reject_nan(scores)
-            sizes, n_regions = region_sizes(mask)
+            mask = mask_of(truth)
+            sizes, n_regions = region_sizes(truth)
             self.n_regions += n_regions
             for state, kept in (("normal", scores[~mask]), ("anomalous", scores[mask]), ("sizes", sizes)):
                 getattr(self, state).append(torch.from_numpy(kept).float().to(self.device))

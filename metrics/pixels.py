@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlkd.metrics.counts import Counts, count
-from dlkd.metrics.inputs import MapPairs, Stack
+from dlkd.metrics.inputs import MapPairs, Masks, Stack
 from dlkd.metrics.precision_recall import area_under_precision, best_f1
 from dlkd.metrics.region_overlap import ProCurve, area_under_pro, curve_of
 from dlkd.metrics.roc import auroc
@@ -27,7 +27,7 @@ class PixelMetrics:
         return curve_of(self.counts)
 
 
-def pixel_metrics(maps: Stack, masks: Stack, fpr_limit: float = 0.3) -> PixelMetrics:
+def pixel_metrics(maps: Stack, masks: Masks, fpr_limit: float = 0.3) -> PixelMetrics:
     """Every exact pixel metric of maps (n, h, w) and masks (n, h, w), or of lists of maps of their own sizes.
 
     Time O(P log P) in the P pixels. Beside the inputs, memory grows with the anomalous pixels only (about 100

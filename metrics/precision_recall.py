@@ -6,11 +6,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlkd.metrics.counts import Counts, count
-from dlkd.metrics.inputs import Stack, pairs_of
+from dlkd.metrics.inputs import Masks, Stack, pairs_of
 from dlkd.metrics.undefined import Undefined
 
 
-def average_precision(scores: Stack, labels: Stack | ArrayLike | Tensor) -> float:
+def average_precision(scores: Stack, labels: Masks | ArrayLike | Tensor) -> float:
     """Exact average precision: the sum over thresholds of precision times the recall gained there.
 
     Of images, scores (n,) and labels (n,), or of pixels, maps (n, h, w) and masks (n, h, w) or lists of both.
@@ -20,7 +20,7 @@ def average_precision(scores: Stack, labels: Stack | ArrayLike | Tensor) -> floa
     return area_under_precision(count(pairs_of(scores, labels), regions=False))
 
 
-def f1_max(scores: Stack, labels: Stack | ArrayLike | Tensor) -> float:
+def f1_max(scores: Stack, labels: Masks | ArrayLike | Tensor) -> float:
     """Exact largest F1 over all thresholds; takes, gives and raises what `average_precision` does."""
     return best_f1(count(pairs_of(scores, labels), regions=False))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlkd.metrics.counts import Counts, count
-from dlkd.metrics.inputs import MapPairs, Stack
+from dlkd.metrics.inputs import MapPairs, Masks, Stack
 from dlkd.metrics.roc import missing_class
 
 Array = np.ndarray[Any, Any]
@@ -26,11 +26,11 @@ class ProCurve:
     threshold: Array
 
 
-def pro(maps: Stack, masks: Stack, fpr_limit: float = 0.3) -> float:
+def pro(maps: Stack, masks: Masks, fpr_limit: float = 0.3) -> float:
     """Exact area under the PRO curve of maps (n, h, w) and masks (n, h, w) up to `fpr_limit`, divided by it.
 
-    Regions are 8-connected within an image and weigh the same whatever their size; the false-positive rate
-    is over the normal pixels of all images. As the MVTec AD evaluation code (Bergmann et al., IJCV 2021):
+    Regions are 8-connected within an image, or given as `Regions` in place of a mask, and weigh the same
+    whatever their size; the false-positive rate is over the normal pixels of all images. As the MVTec AD evaluation code (Bergmann et al., IJCV 2021):
     one point per distinct score, from (0, 0), the trapezoidal rule, a straight line to the limit. Lists of
     maps of their own sizes are taken too. Undefined (NaN with a reason) unless there are normal and
     anomalous pixels. Raises ValueError on NaN scores, shapes that differ, masks that are not 0 or 1, and a
@@ -39,7 +39,7 @@ def pro(maps: Stack, masks: Stack, fpr_limit: float = 0.3) -> float:
     return area_under_pro(count(MapPairs(maps, masks), regions=True), fpr_limit)
 
 
-def pro_curve(maps: Stack, masks: Stack) -> ProCurve:
+def pro_curve(maps: Stack, masks: Masks) -> ProCurve:
     """Exact PRO curve of maps (n, h, w) and masks (n, h, w); takes and raises what `pro` does."""
     return curve_of(count(MapPairs(maps, masks), regions=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,42 @@ Array = np.ndarray[Any, Any]
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=np.int8)  # as in the MVTec AD evaluation code
 
 
-def region_sizes(mask: Array) -> tuple[Array, int]:
-    """The size in pixels of its region for each anomalous pixel of `mask` (h, w); and how many regions."""
-    labelled, n_regions = label(mask, _EIGHT_CONNECTED)
-    of_pixel = labelled[mask]
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Regions of one image that are known beforehand, in place of a mask: they may be apart, or share a pixel.
+
+    Attributes:
+        sizes: (h, w), for each anomalous pixel the number of pixels of its region, 0 for a normal pixel. A pixel of
+            several regions has the number whose inverse is the sum of theirs. Raises ValueError on others.
+    """
+
+    sizes: Array
+
+    def __post_init__(self) -> None:
+        if self.sizes.ndim != 2 or not (np.isfinite(self.sizes).all() and (self.sizes >= 0).all()):
+            raise ValueError(f"sizes must be (h, w), finite and at least 0, got {self.sizes.shape}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(h, w)."""
+        return self.sizes.shape
+
+    @property
+    def mask(self) -> Array:
+        """All regions together: bool (h, w)."""
+        return self.sizes > 0
+
+
+def mask_of(truth: Array | Regions) -> Array:
+    """The anomalous pixels of a mask or of regions: bool (h, w)."""
+    return truth.mask if isinstance(truth, Regions) else truth
+
+
+def region_sizes(truth: Array | Regions) -> tuple[Array, int]:
+    """The size in pixels of its region for each anomalous pixel of a mask (h, w); and how many regions."""
+    if isinstance(truth, Regions):
+        given = truth.sizes[truth.mask]
+        return given, round(float(np.divide(1.0, given, dtype=np.float64).sum()))
+    labelled, n_regions = label(truth, _EIGHT_CONNECTED)
+    of_pixel = labelled[truth]
     return np.bincount(of_pixel)[of_pixel].astype(np.int32), n_regions

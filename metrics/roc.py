@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlkd.metrics.counts import Counts, count
-from dlkd.metrics.inputs import MapPairs, Stack, score_pairs
+from dlkd.metrics.inputs import MapPairs, Masks, Stack, score_pairs
 from dlkd.metrics.undefined import Undefined
 
 
@@ -19,7 +19,7 @@ def image_auroc(scores: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float
     return auroc(count(score_pairs(scores, labels), regions=False))
 
 
-def pixel_auroc(maps: Stack, masks: Stack) -> float:
+def pixel_auroc(maps: Stack, masks: Masks) -> float:
     """Exact pixel AUROC of maps (n, h, w) against masks (n, h, w), or of lists of maps of their own sizes.
 
     Undefined (NaN with a reason) unless there are normal and anomalous pixels. Raises ValueError on NaN

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from dlkd.metrics.counts import Counts
-from dlkd.metrics.inputs import MapPairs, Stack, reject_nan
+from dlkd.metrics.inputs import MapPairs, Masks, Stack, reject_nan
 from dlkd.metrics.pixels import PixelMetrics, all_of
 from dlkd.metrics.region_overlap import above_diagonal, check_limit
-from dlkd.metrics.regions import region_sizes
+from dlkd.metrics.regions import Regions, mask_of, region_sizes
 from dlkd.metrics.roc import missing_class
 
 Array = np.ndarray[Any, Any]
@@ -50,19 +50,20 @@ class PixelHistogram:
         self.overlap = np.zeros(2**bits, np.float64)
         self.n_regions = 0
 
-    def update(self, maps: Stack, masks: Stack) -> None:
+    def update(self, maps: Stack, masks: Masks) -> None:
         """Add maps (n, h, w) and masks (n, h, w), or lists of both. Raises ValueError as `pro` does."""
         self.add(MapPairs(maps, masks))
 
-    def add(self, pairs: Iterable[tuple[Array, Array]]) -> None:
+    def add(self, pairs: Iterable[tuple[Array, Array | Regions]]) -> None:
         """Add pairs of a map (h, w) and its mask (h, w), already checked. Raises ValueError on NaN scores."""
-        for scores, mask in pairs:
+        for scores, truth in pairs:
             bins = bin_of(scores, self.bits)
+            mask = mask_of(truth)
             anomalous = bins[mask]
-            sizes, n_regions = region_sizes(mask)
+            sizes, n_regions = region_sizes(truth)
             np.add.at(self.normal, bins[~mask], 1)
             np.add.at(self.anomalous, anomalous, 1)
-            np.add.at(self.overlap, anomalous, 1.0 / sizes)
+            np.add.at(self.overlap, anomalous, np.divide(1.0, sizes, dtype=np.float64))
             self.n_regions += n_regions
 
     def merge(self, other: PixelHistogram) -> None:

@@ -23,6 +23,7 @@ class TrainConfig(pydantic.BaseModel):
         compile: train with the student compiled by `torch.compile`: a minute or more before the first step, and the
             same figures but for rounding. Scoring is not compiled.
         score_at: pixel metrics at the network's image size, as the paper, or at each mask's "native" size.
+        pro_limit: PRO's limit of the false-positive rate; 0.05 is what MVTec AD 2 asks for.
         workers: processes that read images; 0 reads in the training process.
         checkpoint_seconds: a checkpoint is written at the end of an epoch once this many seconds have passed.
         feature_cache_mib: most disk that the teacher's features of the training images may take, see
@@ -42,6 +43,7 @@ class TrainConfig(pydantic.BaseModel):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     compile: bool = False
     score_at: Literal["network", "native"] = "network"
+    pro_limit: float = pydantic.Field(0.3, gt=0, le=1)
     workers: int = pydantic.Field(0, ge=0)
     checkpoint_seconds: float = pydantic.Field(30.0, ge=0)
     feature_cache_mib: int = pydantic.Field(2048, ge=0)

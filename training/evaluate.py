@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dlkd.data import native_mask
-from dlkd.metrics import Undefined, average_precision, f1_max, image_auroc, pixel_metrics, why_undefined
-from dlkd.metrics.inputs import Stack
+from dlkd.metrics import Regions, Undefined, average_precision, f1_max, image_auroc, pixel_metrics, why_undefined
+from dlkd.metrics.inputs import Masks, Stack
 from dlkd.models.dlkd import DLKD
 from dlkd.training.data_module import CategoryData
 
@@ -70,8 +70,11 @@ def evaluate(model: DLKD, data: CategoryData) -> Evaluation:
     )
     if data.config.score_at == "native" and found.masks is not None:
         native = [native_mask(sample) for sample in data.category.test]
-        return score(found, _Resized(found.maps, [mask.shape for mask in native]), native)
-    return score(found, found.maps, found.masks)
+        return score(found, _Resized(found.maps, [mask.shape for mask in native]), native, data.config.pro_limit)
+    if found.masks is None:
+        return score(found, found.maps, None)
+    regions = [Regions(data.test_set.region_sizes(i)) for i in range(len(data.test_set))]
+    return score(found, found.maps, regions, data.config.pro_limit)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def normal_range(model: DLKD, data: CategoryData, *, images: int = 64, deviation
     return NormalRange(float(np.median(levels)), float(np.mean(scores) + deviations * np.std(scores)))
 
 
-def score(found: Evaluation, maps: Stack, masks: Stack | None) -> Evaluation:
+def score(found: Evaluation, maps: Stack, masks: Masks | None, pro_limit: float = 0.3) -> Evaluation:
     """`found` with its metrics, the pixel metrics of `maps` and `masks`, which may be of any sizes."""
     scores, labels = found.scores, found.labels
     values: dict[str, float] = {
@@ -123,7 +126,7 @@ def score(found: Evaluation, maps: Stack, masks: Stack | None) -> Evaluation:
         missing = "no anomalous test image" if not labels.any() else "the test images have no masks"
         values |= dict.fromkeys(pixel, Undefined(missing))
     else:
-        pixels = pixel_metrics(maps, masks)
+        pixels = pixel_metrics(maps, masks, pro_limit)
         values |= dict(zip(pixel, (pixels.auroc, pixels.average_precision, pixels.f1_max, pixels.pro), strict=True))
     reasons = {name: reason for name in METRICS if (reason := why_undefined(values[name])) is not None}
     return replace(found, metrics={name: float(values[name]) for name in METRICS}, undefined=reasons)

@@ -6,12 +6,13 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from torchmetrics import MetricCollection
 
-from dlkd.metrics import PixelHistogram, image_auroc, pixel_auroc, pixel_metrics, pro
+from dlkd.metrics import PixelHistogram, Regions, image_auroc, pixel_auroc, pixel_metrics, pro
 from dlkd.metrics.modules import PRO, ImageAUROC, PixelAUROC, PixelScores
 
 
@@ -54,6 +55,27 @@ def test_with_bits_it_is_the_histogram():
     assert metric.compute()["pro"].item() == pytest.approx(histogram.metrics().pro, abs=1e-12)
     assert metric.compute()["pixel_auroc"].item() == histogram.metrics().auroc
     assert sum(t.nbytes for t in metric.metric_state.values()) == 24 * 2**12 + 8
+
+
+@pytest.mark.parametrize("bits", [None, 20])
+def test_regions_in_place_of_masks(bits):
+    """Two regions share the first pixel, and one of them has a second pixel far from it."""
+    maps = torch.tensor([[[3.0, 0.0, 1.0], [0.0, 2.0, 0.0]]])
+    regions = Regions(np.array([[1 / (1 + 1 / 2), 0, 2], [0, 0, 0]], np.float32))
+    metric = PixelScores(bits=bits, fpr_limit=1.0)
+    metric.update(maps, [regions])
+    # Shares at 3: 1 and 1/2; at 1, below one of four normal pixels: both whole.
+    assert metric.compute()["pro"].item() == pytest.approx(0.75 * 0.25 + 0.75, abs=1e-6)
+    assert metric.compute()["pixel_auroc"].item() == pixel_auroc(maps, regions.mask[None])
+    assert pro(maps, [regions], 1.0) == pytest.approx(0.9375, abs=1e-6)
+    with pytest.raises(ValueError, match=r"must both be \(h, w\)"):
+        metric.update(maps[:, :1], [regions])
+
+
+@pytest.mark.parametrize("sizes", [np.zeros(3), np.full((2, 2), np.nan), np.full((2, 2), -1.0)])
+def test_sizes_that_are_none(sizes):
+    with pytest.raises(ValueError, match="sizes must be"):
+        Regions(sizes)
 
 
 @pytest.mark.parametrize("bits", [None, 16])

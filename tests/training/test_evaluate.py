@@ -47,6 +47,10 @@ def test_metrics_are_those_of_the_maps_at_the_networks_or_the_masks_size(
     assert native.metrics["pro"] == pro(maps, masks)
     assert native.metrics["image_auroc"] == network.metrics["image_auroc"]
 
+    strict = spec.train.model_copy(update={"pro_limit": 0.05})
+    at_limit = evaluate(model, CategoryData(category, strict, model.teacher, 0)).metrics["pro"]
+    assert at_limit == pro(network.maps, network.masks, 0.05) != network.metrics["pro"]
+
 
 def test_the_threshold_comes_from_normal_training_images_alone(
     make_spec: Callable[..., TrialSpec], tmp_path: Path
