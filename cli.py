@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +22,8 @@ from dlkd.text import Terminal, text_table
 
 # torch, Lightning and Ray take seconds to import; each command imports what it needs, so that --help is quick.
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from dlkd.ablations.grid import Cell, Grid
     from dlkd.ablations.runner import Pool
     from dlkd.ablations.search import SearchFile, Study
@@ -159,6 +161,7 @@ def train(
         train=chosen.train,
         seed=seed,
     )
+    _verify(registry, [(node, name)])
     folder = to or Path("runs") / "train" / file_name(f"{variant}-{node['name']}-{name}-seed{seed}")
     err.print(f"training {variant} on {node['name']}/{name} with preset {preset}, in {folder}")
     result = run_trial(spec, folder, registry, resume=resume, bar=err.is_terminal)
@@ -183,6 +186,7 @@ def evaluate(
     spec, model = load_model(trial, registry)
     node = spec.dataset if dataset is None else _dataset_node(registry, dataset)
     name = spec.category if category is None and dataset is None else _category(registry, node, category)
+    _verify(registry, [(node, name)])
     loaded = registry.build("dataset", node).load(name)
     evaluation = run_evaluation(model, CategoryData(loaded, spec.train, model.teacher, spec.trial_seed))
     _print_metrics(evaluation.metrics, evaluation.undefined)
@@ -263,7 +267,7 @@ def ablate(
     from dlkd.ablations.grid import load_grid, make_cells, unique
     from dlkd.ablations.search import find_search, make_study, search_folder
     from dlkd.ablations.storage import Storage
-    from dlkd.ablations.store import collect, write_trials
+    from dlkd.ablations.store import collect, missing_cells, write_trials
 
     del resume
     registry = _registry(registry_files, imports)
@@ -298,6 +302,8 @@ def ablate(
         chosen, data = settled(searches[0])
         study = make_study(searches[0].search, registry, data, chosen)
         file = searches[0].settle(preset, datasets, categories, chosen.train)
+        if not dry_run:
+            _verify(registry, [(node, name) for node, names in data for name in names])
         if dry_run:
             _print_search(file, study, search_folder(study, registry, store))
         else:
@@ -316,6 +322,8 @@ def ablate(
     if dry_run:
         _print_cells(cells, store, registry, at_a_time, threads)
         return
+    todo = cells if force else missing_cells(cells, store)
+    _verify(registry, [(cell.spec.dataset, cell.spec.category) for cell in todo])
     if force:
         shared = None if storage is None else Storage(storage)
         for cell in cells:
@@ -470,7 +478,9 @@ def data_inspect(
     registry = _registry()
     node = _dataset_node(registry, name if root is None else f"{name}:{root}")
     dataset = registry.build("dataset", node)
-    found = inspect_dataset(dataset)
+    with _bar() as bar:
+        task = bar.add_task(f"reading {name}", total=None)
+        found = inspect_dataset(dataset, progress=lambda n, total: bar.update(task, completed=n, total=total))
     out.print(str(found))
     path = sheet or Path("runs") / "inspect" / f"{file_name(node['name'])}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -492,6 +502,41 @@ def data_prepare(
     registry = _registry()
     write_folder(registry.build("dataset", _dataset_node(registry, name)), to)
     err.print(f"{name} written to {to}; train on it with --dataset {shlex.quote(str(to))}")
+
+
+def _bar() -> Progress:
+    """A progress bar on stderr, for terminals alone; it leaves nothing behind."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
+def _verify(registry: Registry, data: Iterable[tuple[dict[str, Any], str]]) -> None:
+    """Read what trials on these categories will read; say what is left out or changed. Raises DataError on damage."""
+    from dlkd.data import DataError
+    from dlkd.data.verify import verify
+
+    seen: list[tuple[dict[str, Any], str]] = []
+    problems: list[str] = []
+    with _bar() as bar:
+        for node, name in data:
+            if (node, name) in seen:
+                continue
+            seen.append((node, name))
+            task = bar.add_task(f"reading {name}", total=None)
+            try:
+                category = registry.build("dataset", node).load(name)
+                notes = verify(category, progress=lambda n, total: bar.update(task, completed=n, total=total))  # noqa: B023
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            for note in notes:
+                err.print(f"{name}: {note}")
+            bar.remove_task(task)
+    if problems:
+        raise DataError("\n".join(problems))
 
 
 def _registry(files: list[Path] | None = None, imports: list[Path] | None = None) -> Registry:

@@ -8,6 +8,7 @@ from dlkd.data.elpv import ELPV
 from dlkd.data.folder import Folder, MVTec
 from dlkd.data.images import read_image, read_mask
 from dlkd.data.inspect import CategoryReport, Report, inspect_dataset
+from dlkd.data.mvtec_ad2 import MVTecAD2
 from dlkd.data.mvtec_loco import MVTecLOCO
 from dlkd.data.prepare import write_folder
 from dlkd.data.synthetic import carve_validation
@@ -25,6 +26,7 @@ __all__ = [
     "ImageDataset",
     "Item",
     "MVTec",
+    "MVTecAD2",
     "MVTecLOCO",
     "Report",
     "Sample",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dlkd.data.category import Sample
 
-PIXELS = f"2 pillow {PIL.__version__}"
+PIXELS = f"3 pillow {PIL.__version__}"
 """Raised when decoding or resizing changes a pixel; Pillow, which decodes, may change one too."""
 TOTAL_BYTES = 16 * 2**30
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,8 @@ class Category:
     name: str
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What was passed over or left out on the way, one sentence each, for people."""
 
     @property
     def anomalies(self) -> tuple[Sample, ...]:
@@ -34,8 +36,13 @@ class Category:
 
     @property
     def has_masks(self) -> bool:
-        """Whether pixel metrics are defined: there are anomalous test samples and each has a mask."""
-        return bool(self.anomalies) and all(sample.mask is not None for sample in self.anomalies)
+        """Whether pixel metrics are defined: there are anomalous test samples with a mask."""
+        return any(sample.mask is not None for sample in self.anomalies)
+
+    @property
+    def for_pixels(self) -> list[int]:
+        """Indices of the test samples that pixel metrics count: all but the anomalous ones without a mask."""
+        return [i for i, sample in enumerate(self.test) if sample.label == 0 or sample.mask is not None]
 
 
 class DataError(ValueError):

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from dlkd.data.cache import PixelCache
 from dlkd.data.category import DataError, Sample
-from dlkd.data.images import read_image, read_mask, size_text
+from dlkd.data.images import look_at_mask, read_image, size_text, turned
 from dlkd.data.masks import resize_mask
 from dlkd.data.resize import resize
 
@@ -41,7 +41,8 @@ class ImageDataset(Dataset[Item]):
         image_size: side, or (height, width), in pixels.
         mean: of each channel in [0, 1], from the teacher's own configuration.
         std: of each channel, likewise.
-        with_masks: add "mask" to the items; every anomalous sample needs one then.
+        with_masks: add "mask" to the items; one anomalous sample at least needs one then. That of an anomalous sample
+            without a mask is all false: see `Category.for_pixels`.
         cache_bytes: most disk the decoded pictures may take; those beyond it are decoded each time, 0: all.
     """
 
@@ -55,8 +56,9 @@ class ImageDataset(Dataset[Item]):
         with_masks: bool = False,
         cache_bytes: int = 4 * 2**30,
     ) -> None:
-        if with_masks and (bare := [s for s in samples if s.label == 1 and s.mask is None]):
-            raise DataError(f"{bare[0].image}: no mask, nor {len(bare) - 1} others; pixel metrics need them")
+        anomalies = [sample for sample in samples if sample.label == 1]
+        if with_masks and anomalies and all(sample.mask is None for sample in anomalies):
+            raise DataError(f"{anomalies[0].image}: no mask, nor {len(anomalies) - 1} others; pixel metrics need them")
         self.samples = tuple(samples)
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         if len(self.image_size) != 2 or min(self.image_size) < 1:
@@ -108,17 +110,29 @@ class ImageDataset(Dataset[Item]):
 
 
 def native_mask(sample: Sample, picture: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
-    """Mask (h, w) of a sample at its picture's own size, all false for a normal one.
+    """Mask (h, w) of a sample at its picture's own size, all false for one without; see `look_at_native_mask`."""
+    return look_at_native_mask(sample, picture)[0]
 
-    Raises DataError that names both files where their sizes differ.
+
+def look_at_native_mask(
+    sample: Sample, picture: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Mask (h, w) of a sample at its picture's own size, and in words how it was understood where that is not plain.
+
+    Where only the picture or only the mask is turned by EXIF data, and sizes show it, the mask is turned to fit. Raises
+    DataError that names both files where their sizes differ.
     """
     picture = read_image(sample.image) if picture is None else picture
     if sample.mask is None:
-        return np.zeros(picture.shape[:2], dtype=bool)
-    mask = read_mask(sample.mask)
-    if mask.shape != picture.shape[:2]:
-        raise DataError(
-            f"{sample.mask}: mask of {size_text(mask)} for {sample.image} of {size_text(picture)}; "
-            "they must have one size"
-        )
-    return mask
+        return np.zeros(picture.shape[:2], dtype=bool), []
+    mask, bent = look_at_mask(sample.mask)
+    if mask.shape == picture.shape[:2]:
+        return mask, bent
+    if mask.shape == picture.shape[1::-1]:
+        stored = look_at_mask(sample.mask, stored=True)[0]
+        for fit in (turned(stored, sample.image), stored):
+            if fit.shape == picture.shape[:2]:
+                return fit, [*bent, "turned, as EXIF data turn only the picture or only the mask"]
+    raise DataError(
+        f"{sample.mask}: mask of {size_text(mask)} for {sample.image} of {size_text(picture)}; they must have one size"
+    )

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from dlkd.data.category import Category, DataError
-from dlkd.data.layout import choose, found_in, list_folders, read_layout
+from dlkd.data.layout import Unmasked, choose, found_in, list_folders, read_layout, unmasked_option
 from dlkd.registry import register
 
 MVTEC_CATEGORIES = (
@@ -20,13 +20,15 @@ class Folder:
     """Categories below `root` as `<category>/train/good`, `test/<defect>`, `ground_truth/<defect>`.
 
     `root` may be one category itself. Masks carry their image's stem (`000.png`: `000_mask.png` or `000.png`)
-    and are optional for a category as a whole.
+    and are optional for a category as a whole. Where some anomalous images have a mask and others not, `unmasked` says
+    what becomes of those: "refuse" the category, or "leave_out" of pixel metrics and keep for image metrics.
     """
 
     name = "folder"
 
-    def __init__(self, root: str | PathLike[str]) -> None:
+    def __init__(self, root: str | PathLike[str], *, unmasked: Unmasked = "refuse") -> None:
         self.root = Path(root).expanduser()
+        self.unmasked = unmasked_option(self.name, unmasked)
 
     def categories(self) -> tuple[str, ...]:
         """Names of the categories, sorted. Raises DataError that says what was looked for and found."""
@@ -42,7 +44,7 @@ class Folder:
         """Samples of one category. Raises DataError that lists every problem found."""
         choose(self.name, category, self.categories())
         folder = self.root if (self.root / "train").is_dir() else self.root / category
-        return read_layout(self.name, folder, category)
+        return read_layout(self.name, folder, category, unmasked=self.unmasked)
 
 
 @register("dataset", "mvtec")

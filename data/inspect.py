@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from dlkd.data.category import Category, DataError, Dataset
-from dlkd.data.dataset import native_mask
-from dlkd.data.images import read_image
+from dlkd.data.dataset import look_at_native_mask
+from dlkd.data.images import look_at_image
 
 Progress = Callable[[int, int], None]
 
@@ -32,6 +32,8 @@ class CategoryReport:
     defect_area: tuple[float, float, float] | None = None
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    bent: dict[str, int] = field(default_factory=dict)
 
     @property
     def normal(self) -> int:
@@ -60,7 +62,7 @@ class CategoryReport:
             notes.append(f"{len(self.empty_masks)} masks mark no pixel")
         if self.duplicates:
             notes.append(f"{len(self.duplicates)} test images are also training images")
-        return notes
+        return notes + [f"{count} {what}" for what, count in self.bent.items()] + self.left_out
 
     def __str__(self) -> str:
         defects = ", ".join(f"{n} {kind}" for kind, n in self.test.items() if kind != "good")
@@ -127,6 +129,7 @@ def _inspect(dataset: Dataset, name: str, progress: Progress | None) -> Category
         category = error.found
     report.train = len(category.train)
     report.test = dict(Counter(sample.defect for sample in category.test))
+    report.left_out = list(category.notes)
     _read_all(category, report, progress)
     return report
 
@@ -137,9 +140,11 @@ def _read_all(category: Category, report: CategoryReport, progress: Progress | N
     areas: list[float] = []
     trained: dict[bytes, Path] = {}
     samples = [*category.train, *category.test]
+    bent: Counter[str] = Counter()
     for done, sample in enumerate(samples, start=1):
         try:
-            picture = read_image(sample.image)
+            picture, changes = look_at_image(sample.image)
+            bent.update(f"images: {change}" for change in changes)
             with Image.open(sample.image) as file:
                 modes[file.mode] += 1
             sizes[f"{picture.shape[1]}x{picture.shape[0]}"] += 1
@@ -149,15 +154,19 @@ def _read_all(category: Category, report: CategoryReport, progress: Progress | N
             elif digest in trained:
                 report.duplicates.append((str(trained[digest]), str(sample.image)))
             if sample.mask is not None:
-                mask = native_mask(sample, picture)
+                mask, changes = look_at_native_mask(sample, picture)
+                bent.update(f"masks: {change}" for change in changes)
                 report.masks += 1
                 areas.append(float(mask.mean()))
+                if mask.mean() > 0.5:
+                    bent["masks: more than half of the image is marked (inverted?)"] += 1
                 if not mask.any():
                     report.empty_masks.append(str(sample.mask))
         except DataError as error:
             report.problems += error.problems
         if progress is not None:
             progress(done, len(samples))
+    report.bent = dict(bent)
     report.sizes, report.modes = dict(sizes.most_common()), dict(modes.most_common())
     if areas:
         report.defect_area = (min(areas), float(np.median(areas)), max(areas))

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal, cast, get_args
 
+from dlkd.data.cache import files_of
 from dlkd.data.category import Category, DataError, Sample
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MASK_ENDING = "_mask"
 _SHOWN = 20
+_SYSTEM = ("Thumbs.db", "desktop.ini", "__MACOSX")
+
+Unmasked = Literal["refuse", "leave_out"]
+"""What is done with an anomalous image without a mask where others have one."""
+
+WITHOUT_MASKS = " (unmasked=leave_out keeps images without a mask for image metrics alone)"
 
 ListMasks = Callable[[Path], Iterable[tuple[str, Path]]]
 
@@ -76,12 +87,21 @@ def mask_folders(folder: Path) -> list[tuple[str, Path]]:
 
 
 def read_layout(
-    dataset: str, folder: Path, name: str, *, normal: str = "good", list_masks: ListMasks = mask_files
+    dataset: str,
+    folder: Path,
+    name: str,
+    *,
+    normal: str = "good",
+    test: str = "test",
+    ground_truth: str = "ground_truth",
+    list_masks: ListMasks = mask_files,
+    unmasked: Unmasked = "refuse",
 ) -> Category:
-    """Category from `train/<normal>`, `test/<defect>` and `ground_truth/<defect>` below `folder`.
+    """Category from `train/<normal>`, `<test>/<defect>` and `<ground_truth>/<defect>` below `folder`.
 
-    Raises DataError that lists every problem: no training images, training folders of anomalies, an
-    anomalous image without its mask where the category has masks, a mask without its image.
+    What lies there and is not used is counted in the category's notes. Raises DataError that lists every problem: no
+    training images, training folders of anomalies, an anomalous image without its mask where the category has masks
+    (unless `unmasked` says "leave_out"), a mask without its image.
     """
     problems: list[str] = []
     title = f"{dataset}, category {name}:"
@@ -91,23 +111,66 @@ def read_layout(
         problems.append(f"no training images: looked for train/{normal}/*.png (or .jpg, .bmp, ...), but {found}")
     for other in list_folders(folder / "train"):
         if other.name != normal:
-            problems.append(f"{other}: training uses train/{normal} only; move these images to test/")
+            problems.append(f"{other}: training uses train/{normal} only; move these images to {test}/")
 
-    test: list[Sample] = []
-    for kind in list_folders(folder / "test"):
+    tests: list[Sample] = []
+    kinds = [kind for kind in list_folders(folder / test) if kind != folder / ground_truth]
+    for kind in kinds:
         if kind.name == normal:
-            test += [Sample(image, 0) for image in list_images(kind)]
+            tests += [Sample(image, 0) for image in list_images(kind)]
         else:
-            masks = list_masks(folder / "ground_truth" / kind.name)
-            test += pair_masks(list_images(kind), masks, kind.name, problems)
-    tested = {kind.name for kind in list_folders(folder / "test")} | {normal}
-    for kind in list_folders(folder / "ground_truth"):
+            masks = list_masks(folder / ground_truth / kind.name)
+            tests += pair_masks(list_images(kind), masks, kind.name, problems)
+    tested = {kind.name for kind in kinds} | {normal}
+    for kind in list_folders(folder / ground_truth):
         if kind.name not in tested:
             pair_masks([], list_masks(kind), kind.name, problems)
-    problems += missing_masks(test)
-    category = Category(dataset, name, tuple(train), tuple(test))
-    refuse(title, problems, category)
+    bare, notes = without_masks(tests, unmasked)
+    category = Category(dataset, name, tuple(train), tuple(tests))
+    places = dict.fromkeys((folder / "train", folder / test, folder / ground_truth))
+    category = replace(category, notes=(*notes, *passed_over(folder, list(places), category)))
+    refuse(title + WITHOUT_MASKS * bool(bare), problems + bare, category)
     return category
+
+
+def passed_over(folder: Path, places: Iterable[Path], category: Category) -> list[str]:
+    """Sentences that count the files below `places` which are neither an image nor a mask of `category`.
+
+    Args:
+        folder: of the category; files are named relative to it.
+        places: folders that are searched whole.
+        category: its files are the used ones.
+    """
+    used: set[str] = set()
+    for sample in (*category.train, *category.test):
+        used.add(str(sample.image))
+        used.update(map(str, files_of(sample.mask) if sample.mask is not None else ()))
+    hidden = 0
+    others: dict[str, Counter[str]] = {}
+    # A split and its folders may be links; what lies deeper is only followed where it is a plain folder.
+    starts = [start for place in places if place.is_dir() for start in (place, *list_folders(place))]
+    for start in starts:
+        for at, folders, files in os.walk(start):
+            if Path(at) != start and any(Path(at) == other for other in starts):
+                folders[:] = []
+                continue
+            hidden += sum(name.startswith(".") or name in _SYSTEM for name in (*folders, *files))
+            folders[:] = [name for name in folders if not name.startswith(".") and name not in _SYSTEM]
+            for file in files:
+                if not file.startswith(".") and file not in _SYSTEM and os.path.join(at, file) not in used:
+                    where = os.path.relpath(at, folder)
+                    others.setdefault(where, Counter())[Path(file).suffix.lower() or "no ending"] += 1
+    notes = []
+    for where, kinds in sorted(others.items())[:_SHOWN]:
+        counts = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(5))
+        notes.append(f"left out: {where}: {kinds.total()} files ({counts})")
+    if len(others) > _SHOWN:
+        notes.append(f"left out: files in {len(others) - _SHOWN} more folders")
+    if others:
+        notes.append(f"read are {', '.join(sorted(IMAGE_SUFFIXES))} in the folder itself, not in folders within it")
+    if hidden:
+        notes.append(f"left out: {hidden} hidden or system files")
+    return notes
 
 
 def pair_masks(
@@ -131,9 +194,19 @@ def pair_masks(
     return samples
 
 
-def missing_masks(test: Iterable[Sample]) -> list[str]:
-    """Problems: anomalous images without a mask, where other anomalous images have one."""
+def without_masks(test: Iterable[Sample], unmasked: Unmasked) -> tuple[list[str], list[str]]:
+    """Problems and notes: anomalous images without a mask, where other anomalous images have one."""
     anomalies = [sample for sample in test if sample.label == 1]
-    if all(sample.mask is None for sample in anomalies):
-        return []
-    return [f"{sample.image}: anomalous image without its mask" for sample in anomalies if sample.mask is None]
+    bare = [sample for sample in anomalies if sample.mask is None]
+    if not bare or len(bare) == len(anomalies):
+        return [], []
+    if unmasked == "leave_out":
+        return [], [f"{len(bare)} of {len(anomalies)} anomalous images have no mask: pixel metrics leave them out"]
+    return [f"{sample.image}: anomalous image without its mask" for sample in bare], []
+
+
+def unmasked_option(dataset: str, value: str) -> Unmasked:
+    """The option `unmasked` of a dataset. Raises ValueError for what it does not know."""
+    if value not in get_args(Unmasked):
+        raise ValueError(f"{dataset}: unmasked must be 'refuse' or 'leave_out', got '{value}'")
+    return cast(Unmasked, value)

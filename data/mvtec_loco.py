@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from dlkd.data.category import Category, DataError
-from dlkd.data.layout import choose, found_in, mask_folders, read_layout
+from dlkd.data.layout import Unmasked, choose, found_in, mask_folders, read_layout, unmasked_option
 from dlkd.registry import register
 
 NAMES = ("breakfast_box", "juice_bottle", "pushpins", "screw_bag", "splicing_connectors")
@@ -22,8 +22,9 @@ class MVTecLOCO:
 
     name = "mvtec_loco"
 
-    def __init__(self, root: str | PathLike[str]) -> None:
+    def __init__(self, root: str | PathLike[str], *, unmasked: Unmasked = "refuse") -> None:
         self.root = Path(root).expanduser()
+        self.unmasked = unmasked_option(self.name, unmasked)
 
     def categories(self) -> tuple[str, ...]:
         """The published categories present. Raises DataError where none is."""
@@ -36,4 +37,4 @@ class MVTecLOCO:
     def load(self, category: str) -> Category:
         """Samples of one category. Raises DataError that lists every problem found."""
         choose(self.name, category, self.categories())
-        return read_layout(self.name, self.root / category, category, list_masks=mask_folders)
+        return read_layout(self.name, self.root / category, category, list_masks=mask_folders, unmasked=self.unmasked)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from dlkd.data.category import Category, DataError, Sample
-from dlkd.data.layout import choose, found_in, list_images, missing_masks, refuse
+from dlkd.data.layout import (
+    WITHOUT_MASKS,
+    Unmasked,
+    choose,
+    found_in,
+    list_images,
+    passed_over,
+    refuse,
+    unmasked_option,
+    without_masks,
+)
 from dlkd.registry import register
 
 COLUMNS = ("object", "split", "label", "image", "mask")
@@ -19,8 +30,9 @@ class VisA:
 
     name = "visa"
 
-    def __init__(self, root: str | PathLike[str]) -> None:
+    def __init__(self, root: str | PathLike[str], *, unmasked: Unmasked = "refuse") -> None:
         self.root = Path(root).expanduser()
+        self.unmasked = unmasked_option(self.name, unmasked)
 
     @property
     def split_file(self) -> Path:
@@ -52,12 +64,15 @@ class VisA:
                 splits[split].append(Sample(image, 1, label, self.root / row["mask"] if row["mask"] else None))
         if not splits["train"]:
             problems.append(f"no training images: looked for rows '{category},train,normal,...'")
-        problems += missing_masks(splits["test"])
+        bare, notes = without_masks(splits["test"], self.unmasked)
         used = {sample.mask for sample in splits["test"]}
         masks = list_images(self.root / category / "Data" / "Masks" / "Anomaly")
         problems += [f"{mask}: mask without its image" for mask in masks if mask not in used]
         found = Category(self.name, category, tuple(splits["train"]), tuple(splits["test"]))
-        refuse(f"visa, category {category}, split file {self.split_file}:", problems, found)
+        folder = self.root / category
+        found = replace(found, notes=(*notes, *passed_over(folder, [folder / "Data"], found)))
+        title = f"visa, category {category}, split file {self.split_file}:"
+        refuse(title + WITHOUT_MASKS * bool(bare), problems + bare, found)
         return found
 
     def _rows(self) -> list[dict[str, str]]:

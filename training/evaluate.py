@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -30,7 +31,8 @@ class Evaluation:
         scores: image scores (n,).
         labels: 0 normal, 1 anomalous (n,).
         maps: anomaly maps (n, h, w) at the model's image size.
-        masks: ground truth (n, h, w), None where the category has none.
+        masks: ground truth (n, h, w), None where the category has none; all false for an anomalous image without a
+            mask, which pixel metrics leave out.
         metrics: value of each of `METRICS`; NaN where undefined.
         undefined: why a metric has no value, by metric.
         seconds: time of the forward passes alone.
@@ -48,6 +50,13 @@ class Evaluation:
 def evaluate(model: DLKD, data: CategoryData) -> Evaluation:
     """Run the model over the test images, in eval mode and without gradients, and score it."""
     model.eval()
+    if not data.category.test:
+        height, width = data.test_set.image_size
+        nothing = np.empty(0, np.float32)
+        none = Evaluation(nothing, nothing.astype(np.int64), np.empty((0, height, width), np.float32), None)
+        return replace(
+            none, metrics=dict.fromkeys(METRICS, math.nan), undefined=dict.fromkeys(METRICS, "there are no test images")
+        )
     device = next(model.parameters()).device
     maps, scores, labels, masks = [], [], [], []
     seconds = 0.0
@@ -68,13 +77,17 @@ def evaluate(model: DLKD, data: CategoryData) -> Evaluation:
         np.concatenate(masks) if masks else None,
         seconds=seconds,
     )
-    if data.config.score_at == "native" and found.masks is not None:
-        native = [native_mask(sample) for sample in data.category.test]
-        return score(found, _Resized(found.maps, [mask.shape for mask in native]), native, data.config.pro_limit)
     if found.masks is None:
         return score(found, found.maps, None)
-    regions = [Regions(data.test_set.region_sizes(i)) for i in range(len(data.test_set))]
-    return score(found, found.maps, regions, data.config.pro_limit)
+    counted = data.category.for_pixels
+    whole = len(counted) == len(found.maps)  # a copy of all maps is spared then
+    maps_counted = found.maps if whole else found.maps[counted]
+    if data.config.score_at == "native":
+        native = [native_mask(data.category.test[i]) for i in counted]
+        sizes = [mask.shape for mask in native]
+        return score(found, _Resized(maps_counted, sizes), native, data.config.pro_limit)
+    regions = [Regions(data.test_set.region_sizes(i)) for i in counted]
+    return score(found, maps_counted, regions, data.config.pro_limit)
 
 
 @dataclass(frozen=True)

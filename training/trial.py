@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import platform
 import resource
 import subprocess
@@ -25,6 +26,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlkd.data import Category
+from dlkd.data.verify import verify
 from dlkd.files import alone, write_text
 from dlkd.models.dlkd import DLKD
 from dlkd.registry import Registry
@@ -134,6 +136,7 @@ def _run(
     spec: TrialSpec, folder: Path, registry: Registry, bar: bool, on_epoch: Callable[[float], None] | None
 ) -> TrialResult:
     category = load_category(spec, registry)
+    verify(category)  # damage in the last test image is found now, not after the training
     L.seed_everything(spec.trial_seed, workers=True, verbose=False)
     model: DLKD = registry.build("model", spec.model)
     data = CategoryData(category, spec.train, model.teacher, spec.trial_seed)
@@ -276,7 +279,7 @@ def costs(model: DLKD, spec: TrialSpec, evaluation: Evaluation, train_seconds: f
         "parameters": float(sum(p.numel() for p in model.student_parameters() + model.refiner_parameters())),
         "flops": float(counter.get_total_flops()),
         "train_seconds": train_seconds,
-        "images_per_second": len(evaluation.scores) / max(evaluation.seconds, 1e-9),
+        "images_per_second": len(evaluation.scores) / evaluation.seconds if evaluation.seconds else math.nan,
         "peak_memory_bytes": float(
             torch.cuda.max_memory_allocated()
             if device().type == "cuda"

@@ -85,6 +85,23 @@ def loco_tree(tmp_path: Path, write: Write) -> Path:
 
 
 @pytest.fixture
+def ad2_tree(tmp_path: Path, write: Write) -> Path:
+    """Two categories as published: masks below test_public, and splits without labels."""
+    root = tmp_path / "mvtec_ad_2"
+    for folder in (root / "vial", root / "can"):
+        for i in range(3):
+            write(folder / "train" / "good" / f"{i:03d}_regular.png")
+            write(folder / "validation" / "good" / f"{i:03d}_regular.png")
+            write(folder / "test_private" / f"{i:03d}_regular.png")
+            write(folder / "test_private_mixed" / f"{i:03d}_mixed.png")
+        for i in range(2):
+            write(folder / "test_public" / "good" / f"{i:03d}_regular.png")
+            write(folder / "test_public" / "bad" / f"{i:03d}_regular.png")
+            write(folder / "test_public" / "ground_truth" / "bad" / f"{i:03d}_regular_mask.png", mask=True)
+    return root
+
+
+@pytest.fixture
 def visa_tree(tmp_path: Path, write: Write) -> Path:
     """Two objects with the authors' split file; masks hold 1, not 255, as published."""
     root = tmp_path / "visa"

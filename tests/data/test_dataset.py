@@ -98,7 +98,7 @@ def test_a_picture_is_decoded_once(mvtec_tree: Path, monkeypatch: pytest.MonkeyP
 
     first = batches()
     monkeypatch.setattr(module, "read_image", lambda path: pytest.fail(f"{path} decoded again"))
-    monkeypatch.setattr(module, "read_mask", lambda path: pytest.fail(f"{path} decoded again"))
+    monkeypatch.setattr(module, "look_at_mask", lambda path: pytest.fail(f"{path} decoded again"))
     again = batches()
     another_process = list(DataLoader(pickle.loads(pickle.dumps(dataset)), batch_size=4))
     for a, b, c in zip(first, again, another_process, strict=True):

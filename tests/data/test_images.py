@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlkd.data import DataError, read_image, read_mask
+from dlkd.data import DataError, Sample, images, native_mask, read_image, read_mask
+from dlkd.data.images import look_at_image, look_at_mask
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 COLOUR = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
@@ -139,3 +140,92 @@ def test_a_folder_of_masks_is_their_union(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="without a mask"):
         read_mask(tmp_path / "none")
+
+
+MARKED = np.zeros((32, 48), dtype=bool)
+MARKED[5:15, 8:30] = True
+
+
+def _noisy() -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 11, MARKED.shape)
+    return np.where(MARKED, 255 - noise, noise).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["m.png", "m.jpg", "m.webp", "m.tif", "m.bmp"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_masks_with_noise_are_marked_from_half(tmp_path: Path, name: str, mode: str) -> None:
+    path = save(tmp_path / name, _noisy(), mode)
+    np.testing.assert_array_equal(read_mask(path), MARKED)
+    assert any("noise" in what for what in look_at_mask(path)[1])
+
+
+@pytest.mark.parametrize("value", [1, 3, 255])
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_deep_masks(tmp_path: Path, mode: str, value: int) -> None:
+    kind = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "m.tif", (MARKED * value).astype(kind))), MARKED)
+
+
+def test_labels_of_defects_are_all_marked(tmp_path: Path) -> None:
+    labels = np.zeros((32, 48), dtype=np.uint8)
+    labels[:20] = np.arange(20)[:, None]
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "m.png", labels)), labels > 0)
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_a_mask_in_the_alpha_channel(tmp_path: Path, colour: int) -> None:
+    pixels = np.full((32, 48, 4), colour, dtype=np.uint8)
+    pixels[..., 3] = MARKED * 255
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "rgba.png", pixels)), MARKED)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "la.png", pixels[..., 2:])), MARKED)
+
+
+def test_an_opaque_alpha_channel_says_nothing(tmp_path: Path) -> None:
+    pixels = np.dstack([np.repeat(MARKED[..., None] * 255, 3, axis=2), np.full(MARKED.shape, 255)]).astype(np.uint8)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "m.png", pixels)), MARKED)
+
+
+def test_masks_turn_with_their_picture(tmp_path: Path) -> None:
+    """EXIF turns the picture only, the mask only, both or none: the mask always lies on its defect."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = np.rot90(MARKED, k=-1)
+    image = save(tmp_path / "i.png", MARKED, "RGB", exif=exif)
+    plain = save(tmp_path / "plain.png", upright, "RGB")
+    cases = [
+        (image, save(tmp_path / "a.png", MARKED, "L")),
+        (image, save(tmp_path / "b.png", upright, "L")),
+        (image, save(tmp_path / "c.png", MARKED, "L", exif=exif)),
+        (plain, save(tmp_path / "d.png", upright, "L", exif=exif)),
+        (plain, save(tmp_path / "e.png", upright, "L")),
+    ]
+    for picture, mask in cases:
+        np.testing.assert_array_equal(native_mask(Sample(picture, 1, "x", mask)), upright, err_msg=str(mask))
+
+
+def test_very_large_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow warns from 89 million pixels on; here there is one limit, and it is an error that says so."""
+    path = save(tmp_path / "a.png", np.zeros((9000, 10000), dtype=bool))
+    assert read_mask(path).shape == (9000, 10000)
+    monkeypatch.setattr(images, "LARGEST", 2**20)
+    with pytest.raises(DataError, match=r"a\.png: 10000x9000 pixels; at most 1 million are read"):
+        read_image(path)
+
+
+def test_what_is_changed_is_told(tmp_path: Path) -> None:
+    pages = [Image.fromarray(COLOUR), Image.fromarray(COLOUR[::-1])]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    told = {
+        "pages.tif": "several pages",
+        save(tmp_path / "cmyk.jpg", COLOUR, "CMYK").name: "CMYK colours become RGB",
+        save(tmp_path / "turned.jpg", COLOUR, exif=exif).name: "turned upright",
+        save(tmp_path / "dark.png", np.full((4, 4), 4095, np.uint16)).name: "16 bit without a value above 4095",
+        save(tmp_path / "alpha.png", np.full((4, 4, 4), 9, np.uint8)).name: "transparency is dropped",
+    }
+    for name, wanted in told.items():
+        (what,) = look_at_image(tmp_path / name)[1]
+        assert wanted in what
+    for name in ("plain.png", "plain.jpg", "plain.tif", "plain.webp"):
+        assert look_at_image(save(tmp_path / name, COLOUR))[1] == []
