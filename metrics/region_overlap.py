@@ -29,12 +29,12 @@ class ProCurve:
 def pro(maps: Stack, masks: Masks, fpr_limit: float = 0.3) -> float:
     """Exact area under the PRO curve of maps (n, h, w) and masks (n, h, w) up to `fpr_limit`, divided by it.
 
-    Regions are 8-connected within an image, or given as `Regions` in place of a mask, and weigh the same
-    whatever their size; the false-positive rate is over the normal pixels of all images. As the MVTec AD
-    evaluation code (Bergmann et al., IJCV 2021): one point per distinct score, from (0, 0), the trapezoidal rule, a straight line to the limit. Lists of
-    maps of their own sizes are taken too. Undefined (NaN with a reason) unless there are normal and
-    anomalous pixels. Raises ValueError on NaN scores, shapes that differ, masks that are not 0 or 1, and a
-    limit outside (0, 1].
+    Regions are 8-connected within an image, or given as `Regions` in place of a mask, and weigh the same whatever
+    their size; the false-positive rate is over the normal pixels of all images. As the MVTec AD evaluation code
+    (Bergmann et al., IJCV 2021): one point per distinct score, from (0, 0), the trapezoidal rule, a straight line
+    to the limit. Lists of maps of their own sizes are taken too. Undefined (NaN with a reason) unless there are
+    normal and anomalous pixels. Raises ValueError on NaN scores, shapes that differ, masks that are not 0 or 1, and
+    a limit outside (0, 1].
     """
     return area_under_pro(count(MapPairs(maps, masks), regions=True), fpr_limit)
 

@@ -249,3 +249,24 @@ def test_a_dataset_takes_arguments_after_commas(run: Run) -> None:
     code, _, err = run("ablate", "table4", "--dataset", "elpv,train_limti=9", "--dry-run")
     assert code == 2
     assert "did you mean 'train_limit'?" in err
+
+
+@pytest.mark.parametrize("command", ["train", "ablate"])
+def test_damage_is_found_before_training(run: Run, tmp_path: Path, command: str) -> None:
+    good = next((tmp_path / "data").rglob("train/good"))
+    first, second, *_ = sorted(good.iterdir())
+    first.write_bytes(b"no picture")
+    second.write_bytes(b"")
+    typed = ["train", "dlkd"] if command == "train" else ["ablate", "untrained"]
+    code, out, err = run(*typed, "--dataset", "data")
+    assert code == 2, err
+    assert "damaged files (2 in all)" in err
+    assert f"{first.name}: not a picture" in err
+    assert f"{second.name}: the file is empty" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_passed_over_is_said_at_training(run: Run, tmp_path: Path) -> None:
+    good = next((tmp_path / "data").rglob("train/good"))
+    (good / "new.heic").write_bytes(b"x")
+    assert "left out: train/good: 1 files (1 .heic)" in train(run)[2]
