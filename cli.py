@@ -18,6 +18,7 @@ import typer
 import yaml
 
 from dlkd.files import file_name
+from dlkd.machine import MachineError, check_system, choose_threads, cores
 from dlkd.text import Terminal, text_table
 
 # torch, Lightning and Ray take seconds to import; each command imports what it needs, so that --help is quick.
@@ -73,6 +74,10 @@ DatasetName = Annotated[
 Steps = Annotated[int | None, typer.Option("--steps", min=0, help="Stop after so many training steps.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training images.")]
 ImageSize = Annotated[int | None, typer.Option("--image-size", min=32, help="Side of the images in pixels.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads; default OMP_NUM_THREADS, else the cores that are free."),
+]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Images a step.")]
 
 
@@ -82,6 +87,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character shows its code
             stream.reconfigure(errors="backslashreplace")
     with _errors():
+        check_system()
         app()
 
 
@@ -105,11 +111,13 @@ def _errors() -> Iterator[None]:
 
 def _is_users(error: Exception) -> bool:
     """Whether the message is made for the user: our own errors, and the system's on files."""
+    if isinstance(error, OSError | MachineError):
+        return True
     from dlkd.training.checkpoint import CheckpointError
     from dlkd.training.module import NonFiniteLossError
 
     ours = (ValueError, CheckpointError, NonFiniteLossError)
-    return isinstance(error, OSError) or (isinstance(error, ours) and _raised_by_dlkd(error))
+    return isinstance(error, ours) and _raised_by_dlkd(error)
 
 
 def _raised_by_dlkd(error: Exception) -> bool:
@@ -133,6 +141,7 @@ def train(
     image_size: ImageSize = None,
     batch_size: BatchSize = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that read images.")] = None,
+    threads: Threads = None,
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
     seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
     to: Annotated[Path | None, typer.Option("--out", help="Trial folder; default runs/train/...")] = None,
@@ -162,6 +171,7 @@ def train(
         seed=seed,
     )
     _verify(registry, [(node, name)])
+    _take_threads(threads)
     folder = to or Path("runs") / "train" / file_name(f"{variant}-{node['name']}-{name}-seed{seed}")
     err.print(f"training {variant} on {node['name']}/{name} with preset {preset}, in {folder}")
     result = run_trial(spec, folder, registry, resume=resume, bar=err.is_terminal)
@@ -174,6 +184,7 @@ def evaluate(
     trial: Annotated[Path, typer.Argument(help="Folder of a trained trial.")],
     dataset: Annotated[str | None, typer.Option(help="Another dataset than the trial's.")] = None,
     category: Annotated[str | None, typer.Option(help="Another category than the trial's.")] = None,
+    threads: Threads = None,
     registry_files: RegistryFiles = None,
     imports: Imports = None,
 ) -> None:
@@ -183,6 +194,7 @@ def evaluate(
     from dlkd.training.data_module import CategoryData
 
     registry = _registry(registry_files, imports)
+    _take_threads(threads)
     spec, model = load_model(trial, registry)
     node = spec.dataset if dataset is None else _dataset_node(registry, dataset)
     name = spec.category if category is None and dataset is None else _category(registry, node, category)
@@ -197,6 +209,7 @@ def predict(
     trial: Annotated[Path, typer.Argument(help="Folder of a trained trial.")],
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images (searched below too).")],
     to: Annotated[Path, typer.Option("--out", help="Folder for scores.csv and the overlays.")] = Path("predictions"),
+    threads: Threads = None,
     registry_files: RegistryFiles = None,
     imports: Imports = None,
 ) -> None:
@@ -205,6 +218,7 @@ def predict(
     from dlkd.training.predict import predict_images
 
     registry = _registry(registry_files, imports)
+    _take_threads(threads)
     spec, model = load_model(trial, registry)
     rows, broken = predict_images(model, trial, spec, images, to, bar=err.is_terminal)
     with (to / "scores.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
@@ -233,7 +247,9 @@ def ablate(
     epochs: Epochs = None,
     image_size: ImageSize = None,
     batch_size: BatchSize = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time; default one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time; default one per core that this process may use.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each trial.")] = 1,
     trials_per_gpu: Annotated[int, typer.Option(min=0, help="Trials that share a GPU; 0 trains on CPUs.")] = 0,
     address: Annotated[
@@ -271,7 +287,7 @@ def ablate(
 
     del resume
     registry = _registry(registry_files, imports)
-    at_a_time = workers or max(1, (os.cpu_count() or 1) // threads)
+    at_a_time = workers or max(1, cores() // threads)
 
     def settled(file: Grid | SearchFile) -> tuple[Preset, list[tuple[dict[str, Any], list[str]]]]:
         """Training and data of a file, with what is typed laid over them."""
@@ -537,6 +553,16 @@ def _verify(registry: Registry, data: Iterable[tuple[dict[str, Any], str]]) -> N
             bar.remove_task(task)
     if problems:
         raise DataError("\n".join(problems))
+
+
+def _take_threads(asked: int | None) -> None:
+    """Set PyTorch's threads, and say where others compute too."""
+    import torch
+
+    threads, said = choose_threads(asked)
+    torch.set_num_threads(threads)
+    if said:
+        err.print(said)
 
 
 def _registry(files: list[Path] | None = None, imports: list[Path] | None = None) -> Registry:

@@ -21,6 +21,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # its own state is nev
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+import torch
 from ray import tune
 
 from dlkd.ablations.display import Display
@@ -29,7 +30,8 @@ from dlkd.ablations.storage import Storage, StorageError
 from dlkd.ablations.store import FAILURE, failure, missing_cells
 from dlkd.ablations.worker import CellWorker
 from dlkd.files import write_text
-from dlkd.training.trial import RESULT
+from dlkd.machine import MachineError, temporary_folder
+from dlkd.training.trial import RESULT, device
 
 DIED = "the worker process died without a word (killed for memory?)"
 
@@ -84,6 +86,7 @@ def run_cells(
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; finished cells stay, running ones keep their last checkpoint.
+        MachineError: this machine or the cluster lacks what the pool asks for; nothing was begun.
         ConnectionError: no cluster answers at `pool.address`.
         StorageError: `pool.storage` cannot be read or written; finished cells are in `store`.
     """
@@ -91,8 +94,10 @@ def run_cells(
     if storage is not None:
         storage.fetch([cell.key for cell in cells], store)
     todo = missing_cells(cells, store)
-    if todo and storage is not None:
-        storage.check()
+    if todo:
+        check_pool(pool)
+        if storage is not None:
+            storage.check()
     display.start(cells, todo, pool.workers)
     if not todo:
         display.stop()
@@ -100,8 +105,8 @@ def run_cells(
     for cell in todo:
         (store / cell.key / FAILURE).unlink(missing_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="dlkd-ray-") as scratch:
-            start_ray(pool)
+        with tempfile.TemporaryDirectory(prefix="dlkd-ray-", dir=temporary_folder()) as scratch:
+            start_ray(pool, Path(scratch))
             try:
                 _fit(todo, store, pool, storage, display, trainable, Path(scratch))
             finally:
@@ -115,16 +120,54 @@ def run_cells(
             write_text(store / cell.key / FAILURE, DIED)
 
 
-def start_ray(pool: Pool) -> None:
-    """Start Ray on this machine, or join the pool's cluster."""
+def check_pool(pool: Pool) -> None:
+    """Raise MachineError where trials on this machine could never start; a cluster is asked once it is joined."""
+    if pool.address is None and pool.trials_per_gpu and device().type != "cuda":
+        raise MachineError(
+            f"--trials-per-gpu {pool.trials_per_gpu}: PyTorch sees no GPU on this machine; "
+            "leave it out to train on CPUs"
+        )
+
+
+def start_ray(pool: Pool, scratch: Path) -> None:
+    """Start Ray on this machine with its files in `scratch`, or join the pool's cluster.
+
+    Raises:
+        MachineError: Ray does not start, or no node of the cluster has what one trial takes.
+        ConnectionError: no cluster answers at `pool.address`.
+    """
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    os.environ.pop("RAY_RUNTIME_ENV_HOOK", None)  # of another tool; workers take this environment as it is
     if pool.address is None:
         options |= {
             "num_cpus": pool.workers * pool.threads,
+            "num_gpus": torch.cuda.device_count() if pool.trials_per_gpu else 0,
+            "_temp_dir": str(scratch / "ray"),  # not the usual one, which is another user's or too long a path
             "include_dashboard": False,
             "object_store_memory": 100 * 2**20,  # cells and results pass as small plain data
         }
-    ray.init(address=pool.address or "local", **options)
+    try:
+        ray.init(address=pool.address or "local", **options)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, ConnectionError):
+            raise
+        raise MachineError(f"Ray does not start: {error}") from error
+    if pool.address is not None:
+        _check_cluster(pool)
+
+
+def _check_cluster(pool: Pool) -> None:
+    """Raise MachineError where no node has what one trial takes: Ray would wait for such a node without a word."""
+    needs = {name.upper(): amount for name, amount in pool.resources.items()}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in nodes):
+        most = ", ".join(f"at most {max((n.get(name, 0) for n in nodes), default=0):g} {name}s" for name in needs)
+        ray.shutdown()
+        raise MachineError(
+            f"no node of the cluster {pool.address} has what one trial takes "
+            f"({', '.join(f'{amount:g} {name}' for name, amount in needs.items())}): its nodes have {most}; "
+            "change --threads or --trials-per-gpu"
+        )
 
 
 def _fit(
@@ -146,6 +189,7 @@ def _fit(
             "registry": [str(f.resolve()) for f in pool.registry_files],
             "imports": [str(f.resolve()) for f in pool.imports],
             "threads": pool.threads,
+            "gpu": pool.trials_per_gpu > 0,
         }
         for cell in todo
     }

@@ -16,13 +16,14 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from dlkd.ablations.runner import Pool, run_config, start_ray, why_failed
+from dlkd.ablations.runner import Pool, check_pool, run_config, start_ray, why_failed
 from dlkd.ablations.search import Search, Study, search_folder, trial_key
 from dlkd.ablations.search_worker import DIVERGED, DONE, STOPPED, SearchWorker
 from dlkd.ablations.storage import Storage
 from dlkd.ablations.store import FAILURE
 from dlkd.ablations.tables import label
 from dlkd.files import write_text
+from dlkd.machine import temporary_folder
 from dlkd.registry import Registry
 from dlkd.text import plain
 from dlkd.training.module import derive_seed
@@ -95,6 +96,7 @@ def run_search(
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; finished trials stay, running ones keep their last checkpoint.
+        MachineError: this machine or the cluster lacks what the pool asks for.
         ConnectionError: no cluster answers at `pool.address`.
         StorageError: `pool.storage` cannot be read or written.
     """
@@ -114,12 +116,13 @@ def run_search(
         f"{max(0, left)} to run, {pool.workers} at a time"
     )
     if left > 0:
+        check_pool(pool)
         if storage is not None:
             storage.check()
         for t in tried:
             (folder / t.key / FAILURE).unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix="dlkd-ray-") as scratch:
-            start_ray(pool)
+        with tempfile.TemporaryDirectory(prefix="dlkd-ray-", dir=temporary_folder()) as scratch:
+            start_ray(pool, Path(scratch))
             try:
                 _fit(study, folder, pool, Suggestions(study, tried, registry), tried, left, console, Path(scratch))
             finally:
@@ -146,6 +149,7 @@ def _fit(
         "registry": [str(f.resolve()) for f in pool.registry_files],
         "imports": [str(f.resolve()) for f in pool.imports],
         "threads": pool.threads,
+        "gpu": pool.trials_per_gpu > 0,
     }
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(SearchWorker, plain=plain), pool.resources),

@@ -21,7 +21,7 @@ from dlkd.training.checkpoint import LAST, CheckpointError
 from dlkd.training.data_module import CategoryData
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.module import DistillationTask, NonFiniteLossError, derive_seed
-from dlkd.training.trial import device, fit
+from dlkd.training.trial import device, fit, hide_gpus
 
 RUNGS = "rungs.json"
 DONE, STOPPED, DIVERGED = "done", "stopped", "diverged"
@@ -32,8 +32,9 @@ WORST = 0.0
 class SearchWorker(tune.Trainable):
     """Trains the setting `config["parameters"]`: each step takes it to its next rung and scores it.
 
-    Receives plain data only: `study`, the `folder` of the search, `registry` and `imports` files, `threads`. A rung
-    that stands in the trial's folder is not trained again, so that a trial goes on where a dead process left it.
+    Receives plain data only: `study`, the `folder` of the search, `registry` and `imports` files, `threads`, and
+    whether it takes a `gpu`. A rung that stands in the trial's folder is not trained again, so that a trial goes on
+    where a dead process left it.
     """
 
     def setup(  # type: ignore[override]  # `tune.with_parameters` gives more than Tune alone
@@ -41,6 +42,8 @@ class SearchWorker(tune.Trainable):
     ) -> None:
         """Take the study and a setting; called once a process, `reset_config` for the settings after the first."""
         torch.set_num_threads(plain["threads"])
+        if not plain.get("gpu"):
+            hide_gpus()
         for path in plain["imports"]:
             load_file(Path(path))
         self.registry = load_registry(*map(Path, plain["registry"]))

@@ -16,14 +16,15 @@ from dlkd.files import write_text
 from dlkd.registry import load_file, load_registry
 from dlkd.training import TrialSpec, run_trial
 from dlkd.training.checkpoint import LAST, WEIGHTS, CheckpointError
+from dlkd.training.trial import hide_gpus
 
 
 class CellWorker(tune.Trainable):
     """Runs the cell named `config["cell"]`: one step, one trial.
 
     Receives plain data only, of all cells at once: by key, a cell's `key`, `spec`, `store`, `storage`, `keep`,
-    `registry` and `imports` files, `threads`. With `reuse_actors` the process stays for the next cell, so torch and
-    Lightning are loaded once.
+    `registry` and `imports` files, `threads`, and whether it takes a `gpu`. With `reuse_actors` the process stays for
+    the next cell, so torch and Lightning are loaded once.
     """
 
     def setup(  # type: ignore[override]  # `tune.with_parameters` gives more than Tune alone
@@ -42,6 +43,8 @@ class CellWorker(tune.Trainable):
         """Run the cell. An error is written beside the trial and raised, so that Tune throws this process away."""
         folder = Path(self.cell["store"]) / self.cell["key"]
         torch.set_num_threads(self.cell["threads"])
+        if not self.cell.get("gpu"):
+            hide_gpus()
         try:
             self._run(folder)
             if self.cell["keep"] == "results":

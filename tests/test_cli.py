@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -270,3 +272,31 @@ def test_what_is_passed_over_is_said_at_training(run: Run, tmp_path: Path) -> No
     good = next((tmp_path / "data").rglob("train/good"))
     (good / "new.heic").write_bytes(b"x")
     assert "left out: train/good: 1 files (1 .heic)" in train(run)[2]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["show", "no-such-variant"], ["data", "inspect", "TINY"]])
+def test_systems_without_fcntl_and_resource(arguments: list[str], tiny_folder: Path, tmp_path: Path) -> None:
+    """Neither is on every system; no message needs them."""
+    code = """
+import sys
+sys.modules["resource"] = sys.modules["fcntl"] = None
+from dlkd.cli import main
+main()
+"""
+    arguments = [str(tiny_folder) if a == "TINY" else a for a in arguments]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (2 if "show" in arguments else 0), done.stderr
+
+
+def test_an_unsupported_system_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(sys, "argv", ["dlkd", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "WSL 2" in " ".join(shown.err.split())

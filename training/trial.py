@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import platform
-import resource
 import subprocess
 import sys
 import warnings
@@ -23,6 +23,7 @@ import pydantic
 import torch
 import yaml
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlkd.data import Category
@@ -190,11 +191,11 @@ def fit(
             max_steps=config.max_steps,
             precision=config.precision,
             accelerator="gpu" if device().type == "cuda" else "cpu",
-            deterministic=not torch.cuda.is_available(),  # bilinear upsampling has no deterministic CUDA backward
+            deterministic=device().type == "cpu",  # bilinear upsampling has no deterministic CUDA backward
             devices=1,
             logger=False,
             callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), LightningEnvironment()],  # one process, whatever job it is part of
             enable_checkpointing=False,
             enable_progress_bar=bar,
             enable_model_summary=False,
@@ -264,8 +265,18 @@ def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, DLKD]:
 
 
 def device() -> torch.device:
-    """Where models train and score: the first GPU that this process sees, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Where models train and score: the first GPU that this process sees, else the CPU.
+
+    CUDA_VISIBLE_DEVICES is read anew: CUDA itself reads it once only.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    return torch.device("cuda" if not hidden and torch.cuda.is_available() else "cpu")
+
+
+def hide_gpus() -> None:
+    """From here on this process sees no GPU: `device` is the CPU."""
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+        os.environ[name] = ""
 
 
 def costs(model: DLKD, spec: TrialSpec, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
@@ -273,19 +284,21 @@ def costs(model: DLKD, spec: TrialSpec, evaluation: Evaluation, train_seconds: f
     image = torch.zeros(1, 3, spec.train.image_size, spec.train.image_size, device=device())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(image)
-    # ru_maxrss is in KiB on Linux and in bytes on macOS, and is the process' peak, which earlier trials share.
-    unit = 1 if sys.platform == "darwin" else 1024
     return {
         "parameters": float(sum(p.numel() for p in model.student_parameters() + model.refiner_parameters())),
         "flops": float(counter.get_total_flops()),
         "train_seconds": train_seconds,
         "images_per_second": len(evaluation.scores) / evaluation.seconds if evaluation.seconds else math.nan,
-        "peak_memory_bytes": float(
-            torch.cuda.max_memory_allocated()
-            if device().type == "cuda"
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        ),
+        "peak_memory_bytes": float(torch.cuda.max_memory_allocated() if device().type == "cuda" else _peak_memory()),
     }
+
+
+def _peak_memory() -> int:
+    """The most bytes that this process has held; earlier trials in it count too."""
+    import resource  # not on every system, and nothing else here needs it
+
+    # In KiB on Linux and in bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def versions() -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Kernels that release the GIL, run in as many threads as PyTorch uses.
 
-On Linux they run in PyTorch's own OpenMP threads: these spin for milliseconds after every PyTorch operation,
-and any other thread would have to share a core with them. Elsewhere, and in a forked child, where OpenMP's
-threads are gone and using them would hang, they run in a thread pool. Numba's threading layers are avoided:
-one aborts when called from two threads at once, another after a fork.
+On Linux they run in PyTorch's own OpenMP threads, with which any other thread would have to share a core: by default
+these spin for milliseconds after every PyTorch operation (not where OMP_WAIT_POLICY is passive, which `dlkd` sets).
+Elsewhere, and in a forked child, where OpenMP's threads are gone and using them would hang, they run in a thread pool.
+Numba's threading layers are avoided: one aborts when called from two threads at once, another after a fork.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import torch
+
+from dlkd.machine import cores
 
 _Task = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _pool: ThreadPoolExecutor | None = None
@@ -58,7 +60,7 @@ def _run_in_openmp(openmp: ctypes.CDLL, threads: int, work: Callable[[], None]) 
 def _run_in_pool(threads: int, work: Callable[[], None]) -> None:
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="dlkd-scan")
+        _pool = ThreadPoolExecutor(max(threads, cores()), thread_name_prefix="dlkd-scan")
     others = [_pool.submit(work) for _ in range(threads - 1)]
     work()
     for other in others:

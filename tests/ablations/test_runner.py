@@ -16,13 +16,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import ray
+import torch
 import yaml
 from rich.console import Console
 
+from dlkd.ablations import runner
 from dlkd.ablations.display import Display
 from dlkd.ablations.grid import Cell
 from dlkd.ablations.runner import Pool, run_cells
 from dlkd.ablations.store import collect
+from dlkd.machine import MachineError
 from dlkd.registry import load_file, load_registry
 from dlkd.training import read_result, run_trial
 
@@ -266,3 +269,44 @@ def test_results_say_what_they_rest_on(make_tiny_cells: MakeCells, tmp_path: Pat
     run_trial(cell.spec, tmp_path / cell.key, load_registry())
     result = json.loads((tmp_path / cell.key / "result.json").read_text())
     assert {"dlkd", "torch", "timm", "python", "revision"} <= set(result["versions"])
+
+
+def test_a_gpu_where_there_is_none(make_tiny_cells: MakeCells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would wait for one without a word."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
+    with pytest.raises(MachineError, match="--trials-per-gpu 2: PyTorch sees no GPU"):
+        run(make_tiny_cells(), tmp_path, trials_per_gpu=2)
+
+
+@pytest.mark.parametrize(
+    ("pool", "nodes", "said"),
+    [
+        ({"trials_per_gpu": 2}, [{"CPU": 8.0}], "at most 0 GPUs"),
+        ({"threads": 16}, [{"CPU": 8.0}, {"CPU": 4.0}], "at most 8 CPUs"),
+        ({"trials_per_gpu": 1, "threads": 4}, [{"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}], "no node"),
+        ({"trials_per_gpu": 2, "threads": 4}, [{"CPU": 8.0, "GPU": 1.0}], ""),
+    ],
+)
+def test_a_cluster_where_no_node_has_what_a_trial_takes(
+    pool: dict[str, int], nodes: list[dict[str, float]], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    listed = [{"Alive": True, "Resources": node} for node in nodes]
+    listed.append({"Alive": False, "Resources": {"CPU": 99.0, "GPU": 9.0}})
+    monkeypatch.setattr(ray, "nodes", lambda: listed)
+    joined = Pool(address="10.0.0.1:6379", **pool)  # type: ignore[arg-type]
+    if not said:
+        runner.start_ray(joined, tmp_path)
+        return
+    with pytest.raises(MachineError, match=said):
+        runner.start_ray(joined, tmp_path)
+
+
+def test_ray_that_does_not_start_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError("no space in /dev/shm")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(MachineError, match="Ray does not start: no space in /dev/shm"):
+        runner.start_ray(Pool(), tmp_path)

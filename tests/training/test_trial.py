@@ -26,6 +26,7 @@ from dlkd.training import TrialError, TrialSpec, load_model, read_result, read_t
 from dlkd.training import checkpoint as checkpoint_module
 from dlkd.training.checkpoint import CheckpointError
 from dlkd.training.module import NonFiniteLossError
+from dlkd.training.trial import device, hide_gpus
 
 MakeSpec = Callable[..., TrialSpec]
 REGISTRY = default_registry()
@@ -305,3 +306,33 @@ def test_a_compiled_student_gives_the_same_figures(
 def test_spec_is_plain_yaml(make_spec: MakeSpec, tmp_path: Path) -> None:
     run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
     assert yaml.safe_load((tmp_path / "t" / "trial.yaml").read_text())["category"] == "disc"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "job", "SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"},
+        {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "job", "SLURM_PROCID": "3", "SLURM_LOCALID": "3"},
+        {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "nowhere"},
+        {"KUBERNETES_PORT": "x", "MASTER_ADDR": "nowhere", "MASTER_PORT": "1", "WORLD_SIZE": "2", "RANK": "1"},
+        {"LSB_JOBID": "1", "LSB_DJOB_RANKFILE": "/nowhere", "JSM_NAMESPACE_LOCAL_RANK": "0"},
+    ],
+)
+def test_a_trial_inside_a_job_is_one_process(
+    environment: dict[str, str], make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever job it is part of: Lightning would take its variables for those of a training over several."""
+    run_trial(make_spec(epochs=1), tmp_path / "alone", REGISTRY)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    run_trial(make_spec(epochs=1), tmp_path / "job", REGISTRY)
+    assert_same_bits(tmp_path / "alone", tmp_path / "job")
+
+
+def test_hidden_gpus_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as CUDA says once it was asked
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "0")
+    assert device().type == "cuda"
+    hide_gpus()
+    assert device().type == "cpu"

@@ -1,0 +1,157 @@
+"""What this process may take of the machine: its system, cores, threads, temporary folders.
+
+Imports nothing but the standard library: `dlkd` asks here before PyTorch is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+SYSTEMS = ("linux", "darwin")
+LONGEST_TEMPORARY = 45
+"""Bytes of a folder below which Ray's sockets fit: a socket's path has 107 on Linux, 103 on macOS."""
+
+
+class MachineError(ValueError):
+    """This machine lacks what was asked for; says what, and the way out."""
+
+
+def check_system() -> None:
+    """Raise MachineError on a system that dlkd does not run on."""
+    if sys.platform not in SYSTEMS:
+        raise MachineError(
+            f"dlkd runs on Linux, and is expected to run on macOS; this system is '{sys.platform}'. "
+            "On Windows, install it in WSL 2 (docs/limits.md)"
+        )
+
+
+def prepare() -> None:
+    """Set what libraries read from the environment while they load; what the user has set stays.
+
+    OpenMP's threads spin for milliseconds after each operation by default. Beside another process each spins on a core
+    that the other needs, and both take several times as long. So they sleep.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Where `uv run` started this process, Ray would build a new environment for each worker; ours is complete.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+
+def cores(root: Path = Path("/")) -> int:
+    """How many cores this process may use: of its affinity, its containers' quotas and its scheduler's allotment.
+
+    Args:
+        root: where `/proc` and `/sys` lie.
+
+    Returns:
+        At least 1. A quota of 1.5 cores counts as 1.
+    """
+    counts = [float(os.cpu_count() or 1)]
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        counts.append(len(os.sched_getaffinity(0)))
+    counts += _quotas(root)
+    allotted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if allotted.isdigit() and int(allotted):
+        counts.append(int(allotted))
+    return max(1, math.floor(min(counts)))
+
+
+def free_cores() -> int:
+    """How many of `cores()` no other process computes on at this moment, at least 1.
+
+    Counts the threads that run now, since the load average still holds those that ended a minute ago.
+    """
+    return max(1, min(cores(), (os.cpu_count() or 1) - running_elsewhere()))
+
+
+def running_elsewhere() -> int:
+    """Threads that compute now on this machine, without this one; by the load average where the system does not say."""
+    try:
+        running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].split("/")[0])
+        return max(0, running - 1)
+    except (OSError, ValueError, IndexError):
+        return round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
+
+
+def choose_threads(asked: int | None, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """How many threads PyTorch takes, and a line on it where there is something to say, else "".
+
+    Args:
+        asked: what the user wants; None takes OMP_NUM_THREADS, and without it the cores that are free.
+        environment: instead of this process' own.
+    """
+    given = (os.environ if environment is None else environment).get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked is None and given.isdigit() and int(given):
+        asked = int(given)
+    allowed, elsewhere = cores(), running_elsewhere()
+    threads = free_cores() if asked is None else asked
+    total = os.cpu_count() or 1
+    if threads > allowed:
+        return threads, f"note: {threads} threads on {allowed} cores slow each other; take --threads {allowed}"
+    if elsewhere and elsewhere + (threads if asked else allowed) > total:
+        load = f"note: other programs compute in {elsewhere} threads, this machine has {total} cores"
+        if asked is None and threads < allowed:
+            return threads, f"{load}: taking {threads} of {allowed} cores; --threads takes another number"
+        return threads, f"{load}: {threads} more may be slow"
+    return threads, ""
+
+
+def temporary_folder() -> Path:
+    """A folder for temporary files whose path is short enough for Ray's sockets.
+
+    Raises:
+        MachineError: none can be written.
+    """
+    places = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    for place in places:
+        path = Path(place).resolve()
+        if len(os.fsencode(path)) <= LONGEST_TEMPORARY and path.is_dir() and os.access(path, os.W_OK | os.X_OK):
+            return path
+    raise MachineError(
+        f"no folder for Ray's temporary files: its sockets need a path of at most {LONGEST_TEMPORARY} bytes that can "
+        f"be written, and none of {', '.join(dict.fromkeys(places))} is one; set TMPDIR"
+    )
+
+
+def _quotas(root: Path) -> list[float]:
+    """The CPU quotas, in cores, of this process' control groups and of those above them (versions 1 and 2)."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    groups = {""}
+    for line in lines:
+        number, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if number == "0" or "cpu" in controllers.split(","):
+            path = Path(group.lstrip("/"))
+            groups |= {str(path), *map(str, path.parents)}
+    found = []
+    for group in groups:
+        quota = _words(root / "sys/fs/cgroup" / group / "cpu.max")
+        if len(quota) == 2 and quota[0] != "max":
+            found.append(_ratio(quota[0], quota[1]))
+        for mount in ("cpu", "cpu,cpuacct"):
+            folder = root / "sys/fs/cgroup" / mount / group
+            quota = _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
+            if len(quota) == 2 and quota[0] != "-1":
+                found.append(_ratio(quota[0], quota[1]))
+    return [value for value in found if value > 0]
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return []
+
+
+def _ratio(quota: str, period: str) -> float:
+    try:
+        return int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):
+        return 0.0
