@@ -44,7 +44,7 @@ def look_at_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
                 "16 bit without a value above 4095 (a 12-bit camera?): read dark, as 16 bit; scale them to 0..65535"
             )
         return np.repeat(_deep_grey(path, picture)[..., None], 3, axis=2), bent
-    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") and picture.getchannel("A").getextrema()[0] < 255:
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") and np.asarray(picture.getchannel("A")).min() < 255:
         bent.append("transparency is dropped")
     elif picture.mode not in ("1", "L", "P", "RGB", "RGBA", "LA", "PA", "RGBX"):
         bent.append(f"{picture.mode} colours become RGB")
@@ -163,7 +163,7 @@ def _marked(path: Path, picture: Image.Image, bent: list[str]) -> NDArray[np.boo
         grey = shown
     top = grey.max(initial=0)
     if grey.dtype == np.bool_:
-        return grey
+        return np.asarray(grey, dtype=np.bool_)
     full = 1 if grey.dtype.kind == "f" else np.iinfo(grey.dtype).max if grey.dtype.itemsize < 4 else 65535
     if top > 0 and (lossy or top > full / 2):
         # Counting is a hundred times as fast as the sort of `np.unique`, for the levels that masks mostly have.

@@ -260,7 +260,7 @@ def test_damage_is_found_before_training(run: Run, tmp_path: Path, command: str)
     first.write_bytes(b"no picture")
     second.write_bytes(b"")
     typed = ["train", "dlkd"] if command == "train" else ["ablate", "untrained"]
-    code, out, err = run(*typed, "--dataset", "data")
+    code, _, err = run(*typed, "--dataset", "data")
     assert code == 2, err
     assert "damaged files (2 in all)" in err
     assert f"{first.name}: not a picture" in err
