@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-BENCHMARKS = {"scan": ["--literal"], "metrics": [], "data": [], "dlkd": [], "ablations": []}
+BENCHMARKS = {"scan": ["--literal"], "metrics": [], "data": [], "dlkd": [], "together": [], "ablations": []}
 """Names, as in bench_<name>.py, and further arguments."""
 
 
