@@ -73,7 +73,9 @@ DatasetName = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option("--steps", min=0, help="Stop after so many training steps.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training images.")]
-ImageSize = Annotated[int | None, typer.Option("--image-size", min=32, help="Side of the images in pixels.")]
+ImageSize = Annotated[
+    str | None, typer.Option("--image-size", help="Side of the images in pixels, or height x width: 512x1024.")
+]
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="CPU threads; default OMP_NUM_THREADS, else the cores that are free."),
@@ -425,15 +427,15 @@ def show(
 
     registry = _registry(registry_files, imports)
     base = {} if preset is None else _preset(preset).model
-    side = image_size or (256 if preset is None else _preset(preset).train.image_size)
+    train = _preset(preset or "paper", None, None, image_size).train
     node = registry.resolve(variant, _merged(base, _assignments(overrides)))
     out.print(yaml.safe_dump(node, sort_keys=False).rstrip())
     # Shapes need no trained weights, and a teacher's may not be at hand.
     blank = registry.resolve(
         variant, _merged(_merged(base, _assignments(overrides)), {"teacher": {"weights": "random"}})
     )
-    stages, parameters = describe(registry.build("model", blank), side)
-    table = text_table("stage", "shape (b, c, h, w)", title=f"\n{side} x {side} pixels")
+    stages, parameters = describe(registry.build("model", blank), train.sides)
+    table = text_table("stage", "shape (b, c, h, w)", title="\n{} x {} pixels".format(*train.sides))
     for stage, shape in stages:
         table.add_row(stage, shape)
     out.print(table)

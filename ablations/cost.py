@@ -67,8 +67,7 @@ def _time(spec: TrialSpec, registry: Registry) -> tuple[float, float]:
     model: DLKD = registry.build("model", spec.model)
     task = DistillationTask(model.to(device()), spec.train, spec.seed)
     optimizer = task.configure_optimizers()
-    side = spec.train.image_size
-    images = torch.randn(spec.train.batch_size, 3, side, side, device=device())
+    images = torch.randn(spec.train.batch_size, 3, *spec.train.sides, device=device())
 
     def step() -> None:
         optimizer.zero_grad()

@@ -220,7 +220,7 @@ def picture_grid(table: Table, store: Path) -> LiteralFigure | None:
         for c in chosen
         if (row, c.dataset, c.category) in scaled
     ]
-    low, high = (float(q) for q in np.quantile(np.stack([m.ravel()[::7] for m in shown]), [0.02, 0.998]))
+    low, high = (float(q) for q in np.quantile(np.concatenate([m.ravel()[::7] for m in shown]), [0.02, 0.998]))
     high = max(high, low + 1e-6)
 
     columns, lines = len(chosen), len(labels) + 2
@@ -233,9 +233,8 @@ def picture_grid(table: Table, store: Path) -> LiteralFigure | None:
         axes.spines[:].set_visible(False)
     for x, c in enumerate(chosen):
         example = sources[c.dataset, c.category]
-        image, masks = example["images"][c.place], example["masks"]
-        mask = masks[c.place] if masks.ndim == 3 else None
-        grid[0, x].imshow(image)
+        mask = _mask(example, c.place)
+        grid[0, x].imshow(example["images"][c.place])
         grid[0, x].set_title(
             f"{shortened(c.category, 16)}\n{'anomalous' if example['labels'][c.place] else 'normal'}", fontsize=8
         )
@@ -248,7 +247,9 @@ def picture_grid(table: Table, store: Path) -> LiteralFigure | None:
             if at not in scaled:
                 grid[y, x].text(0.5, 0.5, "no\nresult", ha="center", va="center", fontsize=8, color=FAINT)
                 continue
-            grid[y, x].imshow(overlay(image, scaled[at][c.place], low, high, mask=mask))
+            own = kept[at]  # a row may have an image size of its own
+            drawn = overlay(own["images"][c.place], scaled[at][c.place], low, high, mask=_mask(own, c.place))
+            grid[y, x].imshow(drawn)
             score = float(kept[at]["scores"][c.place]) / _unit(kept[at])
             alarm = {"fontweight": "bold"} if score > 1 else {"color": "#57606a"}
             grid[y, x].set_xlabel(f"{score:.2f}", fontsize=8, labelpad=1, **alarm)
@@ -287,6 +288,11 @@ def _examples(folder: Path) -> dict[str, NDArray[Any]] | None:
         return None
     with np.load(path) as file:
         return dict(file) if len(file["labels"]) else None
+
+
+def _mask(example: dict[str, NDArray[Any]], place: int) -> NDArray[np.bool_] | None:
+    masks = example["masks"]
+    return masks[place] if masks.ndim == 3 else None
 
 
 def _unit(example: dict[str, NDArray[Any]]) -> float:

@@ -61,7 +61,7 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
                         "reason": reason,
                         "variant": spec.variant,
                         "key": cell.key,
-                        "image_size": spec.train.image_size,
+                        "image_size": spec.train.size_text,
                         "epochs": spec.train.epochs,
                         "max_steps": spec.train.max_steps,
                         "teacher": spec.model.get("teacher", {}).get("backbone", ""),

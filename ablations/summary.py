@@ -18,7 +18,7 @@ COST_NOTE = (
     "FLOPs of one image by torch's counter, which does not see the selective scan. Memory is the peak of the worker "
     "process, which earlier trials share. Times were taken while other trials ran beside."
 )
-PAPER = {"dataset": "mvtec", "teacher": "resnet18", "image_size": 256}
+PAPER = {"dataset": "mvtec", "teacher": "resnet18", "image_size": "256"}
 
 
 class Training(NamedTuple):
@@ -100,7 +100,7 @@ def comparable(trials: pd.DataFrame) -> str:
     measured = {
         "dataset": set(trials["dataset"]),
         "teacher": {str(name).split(".")[0] for name in trials["teacher"]},
-        "image_size": set(trials["image_size"]),
+        "image_size": set(map(str, trials["image_size"])),
     }
     says = (
         "The paper's figures were measured on MVTec AD with a ResNet18 teacher at 256 pixels (the paper does not "

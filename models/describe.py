@@ -10,9 +10,9 @@ from torch import Tensor
 from dlkd.models.dlkd import DLKD
 
 
-def describe(model: DLKD, side: int) -> tuple[list[tuple[str, str]], list[tuple[str, int]]]:
-    """(stage, shape) rows from one run on an image of `side` pixels, and (part, parameters) rows."""
-    image = torch.zeros(1, 3, side, side)
+def describe(model: DLKD, sides: tuple[int, int]) -> tuple[list[tuple[str, str]], list[tuple[str, int]]]:
+    """(stage, shape) rows from one run on an image of `sides` (height, width), and (part, parameters) rows."""
+    image = torch.zeros(1, 3, *sides)
     with torch.no_grad():
         model.eval()
         features = model.teacher(image)

@@ -133,6 +133,25 @@ def test_what_a_user_gets_wrong_is_one_message_and_exit_code_2(run: Run, words: 
     assert "Traceback" not in err
 
 
+def test_oblong_images_everywhere(run: Run) -> None:
+    code, _, err = train(run, *BACK, "--set", "train.image_size=[64,96]", "--image-size", "48x80", "--out", "trial")
+    assert code == 0, err
+    assert yaml.safe_load(Path("trial/trial.yaml").read_text())["train"]["image_size"] == [48, 80]
+    code, _, err = run("predict", "trial", "data/disc/test/square", "--out", "said", "--registry", "tiny.yaml")
+    assert code == 0, err
+    assert len(Path("said/scores.csv").read_text().splitlines()) == 5
+    code, out, err = run("show", "tiny", "--registry", "tiny.yaml", "--image-size", "48x80")
+    assert code == 0, err
+    assert "48 x 80 pixels" in out
+    assert "(1, 48, 80)" in out
+    for bad in ("31", "64x16", "64x", "large"):
+        for command in (["train", "tiny", "--dataset", "data"], ["show", "tiny"], ["ablate", "table4", "--dry-run"]):
+            code, _, err = run(*command, "--registry", "tiny.yaml", "--image-size", bad)
+            assert code == 2
+            assert "image_size: Value error, must be a side or a height and a width, 32 pixels or more" in err
+            assert "Traceback" not in err
+
+
 def test_all_problems_of_a_registry_file_are_shown_with_their_lines(run: Run) -> None:
     Path("bad.yaml").write_text("variants:\n  a: {extends: dlkdd}\n  b: {extends: dlkd, sgima: 2}\nvariant: {}\n")
     code, _, err = run("list", "--registry", "bad.yaml")

@@ -6,12 +6,15 @@ from typing import Any, Literal
 
 import pydantic
 
+SMALLEST = 32
+"""Pixels of the smallest side that the network takes: one of its strides' product."""
+
 
 class TrainConfig(pydantic.BaseModel):
     """Arguments of a training run; the defaults are the paper's (section 3.2).
 
     Attributes:
-        image_size: side in pixels to which every image is resized.
+        image_size: side, or (height, width), in pixels to which every image is resized; "512x1024" is (512, 1024).
         batch_size: images a step.
         epochs: passes over the training images; the paper is silent, RD takes 200.
         max_steps: stop after so many steps, whatever `epochs` says; -1 for no limit.
@@ -32,7 +35,7 @@ class TrainConfig(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    image_size: int = pydantic.Field(256, ge=32)
+    image_size: int | tuple[int, int] = 256
     batch_size: int = pydantic.Field(8, ge=1)
     epochs: int = pydantic.Field(200, ge=0)
     max_steps: int = pydantic.Field(-1, ge=-1)
@@ -47,6 +50,30 @@ class TrainConfig(pydantic.BaseModel):
     workers: int = pydantic.Field(0, ge=0)
     checkpoint_seconds: float = pydantic.Field(30.0, ge=0)
     feature_cache_mib: int = pydantic.Field(2048, ge=0)
+
+    @pydantic.field_validator("image_size", mode="before")
+    @classmethod
+    def _sides(cls, given: Any) -> int | tuple[int, int]:
+        """One side for a square, however it is written, so that equal sizes are one configuration."""
+        parts = given.lower().split("x") if isinstance(given, str) else given
+        parts = list(parts) if isinstance(parts, list | tuple) else [parts, parts]
+        sides = [int(p) if isinstance(given, str) and p.strip().isdecimal() else p for p in parts]
+        sides = sides * 2 if isinstance(given, str) and len(sides) == 1 else sides
+        if len(sides) != 2 or any(type(side) is not int or side < SMALLEST for side in sides):
+            raise ValueError(
+                f"must be a side or a height and a width, {SMALLEST} pixels or more each: 256, [512, 1024] or 512x1024"
+            )
+        return sides[0] if len(set(sides)) == 1 else (sides[0], sides[1])
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+
+    @property
+    def size_text(self) -> str:
+        """The image size as the command line takes it: 256, or 512x1024 (height x width)."""
+        return "x".join(map(str, dict.fromkeys(self.sides)))
 
 
 class Preset(pydantic.BaseModel):

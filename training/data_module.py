@@ -28,7 +28,7 @@ class CategoryData(L.LightningDataModule):
         self.config = config
         self.seed = seed
         self.mean, self.std = teacher.mean, teacher.std
-        preprocessing: dict[str, Any] = {"image_size": config.image_size, "mean": self.mean, "std": self.std}
+        preprocessing: dict[str, Any] = {"image_size": config.sides, "mean": self.mean, "std": self.std}
         self.train_set = ImageDataset(category.train, **preprocessing)
         self.test_set = ImageDataset(category.test, with_masks=category.has_masks, **preprocessing)
 

@@ -36,7 +36,7 @@ def predict_images(
     low, high = normal.scale
     dataset = ImageDataset(
         [Sample(f, 0) for f in files],
-        image_size=spec.train.image_size,
+        image_size=spec.train.sides,
         mean=model.teacher.mean,
         std=model.teacher.std,
         cache_bytes=0,

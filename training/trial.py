@@ -212,7 +212,7 @@ def fit(
             if "more than 1 value per channel" not in str(error):
                 raise
             raise TrialError(
-                f"a batch of one image of {config.image_size} pixels leaves batch normalisation a single value a "
+                f"a batch of one image of {config.size_text} pixels leaves batch normalisation a single value a "
                 "channel; take larger images (64 pixels are enough), a batch size that leaves no image over, "
                 "or `norm: layer`"
             ) from error
@@ -281,7 +281,7 @@ def hide_gpus() -> None:
 
 def costs(model: DLKD, spec: TrialSpec, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
     """What the trial cost: parameters, FLOPs of one image (torch's count; the scan is not in it), time, memory."""
-    image = torch.zeros(1, 3, spec.train.image_size, spec.train.image_size, device=device())
+    image = torch.zeros(1, 3, *spec.train.sides, device=device())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(image)
     return {

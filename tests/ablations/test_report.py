@@ -466,6 +466,19 @@ def test_a_variant_whose_scores_are_all_larger_looks_the_same(tmp_path):
     assert not np.array_equal(pictures[6], pictures[0])
 
 
+def test_rows_of_other_image_sizes_stand_in_one_picture(tmp_path):
+    cells = grid(rows=("A", "B"))
+    trials = trials_of(cells, means=(0.8, 0.9), categories=("brick",), seeds=(0,))
+    keep(tmp_path, trials)
+    kept = dict(np.load(tmp_path / "v0-brick-0/examples.npz"))
+    larger = {name: kept[name].repeat(2, axis=1).repeat(3, axis=2) for name in ("images", "maps", "masks")}
+    np.savez(tmp_path / "v1-brick-0/examples.npz", **kept | larger)
+    drawn = picture_grid(tabulate(trials, cells), tmp_path)
+    pictures = [np.asarray(axes.images[0].get_array()) for axes in drawn.axes[: 4 * 3]]
+    h, w = kept["maps"].shape[1:]
+    assert [p.shape[:2] for p in pictures[6:]] == [(h, w)] * 3 + [(2 * h, 3 * w)] * 3
+
+
 def test_intervals_end_where_the_metric_ends(tmp_path):
     cells = grid(rows=("A", "B"))
     trials = trials_of(cells, means=(0.02, 0.98), spread=0.02)

@@ -18,7 +18,7 @@ def model(**arguments):
 
 def test_shapes_are_the_papers_at_256():
     """The rows of the table in docs/design.md."""
-    stages, _ = describe(model(), 256)
+    stages, _ = describe(model(), (256, 256))
     scales = "(1, 64, 64, 64), (1, 128, 32, 32), (1, 256, 16, 16)"
     assert stages == [
         ("image", "(1, 3, 256, 256)"),
@@ -33,14 +33,14 @@ def test_shapes_are_the_papers_at_256():
 
 
 def test_without_a_refiner_its_rows_are_missing():
-    stages, counts = describe(model(refiner=None), 64)
+    stages, counts = describe(model(refiner=None), (64, 64))
     assert "F_PS, refined" not in dict(stages)
     assert "refiner" not in dict(counts)
 
 
 def test_counts_are_those_of_the_parts():
     m = model()
-    counts = dict(describe(m, 64)[1])
+    counts = dict(describe(m, (64, 64))[1])
     parts = {
         "teacher (frozen)": m.teacher, "fusion": m.fusion, "coarse decoder": m.decoder, "refiner": m.refiners
     }  # fmt: skip
@@ -53,5 +53,5 @@ def test_counts_are_those_of_the_parts():
 def test_describing_changes_neither_weights_nor_statistics():
     m = model()
     before = {k: v.clone() for k, v in m.state_dict().items()}
-    describe(m, 64)
+    describe(m, (64, 64))
     assert all(torch.equal(v, before[k]) for k, v in m.state_dict().items())
