@@ -83,8 +83,13 @@ class Textures:
         if self.folder.is_dir():
             self._check()
             return self.folder
-        with new_folder(self.folder) as unfinished:
-            self._write(unfinished)
+        try:
+            with new_folder(self.folder) as unfinished:
+                self._write(unfinished)
+        except OSError as error:
+            raise DataError(
+                f"textures: cannot write {self.folder}: {error}; set DLKD_CACHE to a folder that can be written"
+            ) from error
         self._check()
         return self.folder
 

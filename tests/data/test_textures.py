@@ -132,3 +132,10 @@ def test_the_default_place_is_the_cache(own_cache: Path) -> None:
 def test_arguments_outside_their_range(options: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Textures(**options)
+
+
+def test_a_cache_that_cannot_be_written_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DLKD_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.raises(DataError, match="set DLKD_CACHE to a folder that can be written"):
+        Textures().prepare()
