@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import io
 import json
+import math
 import os
 import shlex
 import sys
@@ -44,6 +44,7 @@ out = Terminal()
 err = Terminal(stderr=True)
 
 Keep = Literal["weights", "results"]
+Maps = Literal["npy", "png16"]
 
 INTERRUPTED = 130
 USER_ERROR = 2
@@ -154,6 +155,7 @@ def train(
 ) -> None:
     """Train a variant on one category and score it."""
     from dlkd.training import TrialSpec, run_trial
+    from dlkd.training.predict import squeezed
 
     registry = _registry(registry_files, imports)
     given = _assignments(overrides)
@@ -177,7 +179,12 @@ def train(
     folder = to or Path("runs") / "train" / file_name(f"{variant}-{node['name']}-{name}-seed{seed}")
     err.print(f"training {variant} on {node['name']}/{name} with preset {preset}, in {folder}")
     result = run_trial(spec, folder, registry, resume=resume, bar=err.is_terminal)
+    test = registry.build("dataset", node).load(name).test
+    if said := squeezed([sample.image for sample in test], result.normal.proportions):
+        err.print(f"note: test images: {said}")
     _print_metrics(result.metrics, result.undefined)
+    out.print(str(result.alarm))
+    err.print(result.normal.origin)
     err.print(f"weights, spec and result in {folder}; look at it with: dlkd predict {shlex.quote(str(folder))} IMAGES")
 
 
@@ -192,8 +199,10 @@ def evaluate(
 ) -> None:
     """Score a trained model on its category's test images, or on another's."""
     from dlkd.training import evaluate as run_evaluation
-    from dlkd.training import load_model
+    from dlkd.training import load_model, read_result
     from dlkd.training.data_module import CategoryData
+    from dlkd.training.evaluate import alarm
+    from dlkd.training.predict import squeezed
 
     registry = _registry(registry_files, imports)
     _take_threads(threads)
@@ -202,35 +211,63 @@ def evaluate(
     name = spec.category if category is None and dataset is None else _category(registry, node, category)
     _verify(registry, [(node, name)])
     loaded = registry.build("dataset", node).load(name)
+    normal = read_result(trial).normal
+    if said := squeezed([sample.image for sample in loaded.test], normal.proportions):
+        err.print(f"note: {said}")
     evaluation = run_evaluation(model, CategoryData(loaded, spec.train, model.teacher, spec.trial_seed))
     _print_metrics(evaluation.metrics, evaluation.undefined)
+    out.print(str(alarm(evaluation, normal.threshold)))
+    err.print(normal.origin)
 
 
 @app.command()
 def predict(
     trial: Annotated[Path, typer.Argument(help="Folder of a trained trial.")],
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images (searched below too).")],
-    to: Annotated[Path, typer.Option("--out", help="Folder for scores.csv and the overlays.")] = Path("predictions"),
+    to: Annotated[
+        Path, typer.Option("--out", help="Folder for scores.csv, which is replaced, overlays and maps.")
+    ] = Path("predictions"),
+    threshold: Annotated[
+        float | None, typer.Option(help="Image score above which an image counts as anomalous; default the trial's.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images at a time; default the trial's.")] = None,
+    overlays: Annotated[bool, typer.Option("--overlays/--no-overlays", help="Draw the maps over the images.")] = True,
+    maps: Annotated[
+        Maps | None,
+        typer.Option(help="Write the anomaly maps too: npy (float32), or png16 with its scale in a .json."),
+    ] = None,
     threads: Threads = None,
     registry_files: RegistryFiles = None,
     imports: Imports = None,
 ) -> None:
-    """Score images: scores.csv, and one overlay of the anomaly map for each."""
-    from dlkd.training import load_model
-    from dlkd.training.predict import predict_images
+    """Score images: scores.csv, written as they are scored, and one overlay of the anomaly map for each."""
+    from dlkd.training import load_model, read_result
+    from dlkd.training.predict import find_images, predict_images, squeezed
 
     registry = _registry(registry_files, imports)
+    if threshold is not None and not math.isfinite(threshold):
+        raise ValueError(f"--threshold must be a number, got {threshold}")
     _take_threads(threads)
     spec, model = load_model(trial, registry)
-    rows, broken = predict_images(model, trial, spec, images, to, bar=err.is_terminal)
-    with (to / "scores.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, fieldnames=["image", "score", "threshold", "anomalous", "overlay"])
-        writer.writeheader()
-        writer.writerows(rows)
-    err.print(f"{len(rows)} images scored: {to / 'scores.csv'}, overlays beside it")
+    normal = read_result(trial).normal
+    if said := squeezed(find_images(images, to), normal.proportions):
+        err.print(f"note: {said}")
+    if (to / "scores.csv").exists():
+        err.print(f"note: {to / 'scores.csv'} of an earlier prediction is replaced")
+    done = predict_images(
+        model, spec, normal, images, to,
+        threshold=threshold, batch_size=batch_size, overlays=overlays, maps=maps, bar=err.is_terminal,
+    )  # fmt: skip
+    err.print(f"{done.scored} images scored, {done.anomalous} of them anomalous: {to / 'scores.csv'}")
+    err.print(f"threshold {threshold:.4g}, as given" if threshold is not None else normal.origin)
+    for line in done.undrawn[:20]:
+        err.print(line)
+    if len(done.undrawn) > 20:
+        err.print(f"and {len(done.undrawn) - 20} more that are scored and not drawn")
     _say_undrawn()
-    if broken:
-        raise ValueError(f"{len(broken)} images could not be read, the others are scored:\n" + "\n".join(broken))
+    if done.broken:
+        listed = "\n".join(done.broken)
+        raise ValueError(f"{len(done.broken)} images could not be read, the others are scored:\n{listed}")
 
 
 @app.command()

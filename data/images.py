@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 
@@ -96,6 +97,19 @@ def turned(mask: NDArray[np.bool_], image: Path) -> NDArray[np.bool_]:
         return np.array(ImageOps.exif_transpose(canvas))
     except Exception:  # whatever damaged EXIF data cause: the mask stays as it is, and its size is told
         return mask
+
+
+def proportions(path: Path) -> float:
+    """Width per height of a picture as it is read, upright, from its header alone; NaN where that cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as picture:
+                width, height = picture.size
+                on_its_side = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except Exception:  # whoever reads the pixels says what is wrong with them
+        return math.nan
+    return height / width if on_its_side else width / height
 
 
 def size_text(picture: NDArray[np.generic]) -> str:

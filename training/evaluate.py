@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dlkd.data import native_mask
+from dlkd.data.images import proportions
 from dlkd.metrics import Regions, Undefined, average_precision, f1_max, image_auroc, pixel_metrics, why_undefined
 from dlkd.metrics.inputs import Masks, Stack
 from dlkd.models.dlkd import DLKD
@@ -21,6 +22,10 @@ from dlkd.training.data_module import CategoryData
 
 METRICS = ("image_auroc", "pixel_auroc", "pro", "image_ap", "image_f1_max", "pixel_ap", "pixel_f1_max")
 """Image and pixel AUROC and PRO are the paper's; the others are average precision and the largest F1."""
+
+
+DEVIATIONS = 3.0
+"""Standard deviations that the threshold lies above the mean of normal scores."""
 
 
 @dataclass(frozen=True)
@@ -97,33 +102,84 @@ class NormalRange:
     Attributes:
         level: median of the anomaly maps' pixels.
         threshold: image score above which an image counts as anomalous.
+        images: how many normal training images it was taken from.
+        proportions: width per height of these pictures, their median; NaN where it is not known.
     """
 
     level: float
     threshold: float
+    images: int = 0
+    proportions: float = math.nan
 
     @property
     def scale(self) -> tuple[float, float]:
         """Both ends of a colour scale that begins at the level and has the threshold in its middle."""
         return self.level, max(2 * self.threshold - self.level, self.level + 1e-6)
 
+    @property
+    def origin(self) -> str:
+        """Where the threshold comes from, in words."""
+        what = f"mean + {DEVIATIONS:g} standard deviations of the scores of {self.images} normal training images"
+        return f"the threshold is the {what}"
 
-def normal_range(model: DLKD, data: CategoryData, *, images: int = 64, deviations: float = 3.0) -> NormalRange:
+
+def normal_range(model: DLKD, data: CategoryData, *, images: int = 64) -> NormalRange:
     """The range of normal training images; the threshold is the mean + 3 standard deviations of their scores.
 
-    Takes at most `images` of them, evenly spaced, and no test image. The student has seen them, so the threshold
-    errs to the low side.
+    Takes at most `images` of them, evenly spaced, in batches as training does, and no test image. The student has seen
+    them, so the threshold errs to the low side.
     """
     model.eval()
     device = next(model.parameters()).device
     chosen = np.unique(np.linspace(0, len(data.train_set) - 1, min(images, len(data.train_set))).astype(int))
     scores, levels = [], []
     with torch.inference_mode():
-        for i in chosen:
-            maps = model(data.train_set[int(i)]["image"].unsqueeze(0).to(device))
-            scores.append(float(model.score(maps)))
-            levels.append(float(maps.float().median()))
-    return NormalRange(float(np.median(levels)), float(np.mean(scores) + deviations * np.std(scores)))
+        for part in torch.from_numpy(chosen).split(data.config.batch_size):
+            batch = torch.stack([data.train_set[int(i)]["image"] for i in part])
+            maps = model(batch.to(device))
+            scores += model.score(maps).double().tolist()
+            levels += maps.float().flatten(1).median(dim=1).values.tolist()
+    shapes = [proportions(data.train_set.samples[i].image) for i in chosen]
+    threshold = float(np.mean(scores) + DEVIATIONS * np.std(scores))
+    return NormalRange(float(np.median(levels)), threshold, len(chosen), float(np.median(shapes)))
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """How good the alarm is on test images: an image whose score lies above the threshold counts as anomalous.
+
+    Attributes:
+        threshold: of the image score.
+        anomalous: test images with a defect.
+        found: those of them above the threshold.
+        normal: test images without a defect.
+        false_alarms: those of them above the threshold.
+    """
+
+    threshold: float
+    anomalous: int
+    found: int
+    normal: int
+    false_alarms: int
+
+    def __str__(self) -> str:
+        found = f"{self.found} of {self.anomalous} defects found" if self.anomalous else "no defects to find"
+        false = f"{self.false_alarms} of {self.normal} false alarms" if self.normal else "no normal images"
+        if not self.anomalous and not self.normal:
+            return f"at threshold {self.threshold:.4g}: no test images"
+        return f"at threshold {self.threshold:.4g}: {found}, {false}"
+
+
+def alarm(found: Evaluation, threshold: float) -> Alarm:
+    """How good the alarm at `threshold` is on what was evaluated."""
+    above, anomalous = found.scores > threshold, found.labels == 1
+    return Alarm(
+        threshold,
+        int(anomalous.sum()),
+        int((above & anomalous).sum()),
+        int((~anomalous).sum()),
+        int((above & ~anomalous).sum()),
+    )
 
 
 def score(found: Evaluation, maps: Stack, masks: Masks | None, pro_limit: float = 0.3) -> Evaluation:

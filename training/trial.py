@@ -41,7 +41,7 @@ from dlkd.training.checkpoint import (
 )
 from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import Evaluation, NormalRange, evaluate, normal_range
+from dlkd.training.evaluate import Alarm, Evaluation, NormalRange, alarm, evaluate, normal_range
 from dlkd.training.examples import save_examples
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.memory import kept_memory
@@ -93,6 +93,7 @@ class TrialResult:
         costs: see `costs`.
         curve: mean of each loss, by epoch.
         normal: range of the normal training images: threshold and colour scale.
+        alarm: how good the alarm at that threshold is on the test images.
     """
 
     metrics: dict[str, float]
@@ -100,6 +101,7 @@ class TrialResult:
     costs: dict[str, float]
     curve: list[dict[str, float]]
     normal: NormalRange
+    alarm: Alarm
 
 
 def run_trial(
@@ -156,6 +158,7 @@ def _run(
         costs(model, spec, evaluation, trained),
         curve,
         normal,
+        alarm(evaluation, normal.threshold),
     )
     # Written last: a directory with a result is a whole trial.
     write_text(folder / RESULT, json.dumps(asdict(result) | {"versions": versions()}, indent=1))
@@ -251,12 +254,30 @@ def read_result(folder: Path) -> TrialResult:
         data = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise TrialError(f"{folder} has no {RESULT}: the trial is not finished") from error
-    return TrialResult(data["metrics"], data["undefined"], data["costs"], data["curve"], NormalRange(**data["normal"]))
+    return TrialResult(
+        data["metrics"],
+        data["undefined"],
+        data["costs"],
+        data["curve"],
+        NormalRange(**data["normal"]),
+        Alarm(**data["alarm"]),
+    )
 
 
 def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, DLKD]:
-    """The spec and the trained model of a trial directory, in eval mode."""
+    """The spec and the trained model of a trial directory, in eval mode.
+
+    Raises TrialError where the trial is not finished or was kept without its weights, CheckpointError where they are
+    broken.
+    """
     spec = read_trial(folder)
+    if not (folder / RESULT).exists():
+        raise TrialError(f"the trial in {folder} is not finished: it has no {RESULT}; go on with `dlkd train --resume`")
+    if not (folder / WEIGHTS).exists():
+        raise TrialError(
+            f"{folder} has no {WEIGHTS}: the trial was kept without its weights (`dlkd ablate --keep results`); "
+            "train it again with `dlkd train`"
+        )
     with torch.random.fork_rng():
         torch.manual_seed(spec.trial_seed)  # a teacher with random weights is the one that it was in training
         model: DLKD = registry.build("model", spec.model)
