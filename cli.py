@@ -525,6 +525,7 @@ def data_inspect(
     name: Annotated[str, typer.Argument(help="A dataset's name, or the path of an MVTec-layout folder.")],
     root: Annotated[Path | None, typer.Option(help="Where the dataset lies.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="PNG of sample pictures; default runs/inspect/NAME.png.")] = None,
+    image_size: ImageSize = None,
 ) -> None:
     """Counts, sizes, modes, balance, masks, duplicates between train and test, and a picture sheet."""
     from dlkd.data.inspect import inspect_dataset
@@ -533,9 +534,12 @@ def data_inspect(
     registry = _registry()
     node = _dataset_node(registry, name if root is None else f"{name}:{root}")
     dataset = registry.build("dataset", node)
+    sides = _preset("demo", None, None, image_size).train.sides
     with _bar() as bar:
         task = bar.add_task(f"reading {name}", total=None)
-        found = inspect_dataset(dataset, progress=lambda n, total: bar.update(task, completed=n, total=total))
+        found = inspect_dataset(
+            dataset, progress=lambda n, total: bar.update(task, completed=n, total=total), network=sides
+        )
     out.print(str(found))
     path = sheet or Path("runs") / "inspect" / f"{file_name(node['name'])}.png"
     path.parent.mkdir(parents=True, exist_ok=True)

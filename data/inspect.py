@@ -14,6 +14,7 @@ from PIL import Image
 from dlkd.data.category import Category, DataError, Dataset
 from dlkd.data.dataset import look_at_native_mask
 from dlkd.data.images import look_at_image
+from dlkd.data.masks import small_regions
 
 Progress = Callable[[int, int], None]
 
@@ -29,6 +30,8 @@ class CategoryReport:
     modes: dict[str, int] = field(default_factory=dict)
     masks: int = 0
     empty_masks: list[str] = field(default_factory=list)
+    network: tuple[int, int] | None = None
+    small_defects: int = 0
     defect_area: tuple[float, float, float] | None = None
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -58,6 +61,12 @@ class CategoryReport:
             notes.append(f"{len(self.sizes)} image sizes")
         if len(self.modes) > 1:
             notes.append(f"image modes are mixed: {', '.join(self.modes)}")
+        if self.small_defects and self.network is not None:
+            height, width = self.network
+            notes.append(
+                f"{self.small_defects} defects are smaller than a pixel of the network at {height}x{width} (height x "
+                "width) and keep one pixel there; a larger --image-size shows more of them"
+            )
         if self.empty_masks:
             notes.append(f"{len(self.empty_masks)} masks mark no pixel")
         if self.duplicates:
@@ -100,16 +109,21 @@ class Report:
 
 
 def inspect_dataset(
-    dataset: Dataset, *, categories: Iterable[str] | None = None, progress: Progress | None = None
+    dataset: Dataset,
+    *,
+    categories: Iterable[str] | None = None,
+    progress: Progress | None = None,
+    network: tuple[int, int] | None = None,
 ) -> Report:
     """Read every picture and mask once: counts, sizes, modes, masks, damage, test images seen in training.
 
     Duplicates are found by a hash of the decoded pixels, so another file format or name hides none.
-    `progress` is called with (images done, images in this category). Raises DataError without any category.
+    `progress` is called with (images done, images in this category); defects smaller than a pixel of `network`
+    (height, width) are counted. Raises DataError without any category.
     """
     names = dataset.categories() if categories is None else tuple(categories)
     name = getattr(dataset, "name", type(dataset).__name__)
-    return Report(name, [_inspect(dataset, category, progress) for category in names])
+    return Report(name, [_inspect(dataset, category, progress, network) for category in names])
 
 
 def _counts(counted: dict[str, int]) -> str:
@@ -118,8 +132,8 @@ def _counts(counted: dict[str, int]) -> str:
     return ", ".join(shown) + (f" and {len(counted) - 5} more" if len(counted) > 5 else "")
 
 
-def _inspect(dataset: Dataset, name: str, progress: Progress | None) -> CategoryReport:
-    report = CategoryReport(name)
+def _inspect(dataset: Dataset, name: str, progress: Progress | None, network: tuple[int, int] | None) -> CategoryReport:
+    report = CategoryReport(name, network=network)
     try:
         category = dataset.load(name)
     except DataError as error:
@@ -162,6 +176,8 @@ def _read_all(category: Category, report: CategoryReport, progress: Progress | N
                     bent["masks: more than half of the image is marked (inverted?)"] += 1
                 if not mask.any():
                     report.empty_masks.append(str(sample.mask))
+                elif report.network is not None:
+                    report.small_defects += small_regions(mask, report.network)
         except DataError as error:
             report.problems += error.problems
         if progress is not None:

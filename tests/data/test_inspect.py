@@ -98,3 +98,13 @@ def test_picture_sheet(loco_tree: Path, mvtec_tree: Path, tmp_path: Path) -> Non
     red = (two[..., 0] > 200) & (two[..., 1] < 60)
     assert red.any(), "no outline of a mask"
     picture_sheet(MVTecLOCO(loco_tree), tmp_path / "three.png")
+
+
+def test_defects_smaller_than_a_pixel_of_the_network_are_said(mvtec_tree: Path) -> None:
+    """The masks mark squares of 3 x 2 to 3 x 5 pixels in pictures of 16 x 16."""
+    (found,) = inspect_dataset(Folder(mvtec_tree), categories=["bottle"], network=(2, 3)).categories
+    assert found.small_defects == 4
+    assert any("4 defects are smaller than a pixel of the network at 2x3" in note for note in found.notes)
+    (found,) = inspect_dataset(Folder(mvtec_tree), categories=["bottle"], network=(16, 16)).categories
+    assert found.small_defects == 0
+    assert not any("smaller" in note for note in found.notes)
