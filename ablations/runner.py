@@ -159,7 +159,7 @@ def start_ray(pool: Pool, scratch: Path) -> None:
 def _check_cluster(pool: Pool) -> None:
     """Raise MachineError where no node has what one trial takes: Ray would wait for such a node without a word."""
     needs = {name.upper(): amount for name, amount in pool.resources.items()}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if not any(all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in nodes):
         most = ", ".join(f"at most {max((n.get(name, 0) for n in nodes), default=0):g} {name}s" for name in needs)
         ray.shutdown()

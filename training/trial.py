@@ -22,8 +22,8 @@ import lightning as L
 import pydantic
 import torch
 import yaml
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlkd.data import Category
