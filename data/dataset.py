@@ -102,7 +102,7 @@ class ImageDataset(Dataset[Item]):
     def _decode(self, sample: Sample) -> NDArray[np.void]:
         """Picture in grey levels, and mask where asked for, at the size of the items: a row of the cache."""
         picture = read_image(sample.image)
-        row = np.zeros(1, self._row)[0]
+        row: NDArray[np.void] = np.zeros(1, self._row)[0]
         row["image"] = resize(picture, self.image_size)
         if self.with_masks:
             row["region_sizes"] = resize_mask(native_mask(sample, picture), self.image_size)

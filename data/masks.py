@@ -38,7 +38,8 @@ def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.fl
             y, x = np.nonzero(covered == covered.max())
             weight[top + y, left + x] += 1 / y.size
         np.divide(1.0, weight, out=sizes, where=weight > 0)
-    return sizes.astype(np.float32)
+    found: NDArray[np.float32] = sizes.astype(np.float32)
+    return found
 
 
 def small_regions(mask: NDArray[np.bool_], size: tuple[int, int]) -> int:

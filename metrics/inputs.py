@@ -76,7 +76,7 @@ class MapPairs:
         self._maps, self._masks = maps, masks
 
     def __iter__(self) -> Iterator[tuple[Array, Array | Regions]]:
-        for i, (map_, mask) in enumerate(zip(self._maps, self._masks, strict=True)):  # type: ignore[arg-type]
+        for i, (map_, mask) in enumerate(zip(self._maps, self._masks, strict=True)):  # type: ignore[arg-type, misc]
             scores = float_array(map_)
             truth = mask if isinstance(mask, Regions) else bool_array(mask)
             if scores.ndim != 2 or scores.shape != truth.shape:

@@ -28,9 +28,10 @@ class Regions:
             raise ValueError(f"sizes must be (h, w), finite and at least 0, got {self.sizes.shape}")
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, int]:
         """(h, w)."""
-        return self.sizes.shape
+        height, width = self.sizes.shape
+        return height, width
 
     @property
     def mask(self) -> Array:

@@ -55,9 +55,9 @@ class TrainConfig(pydantic.BaseModel):
     @classmethod
     def _sides(cls, given: Any) -> int | tuple[int, int]:
         """One side for a square, however it is written, so that equal sizes are one configuration."""
-        parts = given.lower().split("x") if isinstance(given, str) else given
+        parts: Any = given.lower().split("x") if isinstance(given, str) else given
         parts = list(parts) if isinstance(parts, list | tuple) else [parts, parts]
-        sides = [int(p) if isinstance(given, str) and p.strip().isdecimal() else p for p in parts]
+        sides: list[Any] = [int(p) if isinstance(given, str) and p.strip().isdecimal() else p for p in parts]
         sides = sides * 2 if isinstance(given, str) and len(sides) == 1 else sides
         if len(sides) != 2 or any(type(side) is not int or side < SMALLEST for side in sides):
             raise ValueError(
