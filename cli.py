@@ -47,6 +47,9 @@ Keep = Literal["weights", "results"]
 Maps = Literal["npy", "png16"]
 
 INTERRUPTED = 130
+
+_lost = ["nothing was begun"]
+"""What Ctrl-C costs, and how to go on; the last one holds."""
 USER_ERROR = 2
 
 RegistryFiles = Annotated[
@@ -100,7 +103,7 @@ def _errors() -> Iterator[None]:
         yield
     except SystemExit as stop:  # Typer makes one of Ctrl-C
         if stop.code == INTERRUPTED:
-            err.print("interrupted; what is finished is kept, go on with --resume")
+            err.print(f"interrupted: {_lost[-1]}")
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -148,14 +151,21 @@ def train(
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
     seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
     to: Annotated[Path | None, typer.Option("--out", help="Trial folder; default runs/train/...")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's trial stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the folder's trial stopped, for more steps too.")
+    ] = False,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="TRIAL", help="Start from the weights of another trial's folder.")
+    ] = None,
     overrides: Overrides = None,
     registry_files: RegistryFiles = None,
     imports: Imports = None,
 ) -> None:
     """Train a variant on one category and score it."""
     from dlkd.training import TrialSpec, run_trial
+    from dlkd.training.checkpoint import WEIGHTS
     from dlkd.training.predict import squeezed
+    from dlkd.training.trial import weights_digest
 
     registry = _registry(registry_files, imports)
     given = _assignments(overrides)
@@ -173,12 +183,18 @@ def train(
         category=name,
         train=chosen.train,
         seed=seed,
+        start="" if start is None else weights_digest(start / WEIGHTS),
     )
     _verify(registry, [(node, name)])
     _take_threads(threads)
     folder = to or Path("runs") / "train" / file_name(f"{variant}-{node['name']}-{name}-seed{seed}")
     err.print(f"training {variant} on {node['name']}/{name} with preset {preset}, in {folder}")
-    result = run_trial(spec, folder, registry, resume=resume, bar=err.is_terminal)
+    _if_interrupted(
+        f"steps since the last checkpoint are lost (written at the end of an epoch once "
+        f"{chosen.train.checkpoint_seconds:g} seconds have passed); the same command with --resume goes on"
+    )
+    first = None if start is None else start / WEIGHTS
+    result = run_trial(spec, folder, registry, resume=resume, start=first, keep_state=True, bar=err.is_terminal)
     test = registry.build("dataset", node).load(name).test
     if said := squeezed([sample.image for sample in test], result.normal.proportions):
         err.print(f"note: test images: {said}")
@@ -214,6 +230,7 @@ def evaluate(
     normal = read_result(trial).normal
     if said := squeezed([sample.image for sample in loaded.test], normal.proportions):
         err.print(f"note: {said}")
+    _if_interrupted("an evaluation keeps nothing; the same command begins anew")
     evaluation = run_evaluation(model, CategoryData(loaded, spec.train, model.teacher, spec.trial_seed))
     _print_metrics(evaluation.metrics, evaluation.undefined)
     out.print(str(alarm(evaluation, normal.threshold)))
@@ -254,6 +271,9 @@ def predict(
         err.print(f"note: {said}")
     if (to / "scores.csv").exists():
         err.print(f"note: {to / 'scores.csv'} of an earlier prediction is replaced")
+    _if_interrupted(
+        f"the images scored so far are in {to / 'scores.csv'}; the same command begins anew and replaces it"
+    )
     done = predict_images(
         model, spec, normal, images, to,
         threshold=threshold, batch_size=batch_size, overlays=overlays, maps=maps, bar=err.is_terminal,
@@ -388,6 +408,10 @@ def ablate(
     from dlkd.ablations.runner import run_cells
 
     folder = to or Path("runs") / file_name("-".join(grid.name for grid in loaded))
+    _if_interrupted(
+        "finished trials are kept; those that ran lose what is younger than their last checkpoint, or all if they have "
+        f"none yet. The same command goes on; dlkd report {shlex.quote(str(folder))} shows what is there"
+    )
     try:
         run_cells(cells, store, pool(), Display(store, err))
     finally:
@@ -535,6 +559,7 @@ def data_inspect(
     node = _dataset_node(registry, name if root is None else f"{name}:{root}")
     dataset = registry.build("dataset", node)
     sides = _preset("demo", None, None, image_size).train.sides
+    _if_interrupted("an inspection keeps nothing but what it knows of the files; the same command begins anew")
     with _bar() as bar:
         task = bar.add_task(f"reading {name}", total=None)
         found = inspect_dataset(
@@ -596,6 +621,11 @@ def _verify(registry: Registry, data: Iterable[tuple[dict[str, Any], str]]) -> N
             bar.remove_task(task)
     if problems:
         raise DataError("\n".join(problems))
+
+
+def _if_interrupted(says: str) -> None:
+    """What is said of Ctrl-C from here on."""
+    _lost.append(says)
 
 
 def _take_threads(asked: int | None) -> None:
@@ -746,6 +776,10 @@ def _search(
     from dlkd.ablations.search_report import SearchReport, search_trials, write_found
     from dlkd.ablations.search_runner import FAILED, read_tried, run_search
 
+    _if_interrupted(
+        "finished trials are kept; those that ran lose what is younger than their last checkpoint. The same command "
+        f"goes on; dlkd report {shlex.quote(str(out_folder))} shows what is there"
+    )
     try:
         run_search(study, registry, store, pool, err, force=force)
     finally:

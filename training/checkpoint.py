@@ -44,17 +44,32 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class SaveLast(L.Callback):
-    """Writes `last.ckpt` at the end of an epoch once `seconds` have passed since it was last written."""
+    """Writes `last.ckpt` at the end of a whole epoch once `seconds` have passed since it was last written.
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    Args:
+        folder: receives it.
+        seconds: see above.
+        keep: write it at the end of the last whole epoch too, so that a longer training can go on from there. The
+            order of images in an epoch is drawn at its beginning, so that a cut epoch cannot be gone on with.
+        max_steps: where the training is cut; -1 for nowhere.
+    """
+
+    def __init__(self, folder: Path, seconds: float, *, keep: bool = False, max_steps: int = -1) -> None:
         self.path = folder / LAST
         self.seconds = seconds
+        self.keep = keep
+        self.max_steps = max_steps
         self._written = monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save if it is time."""
         del pl_module
-        if monotonic() - self._written >= self.seconds:
+        if not trainer.is_last_batch:  # max_steps cut the epoch
+            return
+        epochs = trainer.max_epochs or 0
+        next_end = trainer.global_step + int(trainer.num_training_batches)
+        last = trainer.current_epoch + 1 >= epochs or 0 < self.max_steps < next_end
+        if (self.keep and last) or monotonic() - self._written >= self.seconds:
             trainer.save_checkpoint(self.path)
             self._written = monotonic()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -23,7 +24,6 @@ import pydantic
 import torch
 import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import RichProgressBar
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlkd.data import Category
@@ -46,6 +46,7 @@ from dlkd.training.examples import save_examples
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.memory import kept_memory
 from dlkd.training.module import DistillationTask, LossCurve, compiled_student, derive_seed
+from dlkd.training.step_bar import StepBar, StopAfter, planned_steps
 
 SPEC = "trial.yaml"
 RESULT = "result.json"
@@ -66,6 +67,7 @@ class TrialSpec(pydantic.BaseModel):
         category: one of the dataset's.
         train: training configuration.
         seed: base seed; weights, order and noise are seeded from it, the dataset and the category.
+        start: digest of the weights that training starts from, empty where it starts from the model's own.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -76,6 +78,7 @@ class TrialSpec(pydantic.BaseModel):
     category: str
     train: TrainConfig
     seed: int = 0
+    start: str = ""
 
     @property
     def trial_seed(self) -> int:
@@ -110,6 +113,8 @@ def run_trial(
     registry: Registry,
     *,
     resume: bool = False,
+    start: Path | None = None,
+    keep_state: bool = False,
     bar: bool = False,
     on_epoch: Callable[[float], None] | None = None,
 ) -> TrialResult:
@@ -119,7 +124,10 @@ def run_trial(
         spec: what to run.
         folder: the trial's directory.
         registry: builds the model and the dataset.
-        resume: go on from the last checkpoint in `folder`; a finished trial is read, not run again.
+        resume: go on from the last checkpoint in `folder`; a finished trial is read, not run again, unless `spec`
+            trains longer: it goes on from its last whole epoch, with the bits of an uninterrupted training.
+        start: weights that training starts from; `spec.start` is their `weights_digest`.
+        keep_state: leave the last whole epoch's checkpoint, three times the weights, so that the trial can go on.
         bar: show a progress bar.
         on_epoch: called with the fraction done after each epoch.
 
@@ -132,21 +140,29 @@ def run_trial(
         _claim(spec, folder, resume)
         if (folder / RESULT).exists():
             return read_result(folder)
-        return _run(spec, folder, registry, bar, on_epoch)
+        return _run(spec, folder, registry, start, keep_state, bar, on_epoch)
 
 
 def _run(
-    spec: TrialSpec, folder: Path, registry: Registry, bar: bool, on_epoch: Callable[[float], None] | None
+    spec: TrialSpec,
+    folder: Path,
+    registry: Registry,
+    start_from: Path | None,
+    keep_state: bool,
+    bar: bool,
+    on_epoch: Callable[[float], None] | None,
 ) -> TrialResult:
     category = load_category(spec, registry)
     verify(category)  # damage in the last test image is found now, not after the training
     L.seed_everything(spec.trial_seed, workers=True, verbose=False)
     model: DLKD = registry.build("model", spec.model)
+    if start_from is not None:
+        load_weights(model, start_from)
     data = CategoryData(category, spec.train, model.teacher, spec.trial_seed)
     features = feature_cache(model.to(device()), data.train_set, spec.train)
     task = DistillationTask(model, spec.train, spec.trial_seed, features)
     start = perf_counter()
-    curve = fit(task, data, folder, bar=bar, on_epoch=on_epoch)
+    curve = fit(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
     trained = perf_counter() - start
     save_weights(model, folder / WEIGHTS)
     evaluation = evaluate(model.to(device()), data)
@@ -162,7 +178,8 @@ def _run(
     )
     # Written last: a directory with a result is a whole trial.
     write_text(folder / RESULT, json.dumps(asdict(result) | {"versions": versions()}, indent=1))
-    (folder / LAST).unlink(missing_ok=True)
+    if not keep_state:
+        (folder / LAST).unlink(missing_ok=True)
     return result
 
 
@@ -173,6 +190,7 @@ def fit(
     *,
     bar: bool = False,
     on_epoch: Callable[[float], None] | None = None,
+    keep_state: bool = False,
     more: Sequence[L.Callback] = (),
 ) -> list[dict[str, float]]:
     """Train with Lightning, from the last checkpoint in `folder` if there is one; the loss curve by epoch."""
@@ -180,18 +198,23 @@ def fit(
     if config.epochs == 0 or config.max_steps == 0:
         return []
     curve = LossCurve()
-    callbacks: list[L.Callback] = [curve, SaveLast(folder, config.checkpoint_seconds), *more]
+    callbacks: list[L.Callback] = [
+        curve,
+        SaveLast(folder, config.checkpoint_seconds, keep=keep_state, max_steps=config.max_steps),
+        *more,
+    ]
+    if config.max_steps > 0:
+        callbacks.append(StopAfter(config.max_steps))
     if bar:
-        callbacks.append(RichProgressBar())
+        callbacks.append(StepBar(config.max_steps))
     if on_epoch is not None:
-        callbacks.append(_Tell(on_epoch))
+        callbacks.append(_Tell(on_epoch, config.max_steps))
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # Lightning's advice on worker counts and loggers, and torch's on its own internals, say nothing to a user.
         warnings.simplefilter("ignore")
         trainer = L.Trainer(
             max_epochs=config.epochs,
-            max_steps=config.max_steps,
             precision=config.precision,
             accelerator="gpu" if device().type == "cuda" else "cpu",
             deterministic=device().type == "cpu",  # bilinear upsampling has no deterministic CUDA backward
@@ -200,7 +223,7 @@ def fit(
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],  # one process, whatever job it is part of
             enable_checkpointing=False,
-            enable_progress_bar=bar,
+            enable_progress_bar=False,  # Lightning's shows epochs of a number never reached; StepBar, steps
             enable_model_summary=False,
             use_distributed_sampler=False,
             default_root_dir=folder,
@@ -223,13 +246,13 @@ def fit(
 
 
 class _Tell(L.Callback):
-    def __init__(self, tell: Callable[[float], None]) -> None:
+    def __init__(self, tell: Callable[[float], None], max_steps: int) -> None:
         self.tell = tell
+        self.max_steps = max_steps
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         del pl_module
-        steps = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
-        self.tell(min(1.0, trainer.global_step / max(1, steps)))
+        self.tell(min(1.0, trainer.global_step / max(1, planned_steps(trainer, self.max_steps))))
 
 
 def load_category(spec: TrialSpec, registry: Registry) -> Category:
@@ -339,10 +362,42 @@ def _claim(spec: TrialSpec, folder: Path, resume: bool) -> None:
     if not (folder / SPEC).exists():
         write_text(folder / SPEC, text)
         return
-    held = read_trial(folder).model_dump(mode="json")
-    wanted = spec.model_dump(mode="json")
+    held = read_trial(folder)
     if not resume:
         raise TrialError(f"{folder} holds a trial already; go on with --resume, or name another --out")
-    differing = sorted(k for k in wanted if wanted[k] != held[k])
-    if differing:
-        raise TrialError(f"{folder} holds another trial: {', '.join(differing)} differ; name another --out")
+    before, wanted = held.model_dump(mode="json"), spec.model_dump(mode="json")
+    if before == wanted:
+        return
+    length = {"epochs": held.train.epochs, "max_steps": held.train.max_steps}
+    if wanted | {"train": wanted["train"] | length} == before:
+        _lengthen(held.train, spec.train, folder)
+        write_text(folder / SPEC, text)
+        return
+    differing = sorted(k for k in wanted if wanted[k] != before[k])
+    raise TrialError(f"{folder} holds another trial: {', '.join(differing)} differ; name another --out")
+
+
+def _lengthen(held: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
+    """Let a trial go on for longer: its result, of the shorter training, is none of the longer one's."""
+    unlimited = wanted.max_steps < 0
+    longer = wanted.epochs >= held.epochs and (unlimited or 0 <= held.max_steps <= wanted.max_steps)
+    if not longer:
+        was = f"{held.epochs} epochs" + (f", at most {held.max_steps} steps" if held.max_steps >= 0 else "")
+        now = f"{wanted.epochs} epochs" + ("" if unlimited else f", at most {wanted.max_steps} steps")
+        raise TrialError(
+            f"{folder} holds another trial: train differ: it trains {was}, asked for are {now}; a trial can be made "
+            "longer, not shorter: name another --out"
+        )
+    if (folder / RESULT).exists() and not (folder / LAST).exists() and held.epochs and held.max_steps:
+        logging.getLogger("dlkd").warning("%s kept no %s: the longer training begins anew", folder, LAST)
+    (folder / RESULT).unlink(missing_ok=True)
+
+
+def weights_digest(weights: Path) -> str:
+    """What `TrialSpec.start` holds of a file of weights: a hash of its contents. Raises TrialError without one."""
+    if not weights.is_file():
+        raise TrialError(
+            f"{weights} does not exist: a finished `dlkd train` leaves it, `ablate --keep results` does not"
+        )
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -26,7 +26,7 @@ from dlkd.training import TrialError, TrialSpec, load_model, read_result, read_t
 from dlkd.training import checkpoint as checkpoint_module
 from dlkd.training.checkpoint import CheckpointError
 from dlkd.training.module import NonFiniteLossError
-from dlkd.training.trial import device, hide_gpus
+from dlkd.training.trial import device, hide_gpus, weights_digest
 
 MakeSpec = Callable[..., TrialSpec]
 REGISTRY = default_registry()
@@ -90,8 +90,11 @@ def test_teacher_is_not_in_the_files_and_does_not_change(make_spec: MakeSpec, tm
     assert not any(k.startswith("teacher.") for k in weights(tmp_path / "t"))
 
 
-def test_resume_after_an_error_equals_an_uninterrupted_run(make_spec: MakeSpec, tmp_path: Path) -> None:
-    spec = make_spec("dlkd-lfrb-gfrb", epochs=4)
+@pytest.mark.parametrize("length", [{"epochs": 4}, {"epochs": 9, "max_steps": 8}])
+def test_resume_after_an_error_equals_an_uninterrupted_run(
+    make_spec: MakeSpec, tmp_path: Path, length: dict[str, int]
+) -> None:
+    spec = make_spec("dlkd-lfrb-gfrb", **length)
     run_trial(spec, tmp_path / "whole", REGISTRY)
 
     class PulledPlugError(Exception):
@@ -193,12 +196,55 @@ def test_finished_trial_is_read_not_run(make_spec: MakeSpec, tmp_path: Path) -> 
     assert (tmp_path / "t" / "weights.safetensors").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.parametrize("lengths", [({"epochs": 2}, {"epochs": 4}), ({"max_steps": 3}, {"max_steps": 5})])
+def test_a_finished_trial_trains_longer_to_the_bits_of_one_training(
+    make_spec: MakeSpec, tmp_path: Path, lengths: tuple[dict[str, int], dict[str, int]]
+) -> None:
+    """Also where the shorter training ended within an epoch, of two batches here."""
+    short, long = (make_spec(**({"epochs": 9} | length), checkpoint_seconds=100) for length in lengths)
+    whole = run_trial(long, tmp_path / "whole", REGISTRY)
+    run_trial(short, tmp_path / "t", REGISTRY, keep_state=True)
+    seen: list[float] = []
+    result = run_trial(long, tmp_path / "t", REGISTRY, resume=True, keep_state=True, on_epoch=seen.append)
+    assert 0 < len(seen) < len(whole.curve)  # it did not begin anew
+    assert result.curve == whole.curve
+    assert result.metrics == whole.metrics
+    assert_same_bits(tmp_path / "whole", tmp_path / "t")
+    assert read_trial(tmp_path / "t") == long
+    assert not (tmp_path / "whole" / "last.ckpt").exists()
+
+
+def test_a_trial_starts_from_anothers_weights(make_spec: MakeSpec, tmp_path: Path) -> None:
+    run_trial(make_spec(epochs=1), tmp_path / "a", REGISTRY)
+    start = tmp_path / "a" / "weights.safetensors"
+    spec = make_spec(epochs=0).model_copy(update={"start": weights_digest(start)})
+    run_trial(spec, tmp_path / "b", REGISTRY, start=start)
+    assert_same_bits(tmp_path / "a", tmp_path / "b")
+    assert read_trial(tmp_path / "b").start == weights_digest(start)
+    with pytest.raises(TrialError, match="start differ"):
+        run_trial(make_spec(epochs=0), tmp_path / "b", REGISTRY, resume=True)
+    with pytest.raises(CheckpointError, match="do not fit this variant"):
+        run_trial(make_spec("dlkd", epochs=0), tmp_path / "c", REGISTRY, start=start)
+    with pytest.raises(TrialError, match="does not exist"):
+        weights_digest(tmp_path / "nowhere")
+
+
+def test_the_bar_counts_steps(make_spec: MakeSpec, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run_trial(make_spec(epochs=999, max_steps=3), tmp_path / "t", REGISTRY, bar=True)
+    said = capfd.readouterr().err
+    assert "3/3" in said
+    assert "999" not in said
+
+
 def test_folder_of_another_trial_is_refused(make_spec: MakeSpec, tmp_path: Path) -> None:
     run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
     with pytest.raises(TrialError, match="--resume"):
         run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
     with pytest.raises(TrialError, match="train differ"):
-        run_trial(make_spec(epochs=2), tmp_path / "t", REGISTRY, resume=True)
+        run_trial(make_spec(epochs=1, lr=0.1), tmp_path / "t", REGISTRY, resume=True)
+    with pytest.raises(TrialError, match="longer, not shorter"):
+        run_trial(make_spec(epochs=0), tmp_path / "t", REGISTRY, resume=True)
+    assert (tmp_path / "t" / "result.json").exists()
 
 
 def test_result_says_what_it_rests_on(make_spec: MakeSpec, tmp_path: Path) -> None:
