@@ -162,6 +162,7 @@ def train(
     imports: Imports = None,
 ) -> None:
     """Train a variant on one category and score it."""
+    from dlkd.data import dataset_label
     from dlkd.training import TrialSpec, run_trial
     from dlkd.training.checkpoint import WEIGHTS
     from dlkd.training.predict import squeezed
@@ -187,8 +188,9 @@ def train(
     )
     _verify(registry, [(node, name)])
     _take_threads(threads)
-    folder = to or Path("runs") / "train" / file_name(f"{variant}-{node['name']}-{name}-seed{seed}")
-    err.print(f"training {variant} on {node['name']}/{name} with preset {preset}, in {folder}")
+    label = dataset_label(node)
+    folder = to or Path("runs") / "train" / file_name(f"{variant}-{label}-{name}-seed{seed}")
+    err.print(f"training {variant} on {label}/{name} with preset {preset}, in {folder}")
     _if_interrupted(
         f"steps since the last checkpoint are lost (written at the end of an epoch once "
         f"{chosen.train.checkpoint_seconds:g} seconds have passed); the same command with --resume goes on"
@@ -552,6 +554,7 @@ def data_inspect(
     image_size: ImageSize = None,
 ) -> None:
     """Counts, sizes, modes, balance, masks, duplicates between train and test, and a picture sheet."""
+    from dlkd.data import dataset_label
     from dlkd.data.inspect import inspect_dataset
     from dlkd.data.sheet import picture_sheet
 
@@ -566,7 +569,7 @@ def data_inspect(
             dataset, progress=lambda n, total: bar.update(task, completed=n, total=total), network=sides
         )
     out.print(str(found))
-    path = sheet or Path("runs") / "inspect" / f"{file_name(node['name'])}.png"
+    path = sheet or Path("runs") / "inspect" / f"{file_name(dataset_label(node))}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     picture_sheet(dataset, path)
     err.print(f"picture sheet: {path}")
@@ -692,6 +695,7 @@ def _dataset_node(registry: Registry, text: str) -> dict[str, Any]:
 
 def _categories(registry: Registry, node: dict[str, Any], wanted: list[str] | None, *, some: bool = False) -> list[str]:
     """The wanted categories of a dataset, all by default; where `some`, others of the wanted may be elsewhere."""
+    from dlkd.data import dataset_label
     from dlkd.located_yaml import nearest
 
     known = list(registry.build("dataset", node).categories())
@@ -700,14 +704,16 @@ def _categories(registry: Registry, node: dict[str, Any], wanted: list[str] | No
     found = [name for name in wanted if name in known]
     for name in wanted:
         if name not in known and not (some and found):
-            raise ValueError(f"{node['name']} has no category '{name}'{nearest(name, known)}")
+            raise ValueError(f"{dataset_label(node)} has no category '{name}'{nearest(name, known)}")
     return found
 
 
 def _category(registry: Registry, node: dict[str, Any], wanted: str | None) -> str:
+    from dlkd.data import dataset_label
+
     known = _categories(registry, node, [wanted] if wanted else None)
     if len(known) > 1:
-        raise ValueError(f"{node['name']} has several categories; name one with --category: {', '.join(known)}")
+        raise ValueError(f"{dataset_label(node)} has several categories; name one with --category: {', '.join(known)}")
     return known[0]
 
 
@@ -797,6 +803,7 @@ def _search(
 
 def _print_search(file: SearchFile, study: Study, folder: Path) -> None:
     from dlkd.ablations.search_runner import read_tried
+    from dlkd.data import dataset_labels
 
     table = text_table("parameter", "", "values")
     for name, parameter in file.search.space.items():
@@ -805,8 +812,8 @@ def _print_search(file: SearchFile, study: Study, folder: Path) -> None:
     done = sum(t.finished for t in read_tried(folder))
     shares = ", ".join(f"{file.search.budget(i):.0%}" for i in range(file.search.rungs))
     out.print(f"{file.search.trials} trials, {done} of them done; compared after {shares} of the training, on:")
-    for node, category in study.data:
-        out.print(f"  {node['name']}/{category}")
+    for label, (_, category) in zip(dataset_labels([node for node, _ in study.data]), study.data, strict=True):
+        out.print(f"  {label}/{category}")
 
 
 def _report(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import pydantic
 
+from dlkd.data import dataset_label
 from dlkd.located_yaml import ConfigError, LocatedYaml, nearest, parse_yaml, read_yaml
 from dlkd.registry import Registry, get, merge, name_key
 from dlkd.text import plain
@@ -123,7 +124,7 @@ class Cell:
     @property
     def name(self) -> str:
         """For people: "LFRB + GFRB, textures/brick, seed 0"."""
-        return f"{self.rows[0][1]}, {self.spec.dataset['name']}/{self.spec.category}, seed {self.spec.seed}"
+        return f"{self.rows[0][1]}, {dataset_label(self.spec.dataset)}/{self.spec.category}, seed {self.spec.seed}"
 
 
 def shipped_grids() -> list[str]:

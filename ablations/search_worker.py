@@ -13,8 +13,8 @@ import torch
 from ray import tune
 
 from dlkd.ablations.search import Study
-from dlkd.data import Category, carve_validation
-from dlkd.files import alone, write_text
+from dlkd.data import Category, carve_validation, dataset_labels
+from dlkd.files import alone, file_name, write_text
 from dlkd.registry import Registry, load_file, load_registry
 from dlkd.training import TrainConfig, evaluate
 from dlkd.training.checkpoint import LAST, CheckpointError
@@ -112,10 +112,11 @@ def _take(study: Study, parameters: dict[str, Any], rung: int, folder: Path, reg
     scores: dict[str, float] = {}
     steps: dict[str, int] = {}
     try:
-        for node, name in study.data:
-            place = f"{node['name']}/{name}"
+        labels = dataset_labels([node for node, _ in study.data])
+        for label, (node, name) in zip(labels, study.data, strict=True):
+            place = f"{label}/{name}"
             category = registry.build("dataset", node).load(name)
-            own = folder / place.replace("/", "-")
+            own = folder / file_name(place)
             scores[place], steps[place] = _score(study, parameters, rung, category, own, registry)
         score = sum(scores.values()) / len(scores)
     except NonFiniteLossError as error:

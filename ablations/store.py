@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from dlkd.ablations.grid import Cell
+from dlkd.data import dataset_labels
 from dlkd.files import atomic_path
 from dlkd.training import METRICS, read_result
 from dlkd.training.trial import RESULT
@@ -36,7 +37,7 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
     variant, key, the costs, and image_size, max_steps, epochs, teacher, so that a table can say what it rests on.
     """
     lines = []
-    for cell in cells:
+    for cell, dataset in zip(cells, dataset_labels([cell.spec.dataset for cell in cells]), strict=True):
         spec = cell.spec
         done = (store / cell.key / RESULT).exists()
         result = read_result(store / cell.key) if done else None
@@ -52,7 +53,7 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
                     {
                         "table": table,
                         "row": row,
-                        "dataset": spec.dataset["name"],
+                        "dataset": dataset,
                         "category": spec.category,
                         "seed": spec.seed,
                         "metric": metric,

@@ -8,6 +8,7 @@ from dlkd.data.elpv import ELPV
 from dlkd.data.folder import Folder, MVTec
 from dlkd.data.images import read_image, read_mask
 from dlkd.data.inspect import CategoryReport, Report, inspect_dataset
+from dlkd.data.label import dataset_label, dataset_labels
 from dlkd.data.mvtec_ad2 import MVTecAD2
 from dlkd.data.mvtec_loco import MVTecLOCO
 from dlkd.data.prepare import write_folder
@@ -34,6 +35,8 @@ __all__ = [
     "VisA",
     "cache_folder",
     "carve_validation",
+    "dataset_label",
+    "dataset_labels",
     "inspect_dataset",
     "native_mask",
     "read_image",

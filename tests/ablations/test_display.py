@@ -29,7 +29,7 @@ def cells(make_tiny_cells: MakeCells, tmp_path: Path) -> list[Cell]:
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_every_end_is_one_line(cells: list[Cell], tmp_path: Path, terminal: bool) -> None:
+def test_every_end_is_one_line(cells: list[Cell], tmp_path: Path, tiny_folder: Path, terminal: bool) -> None:
     text = io.StringIO()
     display = Display(tmp_path, Console(file=text, force_terminal=terminal, width=200, color_system=None))
     display.start(cells, cells, workers=2)
@@ -40,8 +40,8 @@ def test_every_end_is_one_line(cells: list[Cell], tmp_path: Path, terminal: bool
     display.stop()
     said = text.getvalue()
     assert "3 cells (3 table entries, 0 of them shared), 0 already done, 3 to train, 2 at a time" in said
-    assert said.count("done: A, folder/disc, seed 0: image_auroc") == 1
-    assert said.count("failed: B, folder/disc, seed 0: ValueError: broken") == 1
+    assert said.count(f"done: A, {tiny_folder.name}/disc, seed 0: image_auroc") == 1
+    assert said.count(f"failed: B, {tiny_folder.name}/disc, seed 0: ValueError: broken") == 1
 
 
 def test_time_left_counts_the_part_of_a_running_cell_that_is_done(

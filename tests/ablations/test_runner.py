@@ -65,7 +65,7 @@ def run(cells: list[Cell], store: Path, **pool: object) -> str:
 @pytest.mark.filterwarnings("ignore")  # Ray's own: unclosed sockets and files of its processes
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("components")
-def test_a_trial_that_fails_fails_alone(make_tiny_cells: MakeCells, tmp_path: Path) -> None:
+def test_a_trial_that_fails_fails_alone(make_tiny_cells: MakeCells, tiny_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "fragile.py").write_text(FRAGILE)
     (tmp_path / "fragile.yaml").write_text(FRAGILE_ROW)
     load_file(tmp_path / "fragile.py")
@@ -95,7 +95,7 @@ def test_a_trial_that_fails_fails_alone(make_tiny_cells: MakeCells, tmp_path: Pa
     }
     assert trials.reason["raises"] == "RuntimeError: broken on purpose"
     assert trials.reason["turns NaN"].startswith("NonFiniteLossError: the loss is not finite at step")
-    assert "failed: raises, folder/disc, seed 0: RuntimeError: broken on purpose" in said
+    assert f"failed: raises, {tiny_folder.name}/disc, seed 0: RuntimeError: broken on purpose" in said
 
     # Neighbours, and the process that they share, leave no trace in a figure.
     for cell in cells[3:]:

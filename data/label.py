@@ -1,0 +1,72 @@
+"""What tables, folders and messages call a dataset."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from itertools import count
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from dlkd.registry import Row, arguments, get, type_hints
+
+Node = Mapping[str, Any]
+
+
+def dataset_label(node: Node) -> str:
+    """A completed dataset node by its name and the arguments that are not the defaults.
+
+    "textures", "textures,seed=1"; where a dataset of the kind `folder` lies has no say, so it has its folder's name.
+    """
+    return _label(node, 1)
+
+
+def dataset_labels(nodes: Sequence[Node]) -> list[str]:
+    """The label of each node, where two nodes have one label by the fewest parts of their paths that differ.
+
+    "data/left/wood" and "data/right/wood" are "left/wood" and "right/wood", two copies of MVTec AD "mvtec:old/mvtec"
+    and "mvtec:new/mvtec". Equal nodes keep one label.
+    """
+    texts = [json.dumps(node, sort_keys=True, default=str) for node in nodes]
+    each = dict(zip(texts, nodes, strict=True))
+    labels = [_label(node, 1) for node in each.values()]
+    for parts in count(2):
+        longer = [
+            _label(node, parts, told_apart=True) if labels.count(label) > 1 else label
+            for node, label in zip(each.values(), labels, strict=True)
+        ]
+        if longer == labels:
+            break
+        labels = longer
+    found = dict(zip(each, labels, strict=True))
+    return [found[text] for text in texts]
+
+
+def _label(node: Node, parts: int, *, told_apart: bool = False) -> str:
+    component = get("dataset", node["name"])
+    hints = type_hints(component)
+    name, settings = str(node["name"]), []
+    for key, parameter in arguments(component, Row()).items():
+        value = node.get(key, parameter.default)
+        if value in (parameter.default, inspect.Parameter.empty):
+            continue
+        if not _takes_paths(hints.get(parameter.name)):
+            settings.append(f"{key}={value if isinstance(value, str) else json.dumps(value)}")
+        elif name == "folder" or told_apart:
+            place = Path(value).expanduser().absolute()
+            shown = "/".join(place.parts[-parts:]).replace("//", "/")
+            name = shown if name == "folder" else f"{name}:{shown}"
+    return ",".join([name, *settings])
+
+
+def _takes_paths(annotation: Any) -> bool:
+    """Whether an annotation names paths, alone or beside other types."""
+    kinds = [annotation, *typing.get_args(annotation)]
+    return any(
+        inspect.isclass(origin) and issubclass(origin, PathLike)
+        for kind in kinds
+        if (origin := typing.get_origin(kind) or kind) is not None
+    )
