@@ -9,7 +9,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -377,7 +377,8 @@ def ablate(
         if len(grids) > 1 or seeds is not None:
             raise ValueError("a search runs by itself and has its seed in its file: dlkd ablate FILE, without --seeds")
         chosen, data = settled(searches[0])
-        study = make_study(searches[0].search, registry, data, chosen)
+        with _bar() as bar:
+            study = make_study(searches[0].search, registry, data, chosen, _reading(bar))
         file = searches[0].settle(preset, datasets, categories, chosen.train)
         if not dry_run:
             _verify(registry, [(node, name) for node, names in data for name in names])
@@ -394,7 +395,8 @@ def ablate(
     cells = []
     for grid in loaded:
         chosen, data = settled(grid)
-        cells += make_cells(grid, registry, data, range(seeds or grid.seeds or 1), chosen)
+        with _bar() as bar:
+            cells += make_cells(grid, registry, data, range(seeds or grid.seeds or 1), chosen, _reading(bar))
     cells = unique(cells)
     if dry_run:
         _print_cells(cells, store, registry, at_a_time, threads)
@@ -598,6 +600,12 @@ def _bar() -> Progress:
     text = TextColumn("{task.description}", markup=False)
     columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
+def _reading(bar: Progress) -> Callable[[int, int], None]:
+    """Shows (files done, files in all) of the data's digests."""
+    task = bar.add_task("reading the data", total=None)
+    return lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _verify(registry: Registry, data: Iterable[tuple[dict[str, Any], str]]) -> None:

@@ -8,26 +8,25 @@ import importlib.resources
 import inspect
 import itertools
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
 
 from dlkd.data import dataset_label
+from dlkd.data.digest import Progress, category_digest
 from dlkd.located_yaml import ConfigError, LocatedYaml, nearest, parse_yaml, read_yaml
 from dlkd.registry import Registry, get, merge, name_key
 from dlkd.text import plain
 from dlkd.training import METRICS, Preset, TrainConfig, TrialSpec
+from dlkd.training.trial import load_category
 
 ROOT = Path(str(importlib.resources.files("dlkd")))
 
 CODE_FOLDERS = ("blocks", "losses", "models", "training", "data", "metrics")
 """Packages whose source decides a trial's result."""
-
-PLACE_ONLY = {"workers", "checkpoint_seconds", "feature_cache_mib"}
-"""Training arguments that change where and when, never what."""
 
 
 def _one_line(text: str) -> str:
@@ -115,11 +114,13 @@ class Cell:
         key: hash of all that decides the result; names the trial's folder.
         spec: what to run.
         rows: (grid name, row label) of each place it stands in.
+        contents: digests of the data and of the files that the spec names, as the key was made of them.
     """
 
     key: str
     spec: TrialSpec
     rows: tuple[tuple[str, str], ...]
+    contents: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -194,6 +195,7 @@ def make_cells(
     datasets: Sequence[tuple[dict[str, Any], Sequence[str]]],
     seeds: Sequence[int],
     preset: Preset,
+    progress: Progress | None = None,
 ) -> list[Cell]:
     """Every cell of a grid, identical ones once.
 
@@ -203,11 +205,14 @@ def make_cells(
         datasets: completed dataset nodes, each with its categories.
         seeds: base seeds.
         preset: training configuration and model overrides, laid under those of the rows.
+        progress: called with (files done, files in all) while the data of a category are read for their digest.
 
     Raises:
         ConfigError: a row names what does not exist.
+        DataError: data or a file of weights cannot be read.
     """
     cells = []
+    digests: dict[str, str] = {}
     for row in grid.rows:
         model = registry.resolve(row.variant, merge(preset.model, row.overrides))
         train = TrainConfig.model_validate({**preset.train.model_dump(), **row.train})
@@ -216,7 +221,12 @@ def make_cells(
                 spec = TrialSpec(
                     variant=row.variant, model=model, dataset=dataset, category=category, train=train, seed=seed
                 )
-                cells.append(Cell(cell_key(spec, registry), spec, ((grid.name, row.label),)))
+                place = json.dumps([dataset, category], sort_keys=True)
+                if place not in digests:
+                    digests[place] = category_digest(load_category(spec, registry), progress=progress)
+                contents = spec.contents(registry, digests[place])
+                key = cell_key(spec, contents, registry)
+                cells.append(Cell(key, spec, ((grid.name, row.label),), contents))
     return unique(cells)
 
 
@@ -225,17 +235,17 @@ def unique(cells: Sequence[Cell]) -> list[Cell]:
     found: dict[str, Cell] = {}
     for cell in cells:
         if cell.key in found:
-            cell = replace(found[cell.key], rows=(*found[cell.key].rows, *cell.rows))
+            # Once each: two datasets may be copies of one.
+            cell = replace(found[cell.key], rows=tuple(dict.fromkeys((*found[cell.key].rows, *cell.rows))))
         found[cell.key] = cell
     return list(found.values())
 
 
-def cell_key(spec: TrialSpec, registry: Registry) -> str:
-    """Hash of the resolved model, data, training, seed and the code that computes the result."""
-    decides = spec.model_dump(mode="json", exclude={"variant": True, "train": PLACE_ONLY})
+def cell_key(spec: TrialSpec, contents: Mapping[str, str], registry: Registry) -> str:
+    """Hash of the trial's identity and of the code that computes the result."""
     own = component_sources(registry, "model", spec.model) | component_sources(registry, "dataset", spec.dataset)
     code = [code_version(), *sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in own)]
-    return hashlib.sha256(json.dumps([decides, code], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([spec.identity(contents), code], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def component_sources(registry: Registry, kind: str, node: dict[str, Any]) -> set[Path]:

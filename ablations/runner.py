@@ -183,6 +183,7 @@ def _fit(
         cell.key: {
             "key": cell.key,
             "spec": cell.spec.model_dump(mode="json"),
+            "contents": cell.contents,
             "store": str(store.resolve()),
             "storage": None if storage is None else storage.url,
             "keep": pool.keep,

@@ -12,10 +12,12 @@ from typing import Any
 import optuna
 import pydantic
 
-from dlkd.ablations.grid import PLACE_ONLY, ROOT, Line, code_version, component_sources, shipped_grids
+from dlkd.ablations.grid import ROOT, Line, code_version, component_sources, shipped_grids
+from dlkd.data.digest import Progress, category_digest
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest, read_yaml
 from dlkd.registry import Registry, merge
 from dlkd.training import METRICS, PRESETS, Preset, TrainConfig
+from dlkd.training.identity import PLACE_ONLY, by_contents, file_contents, placeless_dataset
 
 TRAIN = "train."
 NOT_TUNED = {
@@ -144,6 +146,7 @@ class Study(pydantic.BaseModel):
         model: the resolved variant that the parameters are laid over.
         train: the whole training configuration of a trial that is never stopped.
         data: dataset nodes with a category each; a trial's score is the mean over them.
+        digests: of the contents of each of `data`.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -152,6 +155,7 @@ class Study(pydantic.BaseModel):
     model: dict[str, Any]
     train: TrainConfig
     data: tuple[tuple[dict[str, Any], str], ...]
+    digests: tuple[str, ...]
 
     def settings(self, parameters: dict[str, Any], registry: Registry) -> tuple[dict[str, Any], TrainConfig]:
         """Model node and training configuration of one trial."""
@@ -176,8 +180,14 @@ class Study(pydantic.BaseModel):
         return found
 
     def key(self, registry: Registry) -> str:
-        """Hash of everything but the number of trials: a longer search goes on where a shorter one ended."""
-        decides = self.model_dump(mode="json", exclude={"search": {"trials"}, "train": PLACE_ONLY})
+        """Hash of everything but the number of trials: a longer search goes on where a shorter one ended.
+
+        Files count by their contents, not by their place.
+        """
+        decides = self.model_dump(mode="json", exclude={"search": {"trials"}, "train": PLACE_ONLY, "digests": True})
+        decides = by_contents(decides, file_contents({key: decides[key] for key in ("search", "model")}))
+        data = zip(self.data, self.digests, strict=True)
+        decides["data"] = [(placeless_dataset(node, digest), category) for (node, category), digest in data]
         nodes = [self.settings({key: value}, registry)[0] for key, value in _probes(self.search)]
         own = {path for node in nodes for path in component_sources(registry, "model", node)}
         own |= {path for node, _ in self.data for path in component_sources(registry, "dataset", node)}
@@ -237,18 +247,26 @@ def find_search(name: str, registry: Registry) -> SearchFile | None:
 
 
 def make_study(
-    search: Search, registry: Registry, data: Sequence[tuple[dict[str, Any], Sequence[str]]], preset: Preset
+    search: Search,
+    registry: Registry,
+    data: Sequence[tuple[dict[str, Any], Sequence[str]]],
+    preset: Preset,
+    progress: Progress | None = None,
 ) -> Study:
     """The study of a search on completed dataset nodes with their categories.
 
     Raises:
         ConfigError: the variant does not fit the preset.
         ValueError: the budget is nothing.
+        DataError: data cannot be read.
     """
     if preset.train.epochs == 0 or preset.train.max_steps == 0:
         raise ValueError("a search needs training to compare; give --steps or --epochs above 0")
     places = tuple((node, category) for node, categories in data for category in categories)
-    return Study(search=search, model=registry.resolve(search.variant, preset.model), train=preset.train, data=places)
+    model = registry.resolve(search.variant, preset.model)
+    loaded = [registry.build("dataset", node).load(category) for node, category in places]
+    digests = tuple(category_digest(category, progress=progress) for category in loaded)
+    return Study(search=search, model=model, train=preset.train, data=places, digests=digests)
 
 
 def _check(found: SearchFile, document: LocatedYaml, registry: Registry) -> Iterator[Problem]:

@@ -23,8 +23,8 @@ class CellWorker(tune.Trainable):
     """Runs the cell named `config["cell"]`: one step, one trial.
 
     Receives plain data only, of all cells at once: by key, a cell's `key`, `spec`, `store`, `storage`, `keep`,
-    `registry` and `imports` files, `threads`, and whether it takes a `gpu`. With `reuse_actors` the process stays for
-    the next cell, so torch and Lightning are loaded once.
+    `contents`, `registry` and `imports` files, `threads`, and whether it takes a `gpu`. With `reuse_actors` the process
+    stays for the next cell, so torch and Lightning are loaded once.
     """
 
     def setup(  # type: ignore[override]  # `tune.with_parameters` gives more than Tune alone
@@ -69,7 +69,7 @@ class CellWorker(tune.Trainable):
             progress.write_text(f"{fraction:.4f}")
 
         try:
-            run_trial(spec, folder, registry, resume=True, on_epoch=tell)
+            run_trial(spec, folder, registry, resume=True, on_epoch=tell, contents=self.cell.get("contents") or None)
         except CheckpointError:
             # A checkpoint that cannot be read is worth nothing; the next try starts from the beginning.
             (folder / LAST).unlink(missing_ok=True)

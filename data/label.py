@@ -53,7 +53,7 @@ def _label(node: Node, parts: int, *, told_apart: bool = False) -> str:
         value = node.get(key, parameter.default)
         if value in (parameter.default, inspect.Parameter.empty):
             continue
-        if not _takes_paths(hints.get(parameter.name)):
+        if not takes_paths(hints.get(parameter.name)):
             settings.append(f"{key}={value if isinstance(value, str) else json.dumps(value)}")
         elif name == "folder" or told_apart:
             place = Path(value).expanduser().absolute()
@@ -62,7 +62,7 @@ def _label(node: Node, parts: int, *, told_apart: bool = False) -> str:
     return ",".join([name, *settings])
 
 
-def _takes_paths(annotation: Any) -> bool:
+def takes_paths(annotation: Any) -> bool:
     """Whether an annotation names paths, alone or beside other types."""
     kinds = [annotation, *typing.get_args(annotation)]
     return any(

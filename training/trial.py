@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlkd.data import Category
+from dlkd.data.digest import category_digest
 from dlkd.data.verify import verify
 from dlkd.files import alone, write_text
 from dlkd.models.dlkd import DLKD
@@ -44,6 +45,7 @@ from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import Alarm, Evaluation, NormalRange, alarm, evaluate, normal_range
 from dlkd.training.examples import save_examples
 from dlkd.training.feature_cache import feature_cache
+from dlkd.training.identity import DATA, PLACE_ONLY, by_contents, differences, file_contents, placeless_dataset
 from dlkd.training.memory import kept_memory
 from dlkd.training.module import DistillationTask, LossCurve, compiled_student, derive_seed
 from dlkd.training.step_bar import StepBar, StopAfter, planned_steps
@@ -85,6 +87,30 @@ class TrialSpec(pydantic.BaseModel):
         """The same for every variant, so that rows of a table are compared on the same draws."""
         return derive_seed(self.seed, self.dataset["name"], self.category)
 
+    def contents(self, registry: Registry, data: str | None = None) -> dict[str, str]:
+        """Digests of what lies outside of the spec: the data, and each file that the model names by its path.
+
+        Args:
+            registry: builds the dataset.
+            data: `category_digest` of the trial's category, where it is known already.
+
+        Raises:
+            DataError: a file that cannot be read.
+        """
+        found = category_digest(load_category(self, registry)) if data is None else data
+        return {DATA: found, **file_contents(self.model)}
+
+    def identity(self, contents: Mapping[str, str]) -> dict[str, Any]:
+        """All that decides the result, and nothing else: two trials with one identity are the same trial.
+
+        Neither the variant's name nor the place of a file is in it, but the `contents` that were found there.
+        """
+        plain = self.model_dump(mode="json", exclude={"variant": True, "train": PLACE_ONLY})
+        plain["train"]["image_size"] = list(self.train.sides)
+        plain["model"] = by_contents(plain["model"], contents)
+        plain["dataset"] = placeless_dataset(plain["dataset"], contents.get(DATA, ""))
+        return plain
+
 
 @dataclass(frozen=True)
 class TrialResult:
@@ -117,6 +143,7 @@ def run_trial(
     keep_state: bool = False,
     bar: bool = False,
     on_epoch: Callable[[float], None] | None = None,
+    contents: Mapping[str, str] | None = None,
 ) -> TrialResult:
     """Train and score a trial, leaving spec, checkpoint, weights, examples and result in `folder`.
 
@@ -130,14 +157,20 @@ def run_trial(
         keep_state: leave the last whole epoch's checkpoint, three times the weights, so that the trial can go on.
         bar: show a progress bar.
         on_epoch: called with the fraction done after each epoch.
+        contents: `spec.contents` as somebody found it who goes by it, as a grid's keys do.
 
     Raises:
-        TrialError: `folder` holds another trial, or one and `resume` is not set.
+        TrialError: `folder` holds another trial, or one and `resume` is not set; or the data or a file of weights are
+            not those of `contents`.
         DataError: the data cannot be read.
         KeyboardInterrupt: on Ctrl-C; the last checkpoint stays.
     """
+    found = spec.contents(registry)
+    if contents is not None and found != contents:
+        what = "; ".join(differences(spec.identity(contents), spec.identity(found)))
+        raise TrialError(f"{what} since this run began, or differs on this machine; run the same command again")
     with alone(folder):
-        _claim(spec, folder, resume)
+        _claim(spec, found, folder, resume)
         if (folder / RESULT).exists():
             return read_result(folder)
         return _run(spec, folder, registry, start, keep_state, bar, on_epoch)
@@ -263,12 +296,20 @@ def load_category(spec: TrialSpec, registry: Registry) -> Category:
 
 def read_trial(folder: Path) -> TrialSpec:
     """The spec of a trial directory. Raises TrialError where there is none."""
+    return _read_spec(folder)[0]
+
+
+def _read_spec(folder: Path) -> tuple[TrialSpec, dict[str, str]]:
+    """The spec of a trial directory, and the contents that it was claimed with."""
+    path = folder / SPEC
     try:
-        return TrialSpec.model_validate(yaml.safe_load((folder / SPEC).read_text(encoding="utf-8")))
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+        contents = held.pop("contents", {}) if isinstance(held, dict) else {}
+        return TrialSpec.model_validate(held), contents
     except FileNotFoundError as error:
         raise TrialError(f"{folder} is no trial: it has no {SPEC}; `dlkd train` makes one") from error
-    except (yaml.YAMLError, pydantic.ValidationError) as error:
-        raise TrialError(f"{folder / SPEC} cannot be read: {error}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, pydantic.ValidationError) as error:
+        raise TrialError(f"{path} cannot be read: {error}") from error
 
 
 def read_result(folder: Path) -> TrialResult:
@@ -356,25 +397,28 @@ def versions() -> dict[str, str]:
     return found | {"python": platform.python_version(), "revision": revision}
 
 
-def _claim(spec: TrialSpec, folder: Path, resume: bool) -> None:
+def _claim(spec: TrialSpec, contents: Mapping[str, str], folder: Path, resume: bool) -> None:
     """Make `folder` this trial's, or refuse it."""
-    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+    plain = spec.model_dump(mode="json") | {"contents": dict(contents)}
+    text = yaml.safe_dump(plain, sort_keys=False)
     if not (folder / SPEC).exists():
         write_text(folder / SPEC, text)
         return
-    held = read_trial(folder)
+    held, before = _read_spec(folder)
     if not resume:
         raise TrialError(f"{folder} holds a trial already; go on with --resume, or name another --out")
-    before, wanted = held.model_dump(mode="json"), spec.model_dump(mode="json")
-    if before == wanted:
-        return
     length = {"epochs": held.train.epochs, "max_steps": held.train.max_steps}
-    if wanted | {"train": wanted["train"] | length} == before:
+    as_long = spec.model_copy(update={"train": spec.train.model_copy(update=length)})
+    one, other = held.identity(before), as_long.identity(contents)
+    if one != other:
+        keys = ", ".join(sorted(key for key in other if one[key] != other[key]))
+        raise TrialError(
+            f"{folder} holds another trial: {keys} differ ({'; '.join(differences(one, other))}); name another --out"
+        )
+    if as_long != spec:
         _lengthen(held.train, spec.train, folder)
-        write_text(folder / SPEC, text)
-        return
-    differing = sorted(k for k in wanted if wanted[k] != before[k])
-    raise TrialError(f"{folder} holds another trial: {', '.join(differing)} differ; name another --out")
+    if (held, before) != (spec, contents):
+        write_text(folder / SPEC, text)  # the data may have been moved
 
 
 def _lengthen(held: TrainConfig, wanted: TrainConfig, folder: Path) -> None:

@@ -1,14 +1,15 @@
 """Grids: what a file may say, which cells it stands for, and when two cells are one."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dlkd.ablations import grid as grid_module
-from dlkd.ablations.grid import Cell, load_grid, make_cells, shipped_grids, unique
+from dlkd.ablations.grid import Cell, Grid, load_grid, make_cells, shipped_grids, unique
 from dlkd.located_yaml import ConfigError
-from dlkd.registry import default_registry
+from dlkd.registry import default_registry, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig
 
 REGISTRY = default_registry()
@@ -45,6 +46,29 @@ def test_the_key_follows_what_decides_the_result_and_nothing_else(make_tiny_cell
         assert key(other) != same
     keys = {cell.key for cell in make_tiny_cells([("A", {}), ("B", {"sigma": 1.0})], seeds=3)}
     assert len(keys) == 6
+
+
+def test_the_key_follows_the_contents_of_the_data_and_not_their_place(tiny_folder: Path, tmp_path: Path) -> None:
+    """Variants that are one network share a cell, datasets that are copies too."""
+    rows = [{"label": label, "variant": variant} for label, variant in (("A", "dlkd"), ("B", "same"))]
+    grid = Grid.model_validate({"name": "g", "title": "t", "rows": rows, "reference": "A"})
+    (tmp_path / "same.yaml").write_text("variants: {same: {extends: dlkd}}")
+    registry = load_registry(tmp_path / "same.yaml")
+
+    def keys(*roots: Path) -> list[str]:
+        nodes = [(registry.complete("dataset", {"name": "folder", "root": str(root)}), ["disc"]) for root in roots]
+        return [cell.key for cell in make_cells(grid, registry, nodes, [0], DEMO)]
+
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_folder, moved)
+    [key] = keys(tiny_folder)
+    assert keys(moved) == [key]
+    assert keys(moved, tiny_folder) == [key]
+    first, second = (moved / "disc/train/good" / name for name in ("000.png", "001.png"))
+    first.rename(moved / "x")
+    second.rename(first)
+    (moved / "x").rename(second)
+    assert keys(moved) != [key]
 
 
 def test_the_key_follows_the_code(make_tiny_cells: MakeCells, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,6 +183,24 @@ def test_a_longer_search_is_the_same_and_another_is_not(make_study_of: MakeStudy
         assert make_study_of(**other).key(REGISTRY) != same
 
 
+def test_a_search_is_the_same_where_its_data_are(tiny_folder: Path, tmp_path: Path, make_study_of: MakeStudy) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_folder, moved)
+    weights = [tmp_path / f"{i}.pth" for i in range(3)]
+    for path, said in zip(weights, "aab", strict=True):
+        path.write_text(said)
+
+    def key(folder: Path, first: int) -> str:
+        space = {"teacher.weights": Parameter(choice=(str(weights[first]), "random"))}
+        return make_study_of(folder, space=space).key(REGISTRY)
+
+    same = key(tiny_folder, 0)
+    assert key(moved, 1) == same
+    assert key(moved, 2) != same
+    shutil.copy(moved / "disc/train/good/000.png", moved / "disc/train/good/001.png")
+    assert key(moved, 1) != same
+
+
 def test_suggestions_go_on_from_what_is_known(make_study_of: MakeStudy) -> None:
     study = make_study_of()
     known = [tried(1, 0.02, 0.5, 0.6, 0.7), tried(2, 0.01, 0.4, status="stopped"), tried(3, 0.05, status="unfinished")]
