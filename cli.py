@@ -422,7 +422,7 @@ def ablate(
         trials = collect(cells, store)
         write_trials(trials, folder / "trials.parquet")
         _write_text(folder / "grids.json", json.dumps([g.model_dump(mode="json") for g in loaded], indent=1))
-        _write_text(folder / "store.txt", str(store.resolve()))
+        _write_text(folder / "store.txt", str(store.resolve()), errors="surrogateescape")
     _report(folder)
     failed = trials[trials.status == "failed"]
     if len(failed):
@@ -841,7 +841,7 @@ def _report(folder: Path) -> None:
         return
     trials = read_trials(folder / "trials.parquet")
     grids = [Grid.model_validate(g) for g in json.loads((folder / "grids.json").read_text(encoding="utf-8"))]
-    store = Path((folder / "store.txt").read_text(encoding="utf-8").strip())
+    store = Path((folder / "store.txt").read_text(encoding="utf-8", errors="surrogateescape").strip())
     for path in write_report(trials, grids, store, folder):
         err.print(f"wrote {path}")
     _say_undrawn()
@@ -856,7 +856,7 @@ def _say_undrawn() -> None:
         err.print(f"note: no font of this machine has {some}; pictures show [1], [2], ... in their place")
 
 
-def _write_text(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str, **options: str) -> None:
     from dlkd.files import write_text
 
-    write_text(path, text)
+    write_text(path, text, **options)

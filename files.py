@@ -28,7 +28,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     A crash at any moment leaves the old file or the new one, never half of one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{bounded_name(path.name)}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:  # Windows syncs only what is open for writing
@@ -44,10 +44,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically; bytes of a file's name that are not UTF-8 are escaped."""
+def write_text(path: Path, text: str, *, errors: str = "backslashreplace") -> None:
+    """Write a text file atomically; what UTF-8 does not take is escaped, unless `errors` says else."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, encoding="utf-8", errors=errors)
 
 
 @contextmanager
@@ -94,6 +94,11 @@ def alone(folder: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def bounded_name(name: str) -> str:
+    """`name` where something may be put before and behind it, another one where it is too long for that."""
+    return name if len(os.fsencode(name)) <= 2 * LONGEST_NAME else file_name(name)
 
 
 def file_name(text: str) -> str:

@@ -92,7 +92,7 @@ class Comparison:
         for name, lines in self.tables.items():
             shown = RichTable(title=Text(plain(name)), show_edge=False, title_justify="left")
             for i, head in enumerate(HEADS):
-                shown.add_column(head, justify="left" if i < 2 else "right", no_wrap=i > 1, overflow="fold")
+                shown.add_column(head, justify="left" if i < 2 else "right", no_wrap=i > 0, overflow="fold")
             for previous, line in zip([None, *lines], lines, strict=False):
                 texts = [Text(plain(text)) for text in line.texts]
                 if previous is not None and previous.row == line.row:

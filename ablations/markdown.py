@@ -32,7 +32,11 @@ def markdown(report: Report) -> str:
         parts += [f"## {escape(table.grid.title)}", _results(table)]
         parts.append(_notes(table))
         for picture in section.pictures:
-            parts += [f"### {picture.title}", f"![{escape(picture.alt)}]({picture.file})", escape(picture.caption)]
+            parts += [
+                f"### {picture.title}",
+                f"![{escape(picture.alt, brackets=True)}]({picture.file})",
+                escape(picture.caption),
+            ]
         parts += ["### Cost beside benefit", _costs(table), summary.COST_NOTE]
         if table.sentences:
             said = "\n".join(f"- {escape(sentence)}" for sentence in table.sentences)
@@ -106,11 +110,13 @@ def markdown_table(head: list[str], rows: list[list[str]], left: int = 1) -> str
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def escape(text: str) -> str:
-    """`text` on one line that Markdown, its tables and GitHub's formulas show as it is."""
-    text = re.sub(r"([\\|*_`<\[\]#~$&])", r"\\\1", plain(text))
+def escape(text: str, *, brackets: bool = False) -> str:
+    """`text` on one line that Markdown, its tables and GitHub's formulas show as it is; `brackets` within brackets."""
+    # Elsewhere a bracket is harmless unless it ends the text of a link or begins an item as a box to tick.
+    bracket = r"[\[\]]" if brackets else r"\](?=[(\[:])|^\[(?=[ xX]\]\s)"
+    text = re.sub(rf"([\\|*_`<#~$&]|{bracket})", r"\\\1", plain(text))
     # Where these begin a line they make a list, a rule, a quotation or a heading.
-    return re.sub(r"^([-+=>]|\d+(?=[.)](\s|$)))", lambda found: _begun(found[0]), text)
+    return re.sub(r"^([-+=>](?!\d)|\d+(?=[.)](\s|$)))", lambda found: _begun(found[0]), text)
 
 
 def _begun(mark: str) -> str:

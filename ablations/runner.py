@@ -151,6 +151,11 @@ def start_ray(pool: Pool, scratch: Path) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, ConnectionError):
             raise
+        if isinstance(error, UnicodeError):
+            raise MachineError(
+                "Ray takes no names that are not UTF-8, neither on the command line nor for the working folder: "
+                "give the folder another name, or make a link to it and name that"
+            ) from error
         raise MachineError(f"Ray does not start: {error}") from error
     if pool.address is not None:
         _check_cluster(pool)

@@ -54,7 +54,7 @@ def search_trials(tried: Sequence[Tried], file: SearchFile) -> pd.DataFrame:
                 "score": scores[-1] if scores else math.nan,
                 **{f"rung_{i + 1}": dict(enumerate(scores)).get(i, math.nan) for i in range(file.search.rungs)},
                 "seconds": sum(rung["seconds"] for rung in t.rungs),
-                "reason": t.reason,
+                "reason": plain(t.reason),
                 **{name: parameter.to_optuna(t.parameters[name]) for name, parameter in file.search.space.items()},
             }
         )

@@ -10,6 +10,7 @@ import pandas as pd
 from dlkd.ablations.grid import Cell
 from dlkd.data import dataset_labels
 from dlkd.files import atomic_path
+from dlkd.text import plain
 from dlkd.training import METRICS, read_result
 from dlkd.training.trial import RESULT
 
@@ -69,7 +70,8 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
                         **({} if result is None else result.costs),
                     }
                 )
-    return pd.DataFrame(lines)
+    # Arrow takes no names that are not UTF-8.
+    return pd.DataFrame([{k: plain(v) if isinstance(v, str) else v for k, v in line.items()} for line in lines])
 
 
 def write_trials(trials: pd.DataFrame, path: Path) -> None:

@@ -1,7 +1,9 @@
 """The command line: what a user types, what they read, and exit code 2 for what they can get wrong."""
 
 import csv
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -319,3 +321,54 @@ def test_an_unsupported_system_ends_in_one_line(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "WSL 2" in " ".join(shown.err.split())
+
+
+def test_a_grid_given_twice_is_refused_before_training(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    text = "title: t\nrows: [{label: x, variant: dlkd}]\nreference: x\n"
+    for path in ("mine.yaml", "a/mine.yaml"):
+        Path(path).write_text(text)
+    for words in (("table4", "table4"), ("mine.yaml", "a/mine.yaml")):
+        code, _, err = run("ablate", *words, "--dry-run")
+        assert code == 2
+        assert f"{words[0]} and {words[1]} are both the grid" in err
+
+
+def test_folders_and_categories_of_any_name_are_shown_as_they_are(run: Run, tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"[d] $\xff")
+    for name in ("[bold]", "划痕$", os.fsdecode(b"\xfe[x]")):
+        shutil.copytree("data/disc", root / name)
+    (root / "[bold]/train/good/[b].png").write_bytes(b"")
+    code, out, err = run("data", "inspect", root, "--sheet", "sheet.png")
+    assert code == 2
+    for text in ("[bold]: 7 train", "划痕$: 6 train", "\\xfe[x]: 6 train", "[d] $\\xff/[bold]/train/good/[b].png"):
+        assert text in out
+    assert "[d] $\\xff has problems" in err
+    where = ("--dataset", root, "--category", os.fsdecode(b"\xfe[x]"))
+    code, out, err = run("train", "tiny", *where, *TINY, *BACK)
+    assert code == 0, err
+    [trial] = Path("runs/train").glob("[!.]*")
+    code, _, err = run("train", "tiny", *where, *TINY, *BACK)
+    assert code == 2
+    code, out, err = run("evaluate", trial, "--registry", "tiny.yaml")
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_terminal_that_lacks_a_character_shows_its_code(
+    encoding: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DLKD_CACHE", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["dlkd", "show", "划\udcff[/x]"])
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
+    monkeypatch.setattr("sys.stdout", streams[0])
+    monkeypatch.setattr("sys.stderr", streams[1])
+    with pytest.raises(SystemExit):
+        cli.main()
+    cli.out.print("划痕 \udcff")
+    for stream in streams:
+        stream.flush()
+    said = [stream.buffer.getvalue().decode(encoding) for stream in streams]
+    expected = "划" if encoding == "utf-8" else "\\u5212"
+    assert f"{expected}\\xff[/x]" in said[1]
+    assert expected in said[0]

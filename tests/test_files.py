@@ -78,3 +78,13 @@ def test_two_texts_never_share_a_name() -> None:
     assert all(0 < len(name.encode()) < 200 and "/" not in name and "." not in name for name in names)
     # Of names that differ in case alone a Mac has one file.
     assert file_name("Grid").lower() != file_name("grid").lower()
+
+
+def test_long_names_leave_room_for_what_stands_around_them(tmp_path: Path) -> None:
+    write_text(tmp_path / ("x" * 250), "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["x" * 250]
+
+
+def test_what_utf_8_does_not_take_is_escaped(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "\udcff")
+    assert (tmp_path / "a").read_text() == "\\udcff"

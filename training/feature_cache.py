@@ -140,7 +140,7 @@ def _key(model: DLKD, images: ImageDataset, config: TrainConfig) -> str:
     for sample in images.samples:
         digest.update(stamp(sample.image).encode("utf-8", "surrogateescape"))
     for name, value in teacher.state_dict().items():
-        digest.update(name.encode())
+        digest.update(name.encode("utf-8", "surrogateescape"))
         digest.update(value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
 

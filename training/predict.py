@@ -22,7 +22,7 @@ from rich.progress import track
 from dlkd.data import DataError, ImageDataset, Sample, read_image
 from dlkd.data.images import proportions
 from dlkd.data.layout import IMAGE_SUFFIXES, list_images
-from dlkd.files import atomic_path, write_text
+from dlkd.files import atomic_path, bounded_name, write_text
 from dlkd.models.dlkd import DLKD
 from dlkd.training.evaluate import NormalRange
 from dlkd.training.pictures import save_prediction
@@ -192,7 +192,7 @@ def _written_by_dlkd(folder: Path) -> bool:
 
 def _beside(out: Path, name: Path, ending: str) -> Path:
     """Where a picture's overlay or map goes; with the whole name: a.png and a.jpg are two images."""
-    return out / name.parent / f"{name.name}{ending}"
+    return out / name.parent / f"{bounded_name(name.name)}{ending}"
 
 
 def _write_pictures(

@@ -58,3 +58,18 @@ def test_time_left_counts_the_part_of_a_running_cell_that_is_done(
     display.started(cells[2].key)  # half done, by its progress file; one more waits
     assert display.seconds_left() == pytest.approx(15)
     display.stop()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_labels_and_reasons_are_no_markup(make_tiny_cells: MakeCells, tmp_path: Path, terminal: bool) -> None:
+    cells = make_tiny_cells([("PRL [w/o gate]", {}), ("[/x] :x:", {"sigma": 2.0})])
+    text = io.StringIO()
+    display = Display(tmp_path, Console(file=text, force_terminal=terminal, width=200, color_system=None))
+    display.start(cells, cells, workers=2)
+    for cell in cells:
+        display.started(cell.key)
+    for cell in cells:
+        display.failed(cell.key, "DataError: [/b] \udcff: is damaged")
+    display.stop()
+    for label in ("PRL [w/o gate]", "[/x] :x:"):
+        assert f"failed: {label}, folder/disc, seed 0: DataError: [/b] \\xff: is damaged" in text.getvalue()

@@ -113,3 +113,29 @@ def test_rows_that_name_what_does_not_exist_are_found_before_anything_runs(make_
 def test_an_unknown_grid_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="unknown grid 'tabel4'; did you mean 'table4'"):
         load_grid("tabel4")
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ('""', "is empty"),
+        ('"  "', "is empty"),
+        (r'"\uD83D"', r"cannot be printed: '\ud83d'"),
+        (r'"a\ed"', r"'a\x1bd'"),
+        (r'"\u202Eb"', "cannot"),
+    ],
+)
+def test_a_label_is_text_that_can_be_shown(tmp_path: Path, label: str, says: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"title: t\nrows:\n- {{label: {label}, variant: dlkd}}\nreference: a\n")
+    with pytest.raises(ConfigError) as caught:
+        load_grid(str(file))
+    assert f"{file}:3: rows[0].label" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_titles_and_labels_are_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("title: >\n  two\n  lines\nrows:\n- label: |\n    a\n  variant: dlkd\nreference: a\n")
+    found = load_grid(str(file))
+    assert (found.title, found.rows[0].label, found.reference) == ("two lines", "a", "a")

@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dlkd import drawing
 from dlkd.ablations.figures import learning_curves, picture_grid
 from dlkd.ablations.grid import Grid, GridRow
+from dlkd.ablations.markdown import escape
 from dlkd.ablations.report import html, make_report, write_report
 from dlkd.ablations.tables import tabulate
+from dlkd.text import plain
 
 METRICS = ("image_auroc", "pixel_auroc", "pro")
 PAPER = {"image_auroc": 99.48, "pixel_auroc": 98.06, "pro": 94.38}
@@ -291,6 +294,56 @@ def test_labels_cannot_break_the_page_or_the_tables(tmp_path):
     assert rows
     assert all(len(re.split(r"(?<!\\)\|", line)) in (12, 11) for line in rows)
     assert r"A \& B\_1 50\%" in latex
+
+
+NASTY = [
+    *("PRL [w/o gate] :x:", "[/x]", "_$x", "$a$ $\\frac{$", "50% #1 & ~ ^", "划痕 検査 결함", "سلام 😀", "a | `b` <b>"),
+    *("\\\\", "a very long label of a row that goes on and on, " * 5 + "to its end"),
+]
+
+
+def test_names_are_shown_as_they_are_in_every_format(tmp_path):
+    """No warning (they are errors), no formula, no lost text, whatever a row, category or data set is called."""
+    cells = grid(name=NASTY[3], rows=NASTY, paper=False)
+    trials = trials_of(cells, means=np.linspace(0.5, 0.9, len(NASTY)), categories=NASTY[3:5], seeds=(0,))
+    trials = trials[trials["metric"] == "pro"].assign(dataset=plain("[d] \udcff $\n"))
+    keep(tmp_path / "store", trials)
+    page, markdown, latex = (
+        path.read_text(encoding="utf-8") for path in write_report(trials, [cells], tmp_path / "store", tmp_path / "out")
+    )
+    shown = "".join(text for table in Page(page).tables for line in table for text in line)
+    for name in NASTY:
+        assert name in shown
+        assert f"| {escape(name)} |" in markdown
+    assert r"on [d] \xff $\n" in page
+    assert latex.count(r" \\" + "\n") == len(NASTY) + 2
+    assert len(list((tmp_path / "out" / "pictures").iterdir())) == 5
+
+
+def test_what_no_font_has_is_said_below_the_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "_others", list)
+    drawing._family.cache_clear()
+    factors = [{"划 [/x]": g, "_$b": p} for g in (False, True) for p in (False, True)]
+    cells = grid("g", rows=("none", "b", "a", "both"), paper=False, factors=factors)
+    trials = trials_of(cells, means=(0.5, 0.6, 0.7, 0.8), seeds=(0,))
+    pictures = make_report(trials[trials["metric"] == "pro"], [cells], tmp_path).sections[0].pictures
+    drawing._family.cache_clear()
+    captions = {picture.title: picture.caption for picture in pictures}
+    assert captions["Effects"].endswith("No font of this machine has the characters of: [1] 划.")
+    assert "No font" not in captions["By category"]
+
+
+def test_grids_of_similar_names_share_no_picture_and_no_anchor(tmp_path):
+    grids = [grid(name=name, paper=False, rows="A") for name in ("划痕", "凹陷", "a b", "a-b", "A-B", "[x]")]
+    trials = pd.concat([trials_of(g, means=(0.5,), seeds=(0,)) for g in grids], ignore_index=True)
+    trials = trials[trials["metric"] == "pro"]
+    report = make_report(trials, grids, tmp_path)
+    files = [picture.file for section in report.sections for picture in section.pictures]
+    assert len({file.casefold() for file in files}) == len(files) == 12
+    assert len({section.anchor for section in report.sections}) == len(grids)
+    page = html(report)
+    for section in report.sections:
+        assert page.count(f'href="#{section.anchor}"') == page.count(f'id="{section.anchor}"') == 1
 
 
 def test_factorial_grids_speak_of_factors(tmp_path):

@@ -1,6 +1,7 @@
 """The store: what is missing, and the table of all trials."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from dlkd.ablations.grid import Cell
 from dlkd.ablations.store import FAILURE, collect, failure, missing_cells, read_trials, write_trials
+from dlkd.files import write_text
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, run_trial
 
@@ -48,3 +50,13 @@ def test_a_parquet_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "trials.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(ValueError, match=r"cannot read .*trials\.parquet"):
         read_trials(tmp_path / "trials.parquet")
+
+
+def test_names_that_are_not_utf_8_are_escaped_in_the_parquet(make_tiny_cells: MakeCells, tmp_path: Path) -> None:
+    [cell, _] = make_tiny_cells()
+    cell = replace(cell, spec=cell.spec.model_copy(update={"category": "d\udcff\n"}))
+    write_text(tmp_path / cell.key / FAILURE, "DataError: /data/\udcff is damaged")
+    write_trials(collect([cell], tmp_path), tmp_path / "trials.parquet")
+    trials = read_trials(tmp_path / "trials.parquet")
+    assert set(trials["category"]) == {"d\\xff\\n"}
+    assert set(trials["reason"]) == {"DataError: /data/\\udcff is damaged"}

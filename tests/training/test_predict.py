@@ -142,3 +142,20 @@ def test_the_result_keeps_alarm_and_where_the_threshold_comes_from(trial: Path) 
     assert (result.alarm.anomalous, result.alarm.normal, result.alarm.threshold) == (4, 3, result.normal.threshold)
     assert result.normal.origin.endswith("mean + 3 standard deviations of the scores of 6 normal training images")
     assert result.normal.proportions == pytest.approx(0.8)
+
+
+def test_names_of_any_kind_are_scored_and_drawn(trial: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    picture = (tiny_folder / "disc/test/good/000.png").read_bytes()
+    names = ["$.png", "$a$b_^%#.png", "[x] :x:.png", "划痕.png", 'two\nlines, "q".png', "<b>&|`.png"]
+    names += [os.fsdecode(b"\xff.png"), "x" * 245 + ".png"]
+    images = tmp_path / os.fsdecode(b"[in] \xfe$")
+    images.mkdir()
+    for name in names:
+        (images / name).write_bytes(picture)
+    spec, model = load_model(trial, REGISTRY)
+    done = predict_images(model, spec, read_result(trial).normal, images, tmp_path / "out", maps="npy")
+    assert (done.scored, done.broken, done.undrawn) == (len(names), [], [])
+    assert len(list((tmp_path / "out").glob("*.overlay.png"))) == len(names)
+    with (tmp_path / "out/scores.csv").open(newline="", encoding="utf-8") as table:
+        found = [Path(row["image"]).name for row in csv.DictReader(table)]
+    assert sorted(found) == sorted(name.encode("utf-8", "backslashreplace").decode() for name in names)
