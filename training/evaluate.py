@@ -134,7 +134,8 @@ def normal_range(model: DLKD, data: CategoryData, *, images: int = 64) -> Normal
     chosen = np.unique(np.linspace(0, len(data.train_set) - 1, min(images, len(data.train_set))).astype(int))
     scores, levels = [], []
     with torch.inference_mode():
-        for part in torch.from_numpy(chosen).split(data.config.batch_size):
+        for start in range(0, len(chosen), data.config.batch_size):
+            part = chosen[start : start + data.config.batch_size]
             batch = torch.stack([data.train_set[int(i)]["image"] for i in part])
             maps = model(batch.to(device))
             scores += model.score(maps).double().tolist()
