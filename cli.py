@@ -174,7 +174,7 @@ def train(
     if not isinstance(training, dict):
         raise ValueError(f"--set train: name one of its arguments, as in train.lr=0.002, got {training!r}")
     chosen = _preset(preset, steps, epochs, image_size, batch_size, workers, precision, base=training)
-    model = registry.resolve(variant, _merged(chosen.model, given))
+    model = registry.resolve(variant, given, under=chosen.model)
     node = _dataset_node(registry, dataset)
     name = _category(registry, node, category)
     spec = TrialSpec(
@@ -481,7 +481,7 @@ def list_command(
 @app.command()
 def show(
     variant: Annotated[str, typer.Argument(help="A variant of the registry.")],
-    preset: Annotated[str | None, typer.Option("--preset", help="Lay a preset's model overrides over it.")] = None,
+    preset: PresetName = "demo",
     image_size: ImageSize = None,
     overrides: Overrides = None,
     registry_files: RegistryFiles = None,
@@ -489,18 +489,17 @@ def show(
 ) -> None:
     """A variant with everything spelled out, its parameters, and the shapes at each stage."""
     from dlkd.models.describe import describe
+    from dlkd.registry import weightless
 
     registry = _registry(registry_files, imports)
-    base = {} if preset is None else _preset(preset).model
-    train = _preset(preset or "paper", None, None, image_size).train
-    node = registry.resolve(variant, _merged(base, _assignments(overrides)))
+    chosen = _preset(preset, None, None, image_size)
+    sides = chosen.train.sides
+    node = registry.resolve(variant, _assignments(overrides), under=chosen.model)
     out.print(yaml.safe_dump(node, sort_keys=False).rstrip())
     # Shapes need no trained weights, and a teacher's may not be at hand.
-    blank = registry.resolve(
-        variant, _merged(_merged(base, _assignments(overrides)), {"teacher": {"weights": "random"}})
-    )
-    stages, parameters = describe(registry.build("model", blank), train.sides)
-    table = text_table("stage", "shape (b, c, h, w)", title="\n{} x {} pixels".format(*train.sides))
+    blank = weightless(node)
+    stages, parameters = describe(registry.build("model", blank), sides)
+    table = text_table("stage", "shape (b, c, h, w)", title="\n{} x {} pixels".format(*sides))
     for stage, shape in stages:
         table.add_row(stage, shape)
     out.print(table)
@@ -513,6 +512,7 @@ def show(
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="A registry file: its rows, and every variant.")],
+    preset: PresetName = "demo",
     imports: Imports = None,
     examples: Annotated[int, typer.Option(min=1, help="Shapes drawn for each component.")] = 10,
 ) -> None:
@@ -521,6 +521,7 @@ def check(
     from dlkd.located_yaml import read_yaml
 
     registry = _registry([file], imports)
+    chosen = _preset(preset)
     own = read_yaml(file).data
     failures: list[str] = []
     for name in own.get("components") or {}:
@@ -528,7 +529,7 @@ def check(
         failures += [f"{name}: {p}" for p in problems]
         out.print(f"{'failed' if problems else 'ok'}: {name}", style="red" if problems else None)
     for name in own.get("variants") or {}:
-        registry.resolve(name)
+        registry.resolve(name, under=chosen.model)
         out.print(f"ok: variant {name}")
     if failures:
         raise ValueError("the contract is broken:\n" + "\n".join(failures))
@@ -669,17 +670,14 @@ def _preset(name: str, *values: Any, base: dict[str, Any] | None = None) -> Pres
     import pydantic
 
     from dlkd.located_yaml import nearest
-    from dlkd.training import Preset, TrainConfig
 
     if name not in _presets():
         raise ValueError(f"unknown preset '{name}'{nearest(name, _presets())}")
     preset = _presets()[name]
     keys = ("max_steps", "epochs", "image_size", "batch_size", "workers", "precision")
-    given = {**(base or {}), **{k: v for k, v in zip(keys, values, strict=False) if v is not None}}
-    if "epochs" in given and "max_steps" not in given:
-        given["max_steps"] = -1  # a preset's own limit would cut the asked-for epochs short
+    typed = {k: v for k, v in zip(keys, values, strict=False) if v is not None}
     try:
-        return Preset(train=TrainConfig.model_validate({**preset.train.model_dump(), **given}), model=preset.model)
+        return preset.trained(base or {}, typed)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from error
@@ -744,12 +742,6 @@ def _assignments(texts: list[str] | None, option: str = "--set") -> dict[str, An
                 raise ValueError(f"{option} {key}: '{parent}' is given a value already")
         place[last] = parsed
     return nested
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    from dlkd.registry import merge
-
-    return merge(base, over)
 
 
 def _print_metrics(metrics: dict[str, float], undefined: dict[str, str]) -> None:

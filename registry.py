@@ -31,6 +31,8 @@ T = TypeVar("T")
 Node = dict[str, Any]
 
 ENTRY_POINTS = "dlkd.components"
+DEFAULT_MODEL = "dlkd"
+"""The model of a variant that names none."""
 PLAIN_KINDS = ("norm", "act")
 """Kinds that are classes passed on as they are: a name and no arguments in YAML."""
 _COMPONENTS: dict[str, Any] = {}
@@ -128,6 +130,8 @@ class Row(pydantic.BaseModel):
         defaults: arguments where a variant says nothing.
         slots: arguments that take another component, with its kind.
         given: arguments that the enclosing component gives, with the axes (or numbers) a check gives them.
+        follows: arguments that belong to the value of another one, as weights to their backbone: what a preset says
+            of them falls away where somebody gives the other one another value.
         check_with: arguments for the contract check only, such as a small backbone.
     """
 
@@ -138,6 +142,7 @@ class Row(pydantic.BaseModel):
     defaults: dict[str, Any] = {}
     slots: dict[str, str] = {}
     given: dict[str, Any] = {}
+    follows: dict[str, str] = {}
     check_with: dict[str, Any] = {}
 
     @pydantic.field_validator("shape")
@@ -167,12 +172,24 @@ class Registry:
         """The row of `kind/name`; an empty one for a component that no file describes."""
         return self.rows.get(f"{kind}/{name}", Row())
 
-    def resolve(self, variant: str, overrides: Mapping[str, Any] | None = None) -> Node:
+    def resolve(
+        self,
+        variant: str,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        under: Mapping[str, Any] | None = None,
+        source: LocatedYaml | None = None,
+        path: KeyPath = (),
+    ) -> Node:
         """The variant with every name and argument spelled out, as plain data.
 
         Args:
             variant: name of a variant.
             overrides: merged over it, nested as in YAML.
+            under: what holds where neither the variant, nor what it extends, nor `overrides` say anything, before
+                the rows' defaults: the model of a preset. A component of another name takes nothing from it.
+            source: the file in which the overrides stand, for messages and for relative paths.
+            path: where they stand in it.
 
         Raises:
             ConfigError: the variant or anything in `overrides` is unknown, of a wrong type or impossible.
@@ -181,18 +198,50 @@ class Registry:
             message = f"unknown variant '{variant}'{nearest(variant, self.variants)}"
             raise ConfigError([Problem("registry", 0, (), message)])
         checker = _Checker(self)
-        source = self._sources.get(variant, LocatedYaml("registry", {}))
-        path: KeyPath = ("variants", variant)
-        node = checker.variant(variant, source)
+        place: KeyPath = ("variants", variant)
+        stands = self._sources.get(variant, LocatedYaml("registry", {}))
+        node, said = checker.variant(variant, stands)
         if overrides:
-            source, path = LocatedYaml("overrides", overrides, dict.fromkeys([(), *_paths(overrides)], 0)), ()
-            node = checker.complete("model", merge(node, dict(overrides)), source, path)
+            over = dict(overrides)
+            stands = source or LocatedYaml("overrides", over, dict.fromkeys([(), *_paths(over)], 0))
+            place = path
+            node, said = checker.complete("model", merge(node, over), stands, path), _said(said, node, over)
         if checker.problems:
             raise ConfigError(checker.problems)
-        problems = checker.impossible("model", node, source, path)
+        if under:
+            more = self._unsaid("model", node, under, said, ())
+            node = checker.complete("model", merge(node, more), LocatedYaml("preset", more), ())
+            if checker.problems:
+                raise ConfigError(checker.problems)
+        problems = checker.impossible("model", node, stands, place)
         if problems:
             raise ConfigError(problems)
         return node
+
+    def _unsaid(self, kind: str, node: Node, under: Mapping[str, Any], said: set[KeyPath], path: KeyPath) -> Node:
+        """What of `under`, a node of the same component as `node`, holds there, since nobody said otherwise."""
+        name = node[name_key(kind)]
+        row = self.row(kind, name)
+        known = arguments(get(kind, name), row)
+        found: Node = {}
+        for key, value in under.items():
+            place = (*path, key)
+            leading = row.follows.get(key, "")
+            if key == name_key(kind) or (key not in known and kind == "model" and name != DEFAULT_MODEL):
+                continue
+            if (*path, leading) in said and node[leading] != under.get(leading, node[leading]):
+                continue
+            if key not in row.slots or not isinstance(node.get(key), dict):
+                if not any(p[: len(place)] == place for p in said):
+                    found[key] = value
+                continue
+            inside = value if isinstance(value, Mapping) else {name_key(row.slots[key]): value}
+            default = _default_name(row.slots[key], known[key])
+            if inside.get(name_key(row.slots[key]), default) == node[key][name_key(row.slots[key])]:
+                found[key] = self._unsaid(row.slots[key], node[key], inside, said, place)
+            elif not any(p[: len(place)] == place for p in said):
+                found[key] = value
+        return found
 
     def build(self, kind: str, node: Mapping[str, Any], **given: Any) -> Any:
         """The component that a resolved node describes.
@@ -284,7 +333,7 @@ def load_registry(*files: Path) -> Registry:
         # The packaged variants are tried by the tests; what a child inherits whole is its parent's problem.
         for name, source in sources.items():
             if source is not documents[0]:
-                tried = checker.impossible("model", checker.variant(name, source), source, ("variants", name))
+                tried = checker.impossible("model", checker.variant(name, source)[0], source, ("variants", name))
                 problems += [p for p in tried if p.path in source.lines]
     if problems:
         raise ConfigError(problems)
@@ -319,10 +368,10 @@ class _Checker:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.problems: list[Problem] = []
-        self._done: dict[str, Node] = {}
+        self._done: dict[str, tuple[Node, set[KeyPath]]] = {}
 
-    def variant(self, name: str, source: LocatedYaml | None, chain: tuple[str, ...] = ()) -> Node:
-        """A variant with its `extends` followed and everything spelled out."""
+    def variant(self, name: str, source: LocatedYaml | None, chain: tuple[str, ...] = ()) -> tuple[Node, set[KeyPath]]:
+        """A variant with its `extends` followed and everything spelled out, and the paths of what it says itself."""
         if name in self._done:
             return self._done[name]
         source = self.registry._sources.get(name) or source or LocatedYaml("registry", {})
@@ -330,6 +379,7 @@ class _Checker:
         path: KeyPath = ("variants", name)
         parent = own.pop("extends", None)
         base: Node = {}
+        said: set[KeyPath] = set()
         if parent in (*chain, name):
             cycle = " -> ".join((*chain, name, str(parent)))
             self.problems.append(source.problem((*path, "extends"), f"'extends' runs in a circle: {cycle}"))
@@ -337,10 +387,10 @@ class _Checker:
             known = nearest(str(parent), [v for v in self.registry.variants if v != name])
             self.problems.append(source.problem((*path, "extends"), f"unknown variant '{parent}'{known}"))
         elif parent is not None:
-            base = self.variant(parent, None, (*chain, name))
+            base, said = self.variant(parent, None, (*chain, name))
         node = self.complete("model", merge(base, own), source, path)
-        self._done[name] = node
-        return node
+        self._done[name] = node, _said(said, base, own)
+        return self._done[name]
 
     def complete(self, kind: str, node: Any, source: LocatedYaml, path: KeyPath) -> Node:
         """A node with its defaults filled in; problems go to `self.problems`."""
@@ -350,7 +400,7 @@ class _Checker:
         if not isinstance(node, dict):
             self._wrong(source, path, f"expected a {kind}'s name or a mapping, got {node!r}")
             return {}
-        name = node.get(key_of_name, "dlkd" if kind == "model" else None)
+        name = node.get(key_of_name, DEFAULT_MODEL if kind == "model" else None)
         if name not in list_components(kind):
             message = f"unknown {kind} '{name}'" if name else f"a {kind} needs a '{key_of_name}'"
             self._wrong(source, (*path, key_of_name), message + nearest(str(name), list_components(kind)))
@@ -404,7 +454,7 @@ class _Checker:
         given = {k: example_value(v, row) for k, v in row.given.items()}
         try:
             with torch.device("meta"):
-                self.registry.build(kind, _weightless(node), **given)
+                self.registry.build(kind, weightless(node), **given)
         except ValueError as error:
             problems.append(source.problem(path, str(error)))
         except Exception as error:  # whatever a constructor makes of a value that it did not foresee
@@ -422,7 +472,7 @@ class _Checker:
         if callable(value):
             value = {name_key(kind): _registered_name(kind, value)}
         elif isinstance(value, dict) and name_key(kind) not in value and parameter.default is not None:
-            value = {name_key(kind): _registered_name(kind, parameter.default), **value}
+            value = {name_key(kind): _default_name(kind, parameter), **value}
         return self.complete(kind, value, source, path)
 
     def _typed(self, component: Any, key: str, value: Any, source: LocatedYaml, path: KeyPath) -> Any:
@@ -444,9 +494,9 @@ class _Checker:
             self.problems.append(source.problem(path, message))
 
 
-def _weightless(node: Node) -> Node:
+def weightless(node: Node) -> Node:
     """The node with teachers that look for no pretrained weights: a check needs none, and they may not be at hand."""
-    plain = {k: _weightless(v) if isinstance(v, dict) else v for k, v in node.items()}
+    plain = {k: weightless(v) if isinstance(v, dict) else v for k, v in node.items()}
     return plain | {"weights": "random"} if "weights" in plain else plain
 
 
@@ -519,6 +569,11 @@ def optional(parameter: inspect.Parameter) -> bool:
     return parameter.default is None or "None" in str(parameter.annotation)
 
 
+def _default_name(kind: str, parameter: inspect.Parameter) -> str | None:
+    """Name of the component that a slot holds where nothing is said of it."""
+    return _registered_name(kind, parameter.default) if callable(parameter.default) else None
+
+
 def _registered_name(kind: str, component: Any) -> str:
     for key, registered in _COMPONENTS.items():
         if registered is component and key.startswith(f"{kind}/"):
@@ -531,17 +586,38 @@ def merge(base: Node, over: Node) -> Node:
 
     A bare name stands for that component with its defaults.
     """
-    if "model" in base and over.get("model", base["model"]) != base["model"]:
+    if _renamed("model", base, over):
         return dict(over)
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            renamed = "name" in value and value["name"] != old.get("name")
-            merged[key] = dict(value) if renamed else merge(old, value)
+            merged[key] = dict(value) if _renamed("name", old, value) else merge(old, value)
         else:
             merged[key] = value
     return merged
+
+
+def _renamed(key: str, old: Node, over: Node) -> bool:
+    return key in over and over[key] != old.get(key) and (key != "model" or key in old)
+
+
+def _said(said: set[KeyPath], base: Node, over: Node) -> set[KeyPath]:
+    """Paths of the values that somebody has said, once `over` lies on `base`, of which `said` was said before.
+
+    A component's name says nothing of its arguments, and replaces what was said of those before.
+    """
+    found: set[KeyPath] = set() if _renamed("model", base, over) else set(said)
+    for key, value in over.items():
+        old = base.get(key)
+        inside = {p[1:] for p in found if p[0] == key and len(p) > 1}
+        found = {p for p in found if p[0] != key}
+        if isinstance(value, dict):
+            kept = isinstance(old, dict) and not _renamed("name", old, value)
+            inside = _said(inside if kept else set(), old if kept else {}, value)
+            found |= {(key, *p) for p in inside}
+        found.add((key,))
+    return found
 
 
 def _paths(data: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:

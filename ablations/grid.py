@@ -18,7 +18,7 @@ import pydantic
 from dlkd.data import dataset_label
 from dlkd.data.digest import Progress, category_digest
 from dlkd.located_yaml import ConfigError, LocatedYaml, nearest, parse_yaml, read_yaml
-from dlkd.registry import Registry, get, merge, name_key
+from dlkd.registry import Registry, get, name_key
 from dlkd.text import plain
 from dlkd.training import METRICS, Preset, TrainConfig, TrialSpec
 from dlkd.training.trial import load_category
@@ -204,7 +204,7 @@ def make_cells(
         registry: resolves variants.
         datasets: completed dataset nodes, each with its categories.
         seeds: base seeds.
-        preset: training configuration and model overrides, laid under those of the rows.
+        preset: training configuration that the rows' lies on, and the model settings under their variants'.
         progress: called with (files done, files in all) while the data of a category are read for their digest.
 
     Raises:
@@ -214,8 +214,8 @@ def make_cells(
     cells = []
     digests: dict[str, str] = {}
     for row in grid.rows:
-        model = registry.resolve(row.variant, merge(preset.model, row.overrides))
-        train = TrainConfig.model_validate({**preset.train.model_dump(), **row.train})
+        model = registry.resolve(row.variant, row.overrides, under=preset.model)
+        train = preset.trained(row.train).train
         for dataset, categories in datasets:
             for category, seed in itertools.product(categories, seeds):
                 spec = TrialSpec(

