@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 
 from dlkd.files import file_name
 from dlkd.machine import MachineError, check_system, choose_threads, cores
@@ -488,6 +487,7 @@ def show(
     imports: Imports = None,
 ) -> None:
     """A variant with everything spelled out, its parameters, and the shapes at each stage."""
+    from dlkd.located_yaml import dump_yaml
     from dlkd.models.describe import describe
     from dlkd.registry import weightless
 
@@ -495,7 +495,7 @@ def show(
     chosen = _preset(preset, None, None, image_size)
     sides = chosen.train.sides
     node = registry.resolve(variant, _assignments(overrides), under=chosen.model)
-    out.print(yaml.safe_dump(node, sort_keys=False).rstrip())
+    out.print(dump_yaml(node).rstrip())
     # Shapes need no trained weights, and a teacher's may not be at hand.
     blank = weightless(node)
     stages, parameters = describe(registry.build("model", blank), sides)
@@ -725,14 +725,16 @@ def _category(registry: Registry, node: dict[str, Any], wanted: str | None) -> s
 
 def _assignments(texts: list[str] | None, option: str = "--set") -> dict[str, Any]:
     """["decoder.global=none", "sigma=2"] -> nested overrides, values read as YAML."""
+    from dlkd.located_yaml import ConfigError, parse_yaml
+
     nested: dict[str, Any] = {}
     for text in texts or []:
         key, equals, value = text.partition("=")
         if not equals or not all(key.split(".")):
             raise ValueError(f"{option} takes KEY=VALUE such as decoder.global=none, got '{text}'")
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            parsed = parse_yaml(value, option).data
+        except ConfigError as error:
             raise ValueError(f"{option} {key}: cannot read the value '{value}'") from error
         *parents, last = key.split(".")
         place = nested

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,41 @@ from typing import Any, TypeAlias
 import yaml
 
 KeyPath: TypeAlias = tuple[str | int, ...]
+
+MOST_TEXT = 2**20
+"""Characters of a file that is read; the packaged registry has ten thousand."""
+MOST_VALUES = 100_000
+"""Values that a file may hold once its aliases are followed, so that none expands without bound."""
+
+MERGE = "tag:yaml.org,2002:merge"
+
+_NUMBERS = {
+    "int": r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+
+
+def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    kept = {
+        first: [(tag, rule) for tag, rule in rules if tag.rpartition(":")[2] in ("bool", "null", "merge")]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    for name, rule in _NUMBERS.items():
+        for first in "-+.0123456789":
+            kept.setdefault(first, []).append((f"tag:yaml.org,2002:{name}", re.compile(f"^(?:{rule})$")))
+    return kept
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with YAML 1.2's numbers: 1e-2 is one; 012, 1_000, 12:30 and dates are text."""
+
+    yaml_implicit_resolvers = _resolvers()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would read as something else than text."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 @dataclass(frozen=True)
@@ -37,11 +73,15 @@ class ConfigError(ValueError):
 
 @dataclass
 class LocatedYaml:
-    """A YAML document as plain data, with the line of every key and the problems found while reading."""
+    """A YAML document as plain data, with the line of every key and the problems found while reading.
+
+    `texts` holds what was written where the value is no text: a label may be 16 or null, a category 01.
+    """
 
     file: str
     data: Any
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    texts: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, path: KeyPath) -> int:
@@ -53,6 +93,17 @@ class LocatedYaml:
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A problem at `path` of this file."""
         return Problem(self.file, self.line(path), path, message)
+
+    def as_written(self, paths: Iterable[KeyPath]) -> Any:
+        """The data, with the text as it was written at those of `paths` that are known to `texts`."""
+        data = _copied(self.data)
+        for path in paths:
+            if path in self.texts:
+                place = data
+                for part in path[:-1]:
+                    place = place[part]
+                place[path[-1]] = self.texts[path]
+        return data
 
 
 def read_yaml(path: Path) -> LocatedYaml:
@@ -72,10 +123,13 @@ def read_yaml(path: Path) -> LocatedYaml:
 def parse_yaml(text: str, file: str) -> LocatedYaml:
     """Parse YAML text; see `read_yaml`."""
     located = LocatedYaml(file, None)
+    if len(text) > MOST_TEXT:
+        raise _unreadable(file, 0, f"{len(text):,} characters; {MOST_TEXT:,} at most")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
         if root is not None:
             located.data = _construct(root, (), located)
+            located.problems.sort(key=lambda problem: problem.line)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise _unreadable(file, mark.line + 1 if mark else 0, str(error.problem)) from error
@@ -85,6 +139,18 @@ def parse_yaml(text: str, file: str) -> LocatedYaml:
     except RecursionError as error:
         raise _unreadable(file, 0, "nested too deeply, or an alias that holds itself") from error
     return located
+
+
+def dump_yaml(data: Any, **options: Any) -> str:
+    """Plain data as YAML that `parse_yaml` reads back to the same values, keys in their order."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, **options)
+    return text
+
+
+def _copied(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {k: _copied(v) for k, v in data.items()}
+    return [_copied(v) for v in data] if isinstance(data, list) else data
 
 
 def _unreadable(file: str, line: int, reason: str) -> ConfigError:
@@ -108,28 +174,79 @@ def show_path(path: KeyPath) -> str:
 
 def _construct(node: yaml.Node, path: KeyPath, located: LocatedYaml) -> Any:
     located.lines.setdefault(path, node.start_mark.line + 1)
+    if len(located.lines) > MOST_VALUES:
+        reason = f"more than {MOST_VALUES:,} values once its aliases are followed"
+        raise _unreadable(located.file, located.line(path[:1]), reason)
     if isinstance(node, yaml.MappingNode):
         _plain(node, "map")
         return dict(_items(node, path, located))
     if isinstance(node, yaml.SequenceNode):
         _plain(node, "seq")
         return [_construct(child, (*path, i), located) for i, child in enumerate(node.value)]
-    return _scalar(node)
+    value = _scalar(node)
+    if not isinstance(value, str):
+        located.texts[path] = node.value
+    return value
 
 
 def _items(node: yaml.MappingNode, path: KeyPath, located: LocatedYaml) -> Iterator[tuple[str, Any]]:
     seen: dict[str, int] = {}
+    own = []
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a name", key_node.start_mark)
-        key = str(_scalar(key_node))
+        _scalar(key_node)  # refuses a key with a tag that would run code
+        key = key_node.value
         line = key_node.start_mark.line + 1
         if key in seen:
             message = f"the key '{key}' stands twice, first on line {seen[key]}"
             located.problems.append(Problem(located.file, line, (*path, key), message))
         seen[key] = line
-        located.lines[(*path, key)] = line
+        if key_node.tag == MERGE:
+            merged = value_node
+        else:
+            own.append((key, key_node, value_node))
+    if any(key_node.tag == MERGE for key_node, _ in node.value):
+        names = {key for key, _, _ in own}
+        own = [*((k, n, v) for k, n, v in _merged(merged, located, ()) if k not in names), *own]
+    for key, key_node, value_node in own:
+        located.lines[(*path, key)] = key_node.start_mark.line + 1
         yield key, _construct(value_node, (*path, key), located)
+
+
+def _merged(
+    node: yaml.Node, located: LocatedYaml, chain: tuple[int, ...]
+) -> list[tuple[str, yaml.ScalarNode, yaml.Node]]:
+    """Keys of the mappings that `<<:` names; of several, the first one's value holds, as YAML has it."""
+    if id(node) in chain:
+        raise RecursionError
+    chain = (*chain, id(node))
+    if isinstance(node, yaml.SequenceNode):
+        found: dict[str, tuple[str, yaml.ScalarNode, yaml.Node]] = {}
+        for child in node.value:
+            if not isinstance(child, yaml.MappingNode):
+                raise _no_mapping(child)
+            for entry in _merged(child, located, chain):
+                found.setdefault(entry[0], entry)
+        return list(found.values())
+    if not isinstance(node, yaml.MappingNode):
+        raise _no_mapping(node)
+    entries: dict[str, tuple[str, yaml.ScalarNode, yaml.Node]] = {}
+    for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be a name", key_node.start_mark)
+        if key_node.tag == MERGE:
+            for entry in _merged(value_node, located, chain):
+                entries.setdefault(entry[0], entry)
+    for key_node, value_node in node.value:
+        if key_node.tag != MERGE:
+            entries[key_node.value] = (key_node.value, key_node, value_node)
+    return list(entries.values())
+
+
+def _no_mapping(node: yaml.Node) -> yaml.MarkedYAMLError:
+    message = "'<<' merges a mapping or a list of mappings, such as `<<: *base`"
+    return yaml.constructor.ConstructorError(None, None, message, node.start_mark)
 
 
 def _plain(node: yaml.Node, kind: str) -> None:
@@ -141,9 +258,9 @@ def _plain(node: yaml.Node, kind: str) -> None:
 
 def _scalar(node: yaml.Node) -> Any:
     """The plain value of a scalar, through PyYAML's safe constructors."""
-    constructor = yaml.SafeLoader("")
+    constructor = _Loader("")
     try:
-        return constructor.construct_document(node)
+        return node.value if node.tag == MERGE else constructor.construct_document(node)
     except ValueError as error:  # what looks like a date or a number and is none
         raise yaml.constructor.ConstructorError(None, None, f"{node.value!r}: {error}", node.start_mark) from error
     finally:

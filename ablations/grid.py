@@ -150,9 +150,20 @@ def load_grid(name: str) -> Grid:
     return _parse(read_yaml(path), path.stem)
 
 
+def as_meant(kind: type[pydantic.BaseModel], document: LocatedYaml, name: str) -> dict[str, Any]:
+    """A document's data with the text as it was written wherever `kind` asks for text: `label: 16`, `[01, 02]`."""
+    try:
+        kind.model_validate({"name": name, **document.data})
+    except pydantic.ValidationError as error:
+        wanted = [tuple(e["loc"]) for e in error.errors() if e["type"] == "string_type"]
+        data: dict[str, Any] = document.as_written(wanted)
+        return data
+    return dict(document.data)
+
+
 def _parse(document: LocatedYaml, name: str) -> Grid:
     problems = list(document.problems)
-    data = document.data if isinstance(document.data, dict) else {}
+    data = as_meant(Grid, document, name) if isinstance(document.data, dict) else {}
     grid = None
     try:
         grid = Grid.model_validate({"name": name, **data})

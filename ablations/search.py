@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pydantic
 
-from dlkd.ablations.grid import ROOT, Line, code_version, component_sources, shipped_grids
+from dlkd.ablations.grid import ROOT, Line, as_meant, code_version, component_sources, shipped_grids
 from dlkd.data.digest import Progress, category_digest
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest, read_yaml
 from dlkd.registry import Registry
@@ -233,7 +233,7 @@ def find_search(name: str, registry: Registry) -> SearchFile | None:
     if not isinstance(document.data, dict) or "search" not in document.data:
         return None
     problems = list(document.problems)
-    data = dict(document.data)
+    data = as_meant(SearchFile, document, path.stem)
     if "rows" in data:
         problems.append(document.problem(("rows",), "a grid has `rows:` or a `search:`; make two files of them"))
         del data["rows"]

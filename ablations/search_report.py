@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
@@ -27,6 +26,7 @@ from dlkd.ablations.tables import label
 from dlkd.ablations.wording import listed, number, seconds
 from dlkd.drawing import LiteralFigure
 from dlkd.files import atomic_path, write_text
+from dlkd.located_yaml import dump_yaml
 from dlkd.text import plain
 
 BEST = "best"
@@ -218,8 +218,8 @@ class SearchReport:
             if train:
                 note += f"# Its training belongs to it: {', '.join(f'{TRAIN}{k}={v}' for k, v in train.items())}.\n"
             variant = {BEST: {"extends": self.search.variant, **model}}
-            written["best.yaml"] = note + yaml.safe_dump({"variants": variant}, sort_keys=False)
-            written["best_grid.yaml"] = yaml.safe_dump(_grid(self.file, model, train), sort_keys=False)
+            written["best.yaml"] = note + dump_yaml({"variants": variant})
+            written["best_grid.yaml"] = dump_yaml(_grid(self.file, model, train))
         for name, text in written.items():
             write_text(folder / name, text)
         return [folder / name for name in ("search.png", *written)]

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import optuna
-import yaml
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +22,7 @@ from dlkd.ablations.storage import Storage
 from dlkd.ablations.store import FAILURE
 from dlkd.ablations.tables import label
 from dlkd.files import write_text
+from dlkd.located_yaml import dump_yaml
 from dlkd.machine import temporary_folder
 from dlkd.registry import Registry
 from dlkd.text import plain
@@ -325,5 +325,5 @@ def shown(value: Any) -> str:
     """A parameter's value for people: 0.0123, gfrb, {name: gfrb, scan: hilbert8}."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
+    text: str = dump_yaml(value, default_flow_style=True, width=1000)
     return text.removesuffix("...\n").strip()

@@ -1,9 +1,11 @@
 """YAML with lines: where keys stand, what is read, and that nothing in a file runs or crashes the reader."""
 
+import math
+
 import pytest
 import yaml
 
-from dlkd.located_yaml import ConfigError, LocatedYaml, Problem, nearest, parse_yaml, read_yaml, show_path
+from dlkd.located_yaml import ConfigError, LocatedYaml, Problem, dump_yaml, nearest, parse_yaml, read_yaml, show_path
 
 TEXT = """\
 # a comment
@@ -23,7 +25,7 @@ def test_data_is_what_pyyaml_reads():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("x: 1e-3", "1e-3"), ("x: 0.001", 0.001), ("x: null", None), ("x: ~", None), ("x: yes", True), ("x: '4'", "4"),
+    [("x: 0.001", 0.001), ("x: null", None), ("x: ~", None), ("x: yes", True), ("x: '4'", "4"),
      ("x: 0x10", 16), ("x:", None), ("x: [1, [2, {a: 3}]]", [1, [2, {"a": 3}]])],
 )  # fmt: skip
 def test_scalars_are_pyyamls(text, value):
@@ -74,7 +76,16 @@ def test_an_empty_file_holds_nothing():
         ("{1: 2}: 3\n", 1),
         ("a: 1\n---\nb: 2\n", 2),  # two documents
         ("a: 1\nb: \x07\n", 2),  # a control character
-        ("a: 2026-99-99\n", 1),  # looks like a date and is none
+        ("a: " + "9" * 5000, 1),
+        ("x: 1\na: {<<: 3}\n", 2),
+        ("x: 1\na:\n  <<: [1, 2]\n", 3),
+        ("a: &a\n  <<: *a\n", 0),
+        ("x: " + "y" * 2**20, 0),
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
+            + "".join(f"{y}: &{y} [{', '.join([f'*{x}'] * 10)}]\n" for x, y in zip("abcdef", "bcdefg", strict=True)),
+            5,
+        ),
         ("x: 1\na: !!int four\n", 2),
         ("a: &x [1, *x]\n", 0),  # holds itself
         ("v: &x\n  k: *x\n", 0),
@@ -151,3 +162,35 @@ def test_the_nearest_name_or_all_of_them():
     assert nearest("gfbr", ["gfrb", "lfrb", "embed"]) == "; did you mean 'gfrb'?"
     assert nearest("zzz", ["b", "a"]) == "; known: a, b"
     assert nearest("x", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-2", 0.01), ("1E5", 1e5), ("-1e3", -1000.0), (".5e-3", 0.0005), ("1.", 1.0), (".inf", math.inf), ("+2", 2),
+     ("012", "012"), ("1_000", "1_000"), ("12:30", "12:30"), ("2026-01-02", "2026-01-02"), ("0b1", "0b1")],
+)  # fmt: skip
+def test_numbers_are_those_of_yaml_1_2_and_what_is_none_is_text(text, value):
+    assert parse_yaml(f"x: {text}", "f.yaml").data == {"x": value}
+
+
+@pytest.mark.parametrize("key", ["no", "on", "012", "1.0", "null", "2026-01-02"])
+def test_a_key_is_what_is_written(key):
+    assert parse_yaml(f"{key}: 1", "f.yaml").data == {key: 1}
+
+
+def test_merge_keys_keep_the_lines_and_lie_under_what_the_mapping_says():
+    text = "a: &a {x: 1, y: 2}\nb: &b\n  <<: *a\n  y: 3\nc:\n  y: 4\n  <<: [*b, {z: 5, x: 9}]\n"
+    located = parse_yaml(text, "f.yaml")
+    assert located.data == yaml.safe_load(text)
+    assert [located.line(("c", k)) for k in "xyz"] == [1, 6, 7]
+    assert located.problems == []
+    assert parse_yaml("'<<': 1", "f.yaml").data == {"<<": 1}
+
+
+@pytest.mark.parametrize(
+    "value", ["1e-2", "012", "yes", "null", "1", "", "<<", "2026-01-02", 1e-5, 1e300, 3, None, True]
+)
+def test_what_is_dumped_reads_back(value):
+    read = parse_yaml(dump_yaml({"a": [value], "b": {"c": value}}), "f.yaml").data
+    assert read == {"a": [value], "b": {"c": value}}
+    assert type(read["a"][0]) is type(value)

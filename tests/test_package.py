@@ -80,7 +80,19 @@ ARROWS = {
     "models": {"contract", "registry", "blocks", "losses", "files"},
     "data": {"registry", "files", "text", "drawing"},
     "metrics": set(),
-    "training": {"contract", "registry", "files", "text", "drawing", "blocks", "losses", "models", "data", "metrics"},
+    "training": {
+        "contract",
+        "located_yaml",
+        "registry",
+        "files",
+        "text",
+        "drawing",
+        "blocks",
+        "losses",
+        "models",
+        "data",
+        "metrics",
+    },
     "ablations": TOP_LEVEL - {"cli"},
 }
 

@@ -22,7 +22,6 @@ from typing import Any
 import lightning as L
 import pydantic
 import torch
-import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,6 +29,7 @@ from dlkd.data import Category
 from dlkd.data.digest import category_digest
 from dlkd.data.verify import verify
 from dlkd.files import alone, write_text
+from dlkd.located_yaml import ConfigError, dump_yaml, parse_yaml
 from dlkd.models.dlkd import DLKD
 from dlkd.registry import Registry
 from dlkd.training.checkpoint import (
@@ -303,12 +303,12 @@ def _read_spec(folder: Path) -> tuple[TrialSpec, dict[str, str]]:
     """The spec of a trial directory, and the contents that it was claimed with."""
     path = folder / SPEC
     try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+        held = parse_yaml(path.read_text(encoding="utf-8"), str(path)).data
         contents = held.pop("contents", {}) if isinstance(held, dict) else {}
         return TrialSpec.model_validate(held), contents
     except FileNotFoundError as error:
         raise TrialError(f"{folder} is no trial: it has no {SPEC}; `dlkd train` makes one") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, pydantic.ValidationError) as error:
+    except (OSError, UnicodeDecodeError, ConfigError, pydantic.ValidationError) as error:
         raise TrialError(f"{path} cannot be read: {error}") from error
 
 
@@ -399,8 +399,7 @@ def versions() -> dict[str, str]:
 
 def _claim(spec: TrialSpec, contents: Mapping[str, str], folder: Path, resume: bool) -> None:
     """Make `folder` this trial's, or refuse it."""
-    plain = spec.model_dump(mode="json") | {"contents": dict(contents)}
-    text = yaml.safe_dump(plain, sort_keys=False)
+    text = dump_yaml(spec.model_dump(mode="json") | {"contents": dict(contents)})
     if not (folder / SPEC).exists():
         write_text(folder / SPEC, text)
         return

@@ -139,3 +139,13 @@ def test_titles_and_labels_are_one_line(tmp_path: Path) -> None:
     file.write_text("title: >\n  two\n  lines\nrows:\n- label: |\n    a\n  variant: dlkd\nreference: a\n")
     found = load_grid(str(file))
     assert (found.title, found.rows[0].label, found.reference) == ("two lines", "a", "a")
+
+
+def test_labels_and_categories_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    rows = ", ".join(f"{{label: {label}, variant: dlkd}}" for label in ("16", "yes", "1.0", "null", "1e-2"))
+    file.write_text(f"title: 7\nrows: [{rows}]\ncategories: [01, 02, 3]\nreference: 16\n")
+    grid = load_grid(str(file))
+    assert [row.label for row in grid.rows] == ["16", "yes", "1.0", "null", "1e-2"]
+    assert grid.categories == ("01", "02", "3")
+    assert (grid.title, grid.reference) == ("7", "16")
