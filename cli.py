@@ -687,13 +687,16 @@ def _dataset_node(registry: Registry, text: str) -> dict[str, Any]:
     """`textures`, `mvtec:/data/mvtec`, `elpv,train_limit=200` or a folder's path -> a completed dataset node."""
     from dlkd.registry import list_components
 
-    if Path(text).is_dir():
-        return registry.complete("dataset", {"name": "folder", "root": str(Path(text).resolve())})
-    place, *settings = text.split(",")
-    name, _, root = place.partition(":")
+    if Path(text).expanduser().is_dir():
+        return registry.complete("dataset", {"name": "folder", "root": str(Path(text).expanduser().resolve())})
+    name, _, root = text.partition(":")
+    settings: list[str] = []
+    if not root or not Path(root).expanduser().is_dir():  # a folder's own name may hold commas
+        place, *settings = text.split(",")
+        name, _, root = place.partition(":")
     if name in list_components("dataset"):
         node = {"name": name, **_assignments(settings, "--dataset NAME,KEY=VALUE")}
-        return registry.complete("dataset", node | ({"root": str(Path(root).resolve())} if root else {}))
+        return registry.complete("dataset", node | ({"root": str(Path(root).expanduser().resolve())} if root else {}))
     if "/" in text or text.startswith("."):
         raise ValueError(f"the dataset folder {text} does not exist")
     return registry.complete("dataset", name)

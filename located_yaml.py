@@ -76,6 +76,7 @@ class LocatedYaml:
     """A YAML document as plain data, with the line of every key and the problems found while reading.
 
     `texts` holds what was written where the value is no text: a label may be 16 or null, a category 01.
+    Paths in the file are relative to `folder`, the file's own, or the working folder where the text is no file's.
     """
 
     file: str
@@ -83,6 +84,7 @@ class LocatedYaml:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     texts: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    folder: Path = Path()
 
     def line(self, path: KeyPath) -> int:
         """Line (from 1) of the key at `path`, or of the nearest key above it that stands in the file; 0 if none."""
@@ -117,7 +119,9 @@ def read_yaml(path: Path) -> LocatedYaml:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError([Problem(str(path), 0, (), f"cannot read: {reason}")]) from error
-    return parse_yaml(text, str(path))
+    located = parse_yaml(text, str(path))
+    located.folder = path.parent
+    return located
 
 
 def parse_yaml(text: str, file: str) -> LocatedYaml:
@@ -139,6 +143,11 @@ def parse_yaml(text: str, file: str) -> LocatedYaml:
     except RecursionError as error:
         raise _unreadable(file, 0, "nested too deeply, or an alias that holds itself") from error
     return located
+
+
+def absolute(path: str, folder: Path) -> str:
+    """A path as it stands in a file of `folder`, absolute and with `~` followed."""
+    return str((folder / Path(path).expanduser()).absolute())
 
 
 def dump_yaml(data: Any, **options: Any) -> str:

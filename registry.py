@@ -18,6 +18,7 @@ import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ import pydantic
 import torch
 
 from dlkd.contract import Rule, Shape
-from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest, parse_yaml, read_yaml
+from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, absolute, nearest, parse_yaml, read_yaml
 
 T = TypeVar("T")
 Node = dict[str, Any]
@@ -196,7 +197,8 @@ class Registry:
         """
         if variant not in self.variants:
             message = f"unknown variant '{variant}'{nearest(variant, self.variants)}"
-            raise ConfigError([Problem("registry", 0, (), message)])
+            where = Problem("registry", 0, (), message)
+            raise ConfigError([where if source is None else source.problem((*path[:-1], "variant"), message)])
         checker = _Checker(self)
         place: KeyPath = ("variants", variant)
         stands = self._sources.get(variant, LocatedYaml("registry", {}))
@@ -484,7 +486,7 @@ class _Checker:
         except pydantic.ValidationError as error:
             expected = "; ".join(dict.fromkeys(e["msg"].removeprefix("Input should be ") for e in error.errors()))
             self._wrong(source, path, f"expected {expected}, got {value!r}")
-        return value
+        return absolute(value, source.folder) if is_path(annotation, value) else value
 
     def _wrong(self, source: LocatedYaml, path: KeyPath, message: str) -> None:
         # A child repeats what it inherits; the problem is shown once, where it stands in the file. A component
@@ -522,6 +524,10 @@ def _read_row(name: str, value: Any, document: LocatedYaml) -> tuple[Row, list[P
         row = Row.model_validate(value or {})
     except pydantic.ValidationError as error:
         return Row(), [document.problem((*path, *e["loc"]), _row_message(e, Row.model_fields)) for e in error.errors()]
+    hints = type_hints(get(kind, bare))
+    for key, default in row.defaults.items():
+        if is_path(hints.get(python_name(key)), default):
+            row.defaults[key] = absolute(default, document.folder)
     problems = []
     kinds = sorted({key.split("/")[0] for key in list_components()})
     known = arguments(get(kind, bare), row)
@@ -562,6 +568,18 @@ def type_hints(component: Any) -> dict[str, Any]:
 def type_adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
     """What checks a value against an annotation."""
     return pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
+
+
+def is_path(annotation: Any, value: Any) -> bool:
+    """Whether a value is a path: the annotation takes paths, and the value is none of the words that it lists too."""
+    options = typing.get_args(annotation)
+    paths = [
+        o
+        for o in options
+        if inspect.isclass(typing.get_origin(o) or o) and issubclass(typing.get_origin(o) or o, PathLike)
+    ]
+    words = {word for o in options if typing.get_origin(o) is typing.Literal for word in typing.get_args(o)}
+    return isinstance(value, str) and bool(paths) and value not in words
 
 
 def optional(parameter: inspect.Parameter) -> bool:
@@ -614,7 +632,7 @@ def _said(said: set[KeyPath], base: Node, over: Node) -> set[KeyPath]:
         found = {p for p in found if p[0] != key}
         if isinstance(value, dict):
             kept = isinstance(old, dict) and not _renamed("name", old, value)
-            inside = _said(inside if kept else set(), old if kept else {}, value)
+            inside = _said(inside if kept else set(), (old or {}) if kept else {}, value)
             found |= {(key, *p) for p in inside}
         found.add((key,))
     return found

@@ -17,8 +17,8 @@ import pydantic
 
 from dlkd.data import dataset_label
 from dlkd.data.digest import Progress, category_digest
-from dlkd.located_yaml import ConfigError, LocatedYaml, nearest, parse_yaml, read_yaml
-from dlkd.registry import Registry, get, name_key
+from dlkd.located_yaml import ConfigError, LocatedYaml, Problem, absolute, nearest, parse_yaml, read_yaml
+from dlkd.registry import Node, Registry, get, list_components, name_key
 from dlkd.text import plain
 from dlkd.training import METRICS, Preset, TrainConfig, TrialSpec
 from dlkd.training.trial import load_category
@@ -99,6 +99,9 @@ class Grid(pydantic.BaseModel):
     seeds: int | None = pydantic.Field(None, ge=1)
     preset: str | None = None
     train: dict[str, Any] = {}
+
+    _source: LocatedYaml | None = pydantic.PrivateAttr(None)
+    """The file, for messages and relative paths; None where it was made otherwise."""
 
     @property
     def has_paper(self) -> bool:
@@ -197,7 +200,19 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
             problems.append(document.problem(("reference",), message))
     if problems or grid is None:
         raise ConfigError(problems)
+    grid = grid.model_copy(update={"datasets": tuple(anchored(text, document.folder) for text in grid.datasets)})
+    grid._source = document
     return grid
+
+
+def anchored(dataset: str, folder: Path) -> str:
+    """`NAME:PATH` or a folder's path, as `datasets:` of a file in `folder` has it, with the path absolute."""
+    place, comma, settings = dataset.partition(",")
+    name, _, root = place.partition(":")
+    if name in list_components("dataset"):
+        return f"{name}:{absolute(root, folder)}{comma}{settings}" if root else dataset
+    own = absolute(dataset, folder)
+    return own if Path(own).is_dir() else dataset
 
 
 def make_cells(
@@ -224,9 +239,24 @@ def make_cells(
     """
     cells = []
     digests: dict[str, str] = {}
-    for row in grid.rows:
-        model = registry.resolve(row.variant, row.overrides, under=preset.model)
-        train = preset.trained(row.train).train
+    settled: list[tuple[GridRow, Node, TrainConfig]] = []
+    problems: list[Problem] = []
+    source = grid._source
+    for i, row in enumerate(grid.rows):
+        try:
+            model = registry.resolve(
+                row.variant,
+                row.overrides,
+                under=preset.model,
+                source=source,
+                path=("rows", i, "overrides") if source else (),
+            )
+            settled.append((row, model, preset.trained(row.train).train))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    for row, model, train in settled:
         for dataset, categories in datasets:
             for category, seed in itertools.product(categories, seeds):
                 spec = TrialSpec(

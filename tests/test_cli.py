@@ -177,7 +177,7 @@ def test_list_and_show(run: Run) -> None:
     assert "dlkd-lfrb-gfrb" in out
     code, out, _ = run("show", "dlkd", "--set", "sigma=2")
     assert code == 0
-    node, _, rest = out.partition("256 x 256 pixels")
+    node, _, rest = out.partition("128 x 128 pixels")
     assert yaml.safe_load(node)["sigma"] == 2
     assert "64" in rest
     assert "parameters" in rest
@@ -372,3 +372,16 @@ def test_a_terminal_that_lacks_a_character_shows_its_code(
     expected = "划" if encoding == "utf-8" else "\\u5212"
     assert f"{expected}\\xff[/x]" in said[1]
     assert expected in said[0]
+
+
+def test_a_datasets_path_may_begin_at_home_and_hold_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dlkd.registry import default_registry
+
+    (tmp_path / "a,b=c").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    registry = default_registry()
+    for text in ("mvtec:~/a,b=c", f"mvtec:{tmp_path}/a,b=c"):
+        assert cli._dataset_node(registry, text)["root"] == str(tmp_path / "a,b=c")
+    assert cli._dataset_node(registry, "~/a,b=c")["name"] == "folder"
+    assert cli._dataset_node(registry, "textures,seed=1")["seed"] == 1
+    assert cli._dataset_node(registry, "mvtec:~/D,unmasked=leave_out")["root"] == str(tmp_path / "D")

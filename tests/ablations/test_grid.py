@@ -149,3 +149,23 @@ def test_labels_and_categories_are_taken_as_they_are_written(tmp_path: Path) -> 
     assert [row.label for row in grid.rows] == ["16", "yes", "1.0", "null", "1e-2"]
     assert grid.categories == ("01", "02", "3")
     assert (grid.title, grid.reference) == ("7", "16")
+
+
+def test_paths_of_a_file_are_relative_to_it_and_rows_say_where_they_are_wrong(tmp_path: Path) -> None:
+    (tmp_path / "D").mkdir()
+    file = tmp_path / "mine.yaml"
+    row = "{label: %s, variant: %s, overrides: {teacher: {backbone: test_resnet, weights: ./w.pth}}}"
+    head = "title: t\ndatasets: ['mvtec:./D,unmasked=refuse', D, textures, 'mvtec:~/x']\nreference: a\nrows:\n  - "
+    file.write_text(head + row % ("a", "dlkd"))
+    grid = load_grid(str(file))
+    named = (f"mvtec:{tmp_path / 'D'},unmasked=refuse", str(tmp_path / "D"), "textures", f"mvtec:{Path.home() / 'x'}")
+    assert grid.datasets == named
+    [cell] = make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], DEMO)
+    assert cell.spec.model["teacher"]["weights"] == str(tmp_path / "w.pth")
+    file.write_text(head + row % ("a", "dlkdd") + "\n  - {label: b, variant: dlkd, overrides: {sgima: 1}}")
+    with pytest.raises(ConfigError) as caught:
+        make_cells(load_grid(str(file)), REGISTRY, [(TEXTURES, ["brick"])], [0], DEMO)
+    assert [(p.line, p.path) for p in caught.value.problems] == [
+        (5, ("rows", 0, "variant")),
+        (6, ("rows", 1, "overrides", "sgima")),
+    ]
