@@ -179,7 +179,7 @@ def test_list_and_show(run: Run) -> None:
     assert code == 0
     node, _, rest = out.partition("128 x 128 pixels")
     assert yaml.safe_load(node)["sigma"] == 2
-    assert "64" in rest
+    assert "(1, 3, 128, 128)" in rest
     assert "parameters" in rest
 
 
