@@ -22,6 +22,7 @@ class GFM(nn.Module):
         scan: the orders in which the map is read, see `dlkd.blocks.scan.orders`.
         gate: multiply by SiLU(z) before the output projection, as VM-UNet does.
         norm: norm class before the scan.
+        residual: the block's own skip connection, as in VM-UNet; without it the block is SS2D(LayerNorm(x)).
         backend: selective-scan backend, see `dlkd.blocks.scan.selective_scan`.
 
     Raises:
@@ -38,6 +39,7 @@ class GFM(nn.Module):
         scan: ScanOrder = "cross4",
         gate: bool = True,
         norm: Norm = LayerNorm2d,
+        residual: bool = True,
         backend: str = "auto",
     ) -> None:
         super().__init__()
@@ -46,10 +48,11 @@ class GFM(nn.Module):
             raise ValueError(f"gfm: d_state and expand must be at least 1, got {d_state} and {expand}")
         self.channels = channels
         self.norm = norm(channels)
+        self.residual = residual
         self.ss2d = SS2D(channels, d_state=d_state, expand=expand, scan=scan, gate=gate, backend=backend)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, h, w)."""
         require_map("gfm", x, self.channels, min_side=2)
-        out: Tensor = x + self.ss2d(self.norm(x))
-        return out
+        out: Tensor = self.ss2d(self.norm(x))
+        return x + out if self.residual else out

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from dlkd.blocks.embed import Embed
 from dlkd.blocks.frfn import FRFN
 from dlkd.blocks.gfm import GFM
-from dlkd.blocks.norm import Act, Norm
+from dlkd.blocks.norm import Act, LayerNorm2d, Norm
 from dlkd.blocks.scan.orders import ScanOrder
 from dlkd.contract import require, require_map
 from dlkd.registry import register
@@ -23,6 +23,8 @@ class GFRB(nn.Module):
         expand: inner width of GFM over `channels`.
         scan: the orders in which GFM reads the map.
         gate: whether GFM gates the scan by SiLU(z).
+        gfm_norm: norm class before GFM's scan.
+        gfm_residual: whether GFM has a skip connection of its own, beside eq. 1's.
         hidden_ratio: hidden width of FRFN over `channels`.
         embed_ratio: middle width of the embedding over `channels`.
         norm: norm class of the embedding's convolutions.
@@ -41,6 +43,8 @@ class GFRB(nn.Module):
         expand: int = 2,
         scan: ScanOrder = "cross4",
         gate: bool = True,
+        gfm_norm: Norm = LayerNorm2d,
+        gfm_residual: bool = True,
         hidden_ratio: float = 2.0,
         embed_ratio: float = 0.25,
         norm: Norm = nn.BatchNorm2d,
@@ -50,7 +54,16 @@ class GFRB(nn.Module):
         super().__init__()
         require("gfrb", "c", channels, "multiple of 4")
         self.channels = channels
-        self.gfm = GFM(channels, d_state=d_state, expand=expand, scan=scan, gate=gate, backend=backend)
+        self.gfm = GFM(
+            channels,
+            d_state=d_state,
+            expand=expand,
+            scan=scan,
+            gate=gate,
+            norm=gfm_norm,
+            residual=gfm_residual,
+            backend=backend,
+        )
         self.frfn = FRFN(channels, hidden_ratio=hidden_ratio)
         self.embed = Embed(channels, ratio=embed_ratio, norm=norm, act=act)
 

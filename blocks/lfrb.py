@@ -30,6 +30,7 @@ class LFRB(nn.Module):
         hidden_ratio: hidden width of FRFN over its channels.
         embed_ratio: middle width of the embedding over `channels`.
         norm: norm class of the convolutions.
+        last_norm: whether the norm stands after the last convolution of a patch, before FRFN, too.
         act: activation class between the convolutions.
 
     Raises:
@@ -48,6 +49,7 @@ class LFRB(nn.Module):
         hidden_ratio: float = 2.0,
         embed_ratio: float = 0.25,
         norm: Norm = nn.BatchNorm2d,
+        last_norm: bool = True,
         act: Act = nn.ReLU,
     ) -> None:
         super().__init__()
@@ -59,7 +61,9 @@ class LFRB(nn.Module):
         self.patches = patches
         self.split = split
         width = channels // groups
-        self.branches = nn.ModuleList(_Branch(width, hidden_ratio, norm, act) for _ in range(1 if shared else patches))
+        self.branches = nn.ModuleList(
+            _Branch(width, hidden_ratio, norm, last_norm, act) for _ in range(1 if shared else patches)
+        )
         self.embed = Embed(channels, ratio=embed_ratio, norm=norm, act=act)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,7 +100,7 @@ class LFRB(nn.Module):
 class _Branch(nn.Module):
     """FRFN(Conv(DWConv(Conv(x)))), eq. 2, with norm and activation after the convolutions."""
 
-    def __init__(self, channels: int, hidden_ratio: float, norm: Norm, act: Act) -> None:
+    def __init__(self, channels: int, hidden_ratio: float, norm: Norm, last_norm: bool, act: Act) -> None:
         super().__init__()
         self.conv = nn.Sequential(
             nn.Conv2d(channels, channels, 1, bias=False),
@@ -106,7 +110,7 @@ class _Branch(nn.Module):
             norm(channels),
             act(),
             nn.Conv2d(channels, channels, 1, bias=False),
-            norm(channels),
+            *([norm(channels)] if last_norm else []),
         )
         self.frfn = FRFN(channels, hidden_ratio=hidden_ratio)
 

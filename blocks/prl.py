@@ -13,38 +13,52 @@ from dlkd.registry import register
 
 MapUse: TypeAlias = Literal["flow", "clamp", "detach"]
 """How eq. 5 uses M: as it is with its gradient, clamped to [0, 1], or without gradient."""
+CoarseUse: TypeAlias = Literal["flow", "detach"]
+"""How eq. 5 uses F_CS: with its gradient, or without. M has its own choice."""
+PRLSkip: TypeAlias = Literal["each", "around"]
+"""The skip connections of the PRL: one around each block, or one around all of them together."""
 
 
 @register("block", "prl")
 class PRL(nn.Module):
-    """`Precise` of eq. 5 at one scale: local blocks stacked, each with a skip connection.
+    """`Precise` of eq. 5 at one scale: local blocks stacked, with skip connections.
 
     Args:
         channels: width of the map, a multiple of 4.
         depth: how many blocks are stacked; the paper takes 2.
         local: block class that is stacked; the paper takes LFRB.
+        skip: one skip connection around each block, or one around the whole stack.
 
     Raises:
         ContractError: `channels` is no multiple of 4, the input has other channels or a side under 2.
     """
 
-    def __init__(self, channels: int, *, depth: int = 2, local: Block = LFRB) -> None:
+    def __init__(self, channels: int, *, depth: int = 2, local: Block = LFRB, skip: PRLSkip = "each") -> None:
         super().__init__()
         require("prl", "c", channels, "multiple of 4")
         if depth < 1:
             raise ValueError(f"prl: depth must be at least 1, got {depth}")
         self.channels = channels
         self.blocks = nn.ModuleList(local(channels) for _ in range(depth))
+        self.skip: PRLSkip = skip
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, h, w)."""
         require_map("prl", x, self.channels, min_side=2)
+        out = x
         for block in self.blocks:
-            x = x + block(x)
-        return x
+            out = out + block(out) if self.skip == "each" else block(out)
+        return out if self.skip == "each" else x + out
 
 
-def refine(precise: nn.Module, coarse: Tensor, anomaly_map: Tensor, *, use: MapUse = "flow") -> Tensor:
+def refine(
+    precise: nn.Module,
+    coarse: Tensor,
+    anomaly_map: Tensor,
+    *,
+    use: MapUse = "flow",
+    coarse_use: CoarseUse = "flow",
+) -> Tensor:
     """Eq. 5: P(F_CS (1 - M)) M + F_CS (1 - M).
 
     Args:
@@ -52,6 +66,7 @@ def refine(precise: nn.Module, coarse: Tensor, anomaly_map: Tensor, *, use: MapU
         coarse: F_CS, features of the coarse decoder (b, c, h, w).
         anomaly_map: M, the coarse anomaly map (b, h, w) of eq. 7, in [0, 2].
         use: how M enters, see `MapUse`.
+        coarse_use: how F_CS enters, see `CoarseUse`.
 
     Returns:
         F_PS, the precise features (b, c, h, w).
@@ -61,6 +76,6 @@ def refine(precise: nn.Module, coarse: Tensor, anomaly_map: Tensor, *, use: MapU
         m = m.clamp(0, 1)
     elif use == "detach":
         m = m.detach()
-    kept = coarse * (1 - m)
+    kept = (coarse.detach() if coarse_use == "detach" else coarse) * (1 - m)
     refined: Tensor = precise(kept) * m + kept
     return refined

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ class TotalLoss(nn.Module):
         ckd: class of L_CKD, on the coarse maps.
         pkd: class of L_PKD, on the precise maps.
         contrast: class of L_con, between pseudo-anomalous and precise features.
-        anomaly_similarity: class of L_AS, on the precise maps.
+        anomaly_similarity: class of L_AS.
+        similarity_of: the maps L_AS takes, precise or coarse.
         alpha: weight of L_con.
         beta: weight of L_AS.
 
@@ -39,6 +40,7 @@ class TotalLoss(nn.Module):
         pkd: LossClass | None = PKD,
         contrast: LossClass | None = Contrast,
         anomaly_similarity: LossClass | None = AnomalySimilarity,
+        similarity_of: Literal["precise", "coarse"] = "precise",
         alpha: float = 0.02,
         beta: float = 0.05,
     ) -> None:
@@ -47,6 +49,7 @@ class TotalLoss(nn.Module):
         self.losses = nn.ModuleDict({name: make() for name, make in classes.items() if make is not None})
         if not self.losses:
             raise ValueError(f"total: at least one of the losses {', '.join(classes)} is needed")
+        self.similarity_of = similarity_of
         self.weights = {"ckd": 1.0, "pkd": 1.0, "contrast": alpha, "anomaly_similarity": beta}
 
     def terms(
@@ -61,7 +64,7 @@ class TotalLoss(nn.Module):
             "ckd": (coarse_maps,),
             "pkd": (precise_maps,),
             "contrast": (noisy, precise),
-            "anomaly_similarity": (precise_maps,),
+            "anomaly_similarity": (precise_maps if self.similarity_of == "precise" else coarse_maps,),
         }
         return {name: loss(*inputs[name]) for name, loss in self.losses.items()}
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dlkd.losses.cosine import cosine
+
+Combine: TypeAlias = Literal["sum", "mean", "product"]
+"""How the maps of the scales, upsampled to the image, become one."""
 
 
 def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
@@ -18,21 +22,30 @@ def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def image_map(
-    maps: Sequence[Tensor], size: tuple[int, int], *, sigma: float = 4.0, align_corners: bool = True
+    maps: Sequence[Tensor],
+    size: tuple[int, int],
+    *,
+    sigma: float = 4.0,
+    align_corners: bool = True,
+    combine: Combine = "sum",
 ) -> Tensor:
-    """Anomaly map at image size: the scales' maps upsampled bilinearly, summed, smoothed (as in RD).
+    """Anomaly map at image size: the scales' maps upsampled bilinearly, combined, smoothed (as in RD).
 
     Args:
         maps: [(b, h_k, w_k), ...].
         size: image sides (h, w) in pixels.
         sigma: standard deviation of the Gaussian in pixels; 0 leaves it out.
         align_corners: how upsampling places the corners; RD aligns them.
+        combine: the sum of the upsampled maps as in RD, their mean, or their product.
 
     Returns:
         (b, h, w).
     """
     ups = [F.interpolate(m.unsqueeze(1), size, mode="bilinear", align_corners=align_corners).squeeze(1) for m in maps]
-    return gaussian_blur(torch.stack(ups).sum(dim=0), sigma)
+    stacked = torch.stack(ups)
+    if combine == "product":
+        return gaussian_blur(stacked.prod(dim=0), sigma)
+    return gaussian_blur(stacked.mean(dim=0) if combine == "mean" else stacked.sum(dim=0), sigma)
 
 
 def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:

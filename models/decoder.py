@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,10 +14,12 @@ from dlkd.blocks.gfrb import GFRB
 from dlkd.blocks.lfrb import LFRB
 from dlkd.blocks.mffm import pyramid_reductions
 from dlkd.blocks.norm import Act, Block, Norm
-from dlkd.contract import require, require_map
+from dlkd.contract import ContractError, require, require_map
 from dlkd.registry import register
 
 Upsample: TypeAlias = Literal["transposed", "bilinear"]
+Skip: TypeAlias = Literal["none", "add", "concat"]
+"""How the features that MFFM takes enter before each FRM: not at all, added, or beside the map."""
 
 
 @register("decoder", "coarse")
@@ -30,8 +33,15 @@ class CoarseDecoder(nn.Module):
         global_: block class of every FRM's global branch, None to leave it out.
         local: block class of every FRM's local branch, None to leave it out.
         upsample: "transposed" convolution as in RD, or "bilinear" and a 3x3 convolution.
-        norm: norm class after upsampling.
-        act: activation class after upsampling.
+        skip: what becomes of the multi-scale features between upsampling and FRM: "none" leaves them out, "add"
+            adds them, "concat" puts them beside the map, and a 1x1 convolution with norm and activation restores
+            the channels.
+        norm: norm class after upsampling, and after the convolution of "concat".
+        act: activation class in the same places.
+
+    Attributes:
+        takes_features: whether `forward` needs the multi-scale features. `DLKD` gives them to a decoder that has
+            this attribute and holds it true; any other is called with the fused map and the sides alone.
 
     Raises:
         ContractError: one of `channels` is no multiple of 4, or the input's channels are not `in_channels`.
@@ -46,6 +56,7 @@ class CoarseDecoder(nn.Module):
         global_: Block | None = GFRB,
         local: Block | None = LFRB,
         upsample: Upsample = "transposed",
+        skip: Skip = "none",
         norm: Norm = nn.BatchNorm2d,
         act: Act = nn.ReLU,
     ) -> None:
@@ -61,21 +72,54 @@ class CoarseDecoder(nn.Module):
             for wide, narrow, coarse, fine in zip(widths, channels, below, found, strict=True)
         )
         self.frms = nn.ModuleList(FRM(c, global_=global_, local=local) for c in channels)
+        self.skip: Skip = skip
+        self.takes_features = skip != "none"
+        if skip == "concat":
+            self.merges = nn.ModuleList(
+                nn.Sequential(nn.Conv2d(2 * c, c, 1, bias=False), norm(c), act()) for c in channels
+            )
 
-    def forward(self, x: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> list[Tensor]:
+    def forward(
+        self,
+        x: Tensor,
+        sizes: Sequence[tuple[int, int]] | None = None,
+        features: Sequence[Tensor] | None = None,
+    ) -> list[Tensor]:
         """Fused map to F_CS, largest map first.
 
         Args:
             x: (b, in_channels, h, w).
             sizes: sides of each teacher map, largest first, for image sides that the strides do not divide;
                 default whole multiples of h and w.
+            features: the maps that MFFM took, [(b, c_k, h_k, w_k), ...], largest first; needed with a skip only.
+
+        Raises:
+            ContractError: a skip without features, or features of other channels or sides than the decoder's maps.
         """
         require_map("coarse", x, self.in_channels)
-        features: list[Tensor] = []
+        if self.takes_features and (features is None or len(features) != len(self.frms)):
+            raise ContractError(
+                f"coarse: skip {self.skip} needs {len(self.frms)} feature maps, got {len(features or ())}"
+            )
+        made: list[Tensor] = []
         for i in reversed(range(len(self.frms))):
-            x = self.frms[i](self.ups[i](x, None if sizes is None else sizes[i]))
-            features.insert(0, x)
-        return features
+            x = self.ups[i](x, None if sizes is None else sizes[i])
+            if self.takes_features and features is not None:
+                x = self._joined(x, features[i], i)
+            x = self.frms[i](x)
+            made.insert(0, x)
+        return made
+
+    def _joined(self, x: Tensor, feature: Tensor, scale: int) -> Tensor:
+        """The upsampled map with the skip of its scale, both (b, c, h, w)."""
+        if feature.shape != x.shape:
+            raise ContractError(
+                f"coarse: skip {self.skip} takes features {tuple(x.shape)} at scale {scale}, got {tuple(feature.shape)}"
+            )
+        if self.skip == "add":
+            return x + feature
+        out: Tensor = self.merges[scale](torch.cat([x, feature], dim=1))
+        return out
 
 
 class _Up(nn.Module):

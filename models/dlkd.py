@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from dlkd.blocks.mffm import MFFM
 from dlkd.blocks.norm import Block
-from dlkd.blocks.prl import PRL, MapUse, refine
+from dlkd.blocks.prl import PRL, CoarseUse, MapUse, refine
 from dlkd.contract import require
 from dlkd.losses import TotalLoss
-from dlkd.models.anomaly_map import cosine_map, image_map, image_score
+from dlkd.models.anomaly_map import Combine, cosine_map, image_map, image_score
 from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.teacher import CleanPass, NoisePlace, Teacher
 from dlkd.registry import register
+
+
+MapOf: TypeAlias = Literal["precise", "coarse", "both"]
+"""Which maps of eq. 7 the anomaly map is made of: those of F_PS, those of F_CS, or all of them."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,14 @@ class DLKD(nn.Module):
         noise: class of the pseudo-anomalies.
         noise_place: where noise enters the teacher.
         fusion: class of the fusion module.
-        decoder: class of the coarse decoder.
+        decoder: class of the coarse decoder; gets F_E as a third argument if it has a true `takes_features`.
         refiner: block class of the precise refinement learner, None to leave it out (Table 4, Exp. 1 and 2).
         map_use: how eq. 5 uses M, see `dlkd.blocks.prl.MapUse`.
+        coarse_use: how eq. 5 uses F_CS, see `dlkd.blocks.prl.CoarseUse`.
         loss: class of the objective, eq. 6.
         contrast_without_refiner: without a refiner the losses on F_PS fall on F_CS; False drops L_con there.
+        map_of: which maps make the anomaly map, see `MapOf`; without a refiner there are the coarse ones only.
+        combine: how they are combined, see `dlkd.models.anomaly_map.Combine`.
         sigma: Gaussian smoothing of the anomaly map, in pixels.
         align_corners: how the maps are upsampled to the image.
         score_top: image score: 0 for the map's maximum, else the mean of its highest fraction.
@@ -66,8 +74,11 @@ class DLKD(nn.Module):
         decoder: Callable[..., nn.Module] = CoarseDecoder,
         refiner: Block | None = PRL,
         map_use: MapUse = "flow",
+        coarse_use: CoarseUse = "flow",
         loss: Callable[[], TotalLoss] = TotalLoss,
         contrast_without_refiner: bool = True,
+        map_of: MapOf = "precise",
+        combine: Combine = "sum",
         sigma: float = 4.0,
         align_corners: bool = True,
         score_top: float = 0.0,
@@ -85,6 +96,7 @@ class DLKD(nn.Module):
         self.decoder = decoder(channels, in_channels=self.fusion.out_channels, reductions=reductions)
         self.refiners = None if refiner is None else nn.ModuleList(refiner(c) for c in channels)
         self.map_use: MapUse = map_use
+        self.coarse_use: CoarseUse = coarse_use
         self.loss = loss()
         if not isinstance(self.loss, TotalLoss):
             raise ValueError(
@@ -94,6 +106,8 @@ class DLKD(nn.Module):
             del self.loss.losses["contrast"]
             if not self.loss.losses:
                 raise ValueError("dlkd: without a refiner contrast_without_refiner: false leaves no loss")
+        self.map_of: MapOf = map_of
+        self.combine: Combine = combine
         self.sigma = sigma
         self.align_corners = align_corners
         self.score_top = score_top
@@ -103,9 +117,12 @@ class DLKD(nn.Module):
         for axis, side in (("h", images.shape[-2]), ("w", images.shape[-1])):
             require("dlkd", axis, side, ">= 32")
         features = self.teacher(images)
-        maps = self.reconstruct(features, features).precise_maps
+        made = self.reconstruct(features, features)
+        maps = made.coarse_maps if self.map_of == "coarse" else made.precise_maps
+        if self.map_of == "both" and self.refiners is not None:
+            maps = [*made.coarse_maps, *made.precise_maps]
         h, w = images.shape[-2:]
-        return image_map(maps, (h, w), sigma=self.sigma, align_corners=self.align_corners)
+        return image_map(maps, (h, w), sigma=self.sigma, align_corners=self.align_corners, combine=self.combine)
 
     def score(self, maps: Tensor) -> Tensor:
         """Image scores of anomaly maps: (b, h, w) -> (b,)."""
@@ -129,12 +146,15 @@ class DLKD(nn.Module):
 
     def reconstruct(self, features: Sequence[Tensor], noisy: Sequence[Tensor]) -> Reconstruction:
         """The student on F_E (`noisy`), compared with T_E (`features`); shapes as the teacher's."""
-        coarse = self.decoder(self.fusion(noisy), [(x.shape[2], x.shape[3]) for x in features])
+        sizes = [(x.shape[2], x.shape[3]) for x in features]
+        takes_features = getattr(self.decoder, "takes_features", False)
+        coarse = self.decoder(self.fusion(noisy), sizes, *([noisy] if takes_features else []))
         coarse_maps = [cosine_map(t, s) for t, s in zip(features, coarse, strict=True)]
         if self.refiners is None:
             return Reconstruction(coarse, coarse, coarse_maps, coarse_maps)
         precise = [
-            refine(p, f, m, use=self.map_use) for p, f, m in zip(self.refiners, coarse, coarse_maps, strict=True)
+            refine(p, f, m, use=self.map_use, coarse_use=self.coarse_use)
+            for p, f, m in zip(self.refiners, coarse, coarse_maps, strict=True)
         ]
         precise_maps = [cosine_map(t, s) for t, s in zip(features, precise, strict=True)]
         return Reconstruction(coarse, precise, coarse_maps, precise_maps)
