@@ -20,7 +20,6 @@ from dlkd.models.noise import GaussianNoise
 from dlkd.models.teacher import CleanPass, NoisePlace, Teacher
 from dlkd.registry import register
 
-
 MapOf: TypeAlias = Literal["precise", "coarse", "both"]
 """Which maps of eq. 7 the anomaly map is made of: those of F_PS, those of F_CS, or all of them."""
 

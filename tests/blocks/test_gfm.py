@@ -45,7 +45,7 @@ def literal_gfm(literal, m: GFM, x: np.ndarray) -> np.ndarray:
         v = total[n, :, i, j]
         v = (v - v.mean()) / math.sqrt(v.var() + 1e-5) * s["out_norm.weight"] + s["out_norm.bias"]
         v = v * silu(z[n, :, i, j]) if z.shape[1] else v
-        out[n, :, i, j] = x[n, :, i, j] + s["out_proj.weight"] @ v
+        out[n, :, i, j] = (x[n, :, i, j] if m.residual else 0) + s["out_proj.weight"] @ v
     return out
 
 
@@ -55,9 +55,10 @@ def silu(x):
 
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 @pytest.mark.parametrize("gate", [True, False])
-@pytest.mark.parametrize("side", [(2, 2), (3, 4)])
-def test_equals_vm_unets_block(literal, random_weights, random_map, backend, gate, side):
-    block, x = random_weights(GFM(3, d_state=2, gate=gate, backend=backend)), random_map(2, 3, *side)
+@pytest.mark.parametrize(("side", "residual"), [((2, 2), True), ((3, 4), True), ((2, 3), False)])
+def test_equals_vm_unets_block(literal, random_weights, random_map, backend, gate, side, residual):
+    block = random_weights(GFM(3, d_state=2, gate=gate, residual=residual, backend=backend))
+    x = random_map(2, 3, *side)
     torch.testing.assert_close(block(x), torch.from_numpy(literal_gfm(literal, block, x.numpy())))
 
 

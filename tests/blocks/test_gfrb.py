@@ -23,11 +23,13 @@ def test_equals_equation_1(literal, random_weights, random_map, side, training):
 def test_arguments_reach_the_parts():
     block = GFRB(
         8, d_state=3, expand=3, scan="raster2", gate=False, hidden_ratio=3.0, embed_ratio=0.5, norm=nn.Identity,
-        act=nn.GELU, backend="torch",
+        act=nn.GELU, gfm_norm=nn.BatchNorm2d, gfm_residual=False, backend="torch",
     )  # fmt: skip
     assert block.gfm.ss2d.A_logs.shape == (2 * 24, 3)
     assert block.gfm.ss2d.in_proj.out_features == 24
     assert block.gfm.ss2d.backend == "torch"
+    assert isinstance(block.gfm.norm, nn.BatchNorm2d)
+    assert not block.gfm.residual
     assert block.frfn.linear_in.out_channels == 2 * 24
     assert [type(m) for m in block.embed.layers] == [
         nn.Conv2d, nn.Identity, nn.GELU, nn.Conv2d, nn.Identity, nn.GELU, nn.Conv2d

@@ -18,7 +18,9 @@ def literal_branch(literal, y, state, prefix):
     y = literal.conv(y, state[f"{prefix}conv.3.weight"], depthwise=True)
     y = literal.relu(literal.batch_norm(y, state, f"{prefix}conv.4"))
     y = literal.conv(y, state[f"{prefix}conv.6.weight"])
-    return literal.frfn(literal.batch_norm(y, state, f"{prefix}conv.7"), state, f"{prefix}frfn.")
+    if f"{prefix}conv.7.weight" in state:  # last_norm
+        y = literal.batch_norm(y, state, f"{prefix}conv.7")
+    return literal.frfn(y, state, f"{prefix}frfn.")
 
 
 def literal_spatial(literal, x, state, grid, *, shared):
@@ -56,6 +58,13 @@ def test_channel_groups_equal_equations_2_and_3(literal, random_weights, random_
         for s in range(patches)
     ]
     expected = literal.embed(np.concatenate(groups, axis=1), state, "embed.")
+    torch.testing.assert_close(block(x), torch.from_numpy(expected))
+
+
+def test_without_the_last_norm_the_last_convolution_meets_frfn(literal, random_weights, random_map):
+    block, x = random_weights(LFRB(4, last_norm=False)), random_map(2, 4, 4, 6)
+    assert [type(m) for m in block.branches[0].conv].count(nn.BatchNorm2d) == 2
+    expected = literal_spatial(literal, x.numpy(), literal.state_of(block), 2, shared=True)
     torch.testing.assert_close(block(x), torch.from_numpy(expected))
 
 

@@ -20,6 +20,18 @@ def test_stacks_local_blocks_each_with_a_skip(random_weights, random_map, depth)
     torch.testing.assert_close(block(x), expected)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_one_skip_around_all_blocks(random_weights, random_map, depth):
+    block, x = random_weights(PRL(8, depth=depth, skip="around")), random_map(2, 8, 3, 4)
+    out = x
+    for local in block.blocks:
+        out = local(out)
+    torch.testing.assert_close(block(x), x + out)
+    each = PRL(8, depth=depth).double()
+    each.load_state_dict(block.state_dict())
+    assert torch.allclose(each.eval()(x), block.eval()(x)) == (depth == 1)
+
+
 def test_the_papers_depth_is_two_and_the_blocks_share_nothing():
     first, second = PRL(8).blocks
     assert not {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
@@ -70,6 +82,19 @@ def test_detach_cuts_the_gradient_through_the_map_alone(random_map):
     refine(precise, coarse, m, use="detach").sum().backward()
     assert m.grad is None
     assert coarse.grad.ne(0).any()
+
+
+def test_coarse_features_without_gradient_leave_the_value_and_the_maps_gradient(random_map):
+    precise, coarse = Scramble(2), random_map(1, 2, 2, 3).requires_grad_()
+    m = random_map(1, 2, 3).requires_grad_()
+    flowing = refine(precise, coarse, m)
+    (expected,) = torch.autograd.grad(flowing.sum(), m, retain_graph=True)
+    cut = refine(precise, coarse, m, coarse_use="detach")
+    assert torch.equal(cut, flowing)
+    cut.sum().backward()
+    assert coarse.grad is None
+    torch.testing.assert_close(m.grad, expected)
+    assert next(precise.parameters()).grad.ne(0).any()
 
 
 def test_where_nothing_is_anomalous_the_coarse_features_stay(random_map):

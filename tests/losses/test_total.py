@@ -32,6 +32,13 @@ def test_equals_equation_6(alpha, beta):
     torch.testing.assert_close(loss(coarse_maps, precise_maps, noisy, precise), expected)
 
 
+def test_anomaly_similarity_takes_the_maps_it_is_told_to():
+    inputs = draw()
+    terms = TotalLoss(similarity_of="coarse").terms(*inputs)
+    torch.testing.assert_close(terms["anomaly_similarity"], AnomalySimilarity()(inputs[0]))
+    assert not torch.equal(terms["anomaly_similarity"], TotalLoss().terms(*inputs)["anomaly_similarity"])
+
+
 def test_the_papers_weights():
     assert TotalLoss().weights == {"ckd": 1.0, "pkd": 1.0, "contrast": 0.02, "anomaly_similarity": 0.05}
 

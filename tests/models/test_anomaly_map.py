@@ -61,8 +61,8 @@ def test_sigma_zero_leaves_the_map_as_it_is():
     assert torch.equal(gaussian_blur(maps, 0.0), maps)
 
 
-def literal_image_map(maps, size, sigma, align_corners):
-    """RD: every scale upsampled bilinearly to the image, summed over scales, Gaussian; loops over pixels."""
+def literal_image_map(maps, size, sigma, align_corners, combine="sum"):
+    """RD: every scale upsampled bilinearly to the image, combined over scales, Gaussian; loops over pixels."""
     h, w = size
 
     def source(i, small, large):
@@ -73,14 +73,16 @@ def literal_image_map(maps, size, sigma, align_corners):
         low = min(int(x), small - 1)
         return low, min(low + 1, small - 1), x - low
 
-    total = np.zeros((len(maps[0]), h, w))
+    total = np.full((len(maps[0]), h, w), 1.0 if combine == "product" else 0.0)
     for m in maps:
         for n, i, j in np.ndindex(*total.shape):
             top, bottom, down = source(i, m.shape[1], h)
             left, right, along = source(j, m.shape[2], w)
             upper = m[n, top, left] * (1 - along) + m[n, top, right] * along
             lower = m[n, bottom, left] * (1 - along) + m[n, bottom, right] * along
-            total[n, i, j] += upper * (1 - down) + lower * down
+            value = upper * (1 - down) + lower * down
+            total[n, i, j] = total[n, i, j] * value if combine == "product" else total[n, i, j] + value
+    total = total / len(maps) if combine == "mean" else total
     return np.stack([gaussian_filter(t, sigma) if sigma else t for t in total])
 
 
@@ -92,6 +94,13 @@ def test_image_map_equals_rds(size, sigma, align_corners):
     expected = literal_image_map([m.numpy() for m in maps], size, sigma, align_corners)
     found = image_map(maps, size, sigma=sigma, align_corners=align_corners)
     torch.testing.assert_close(found, torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("combine", ["mean", "product"])
+def test_image_map_of_the_mean_and_of_the_product(combine):
+    maps = [draw(2, 3, 4), draw(2, 2, 1, seed=2), draw(2, 2, 3, seed=3)]
+    expected = literal_image_map([m.numpy() for m in maps], (7, 5), 1.5, True, combine)
+    torch.testing.assert_close(image_map(maps, (7, 5), sigma=1.5, combine=combine), torch.from_numpy(expected))
 
 
 def test_rds_settings_are_the_defaults():

@@ -113,3 +113,67 @@ def test_refuses_what_it_cannot_take():
         LOCAL((4,), in_channels=6)(torch.zeros(1, 5, 2, 2))
     with pytest.raises(ValueError, match="coarse: 2 channels but 1 reductions"):
         CoarseDecoder((4, 8), reductions=(4,))
+
+
+def skipped(skip, channels=(4, 8)):
+    torch.manual_seed(0)
+    decoder = LOCAL(channels, in_channels=6, skip=skip).double().eval()
+    features = [draw(2, channels[0], 8, 12), draw(2, channels[1], 4, 6)]
+    return decoder, draw(2, 6, 2, 3), features
+
+
+def test_the_skip_adds_the_features_before_each_frm():
+    decoder, x, features = skipped("add")
+    expected = []
+    for k in (1, 0):
+        x = decoder.frms[k](decoder.ups[k](x, None) + features[k])
+        expected.insert(0, x)
+    found = decoder(draw(2, 6, 2, 3), features=features)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_skip_puts_the_features_beside_the_map_and_restores_the_channels():
+    decoder, x, features = skipped("concat")
+    expected = []
+    for k in (1, 0):
+        conv, norm, _ = decoder.merges[k]
+        nn.init.normal_(norm.running_mean)
+        up = decoder.ups[k](x, None)
+        merged = torch.empty_like(up)
+        for n in range(2):
+            for i in range(up.shape[2]):
+                for j in range(up.shape[3]):
+                    merged[n, :, i, j] = conv.weight[:, :, 0, 0] @ torch.cat([up[n, :, i, j], features[k][n, :, i, j]])
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        merged = (merged - norm.running_mean[:, None, None]) * scale[:, None, None] + norm.bias[:, None, None]
+        x = decoder.frms[k](merged.clamp(min=0))
+        expected.insert(0, x)
+    found = decoder(draw(2, 6, 2, 3), features=features)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_another_skip_leaves_the_other_weights_as_they_were():
+    none, add, concat = (skipped(skip)[0].state_dict() for skip in ("none", "add", "concat"))
+    assert none.keys() == add.keys()
+    assert {k.split(".")[0] for k in concat.keys() - none.keys()} == {"merges"}
+    for other in (add, concat):
+        assert all(torch.equal(value, other[k]) for k, value in none.items())
+
+
+@pytest.mark.parametrize("skip", ["add", "concat"])
+def test_a_skip_refuses_features_that_do_not_fit(skip):
+    decoder, x, features = skipped(skip)
+    for given in (None, features[:1]):
+        with pytest.raises(ContractError, match=f"coarse: skip {skip} needs 2 feature maps, got"):
+            decoder(x, features=given)
+    with pytest.raises(ContractError, match=f"coarse: skip {skip} takes features .* at scale 1, got"):
+        decoder(x, features=[features[0], features[1][:, :4]])
+
+
+def test_without_a_skip_the_features_are_not_looked_at():
+    decoder, x, features = skipped("none")
+    assert not decoder.takes_features
+    for a, b in zip(decoder(x), decoder(x, features=features), strict=True):
+        assert torch.equal(a, b)

@@ -161,6 +161,61 @@ def test_one_refiner_a_scale_each_of_its_own_width():
     assert tuple(r.channels for r in m.refiners) == m.teacher.channels
 
 
+# What the paper leaves open.
+
+
+@pytest.mark.parametrize("combine", ["sum", "mean", "product"])
+@pytest.mark.parametrize("map_of", ["precise", "coarse", "both"])
+def test_the_anomaly_map_is_made_of_the_maps_that_are_asked_for(map_of, combine):
+    m = model(map_of=map_of, combine=combine).eval()
+    with torch.no_grad():
+        features = m.teacher(images())
+        made = m.reconstruct(features, features)
+        maps = {"precise": made.precise_maps, "coarse": made.coarse_maps, "both": made.coarse_maps + made.precise_maps}
+        torch.testing.assert_close(m(images()), image_map(maps[map_of], (64, 64), combine=combine))
+
+
+@pytest.mark.parametrize("map_of", ["coarse", "both"])
+def test_without_a_refiner_there_is_one_set_of_maps(map_of):
+    with torch.no_grad():
+        assert torch.equal(model(refiner=None, map_of=map_of).eval()(images()), model(refiner=None).eval()(images()))
+
+
+@pytest.mark.parametrize(("coarse_use", "map_use", "reached"), [
+    ("flow", "detach", True), ("detach", "flow", True), ("detach", "detach", False),
+])  # fmt: skip
+def test_the_losses_on_precise_features_reach_the_decoder_as_told(coarse_use, map_use, reached):
+    m = model(coarse_use=coarse_use, map_use=map_use).train()
+    m.losses(images(), seeded())["pkd"].backward()
+    assert any(p.grad is not None for p in m.student_parameters()) == reached
+    assert all(p.grad is not None for p in m.refiner_parameters())
+
+
+@pytest.mark.parametrize("skip", ["add", "concat"])
+@pytest.mark.parametrize("side", [(64, 64), (45, 70)])
+def test_the_decoders_skip_takes_what_the_fusion_takes(skip, side):
+    m = model(decoder=functools.partial(SMALL, skip=skip)).eval()
+    x = images(2, *side)
+    with torch.no_grad():
+        features = m.teacher(x)
+        noisy = m.pseudo_anomalies(x, features, seeded())
+        sizes = [(t.shape[2], t.shape[3]) for t in features]
+        expected = m.decoder(m.fusion(noisy), sizes, noisy)
+        for found, wanted in zip(m.reconstruct(features, noisy).coarse, expected, strict=True):
+            assert torch.equal(found, wanted)
+    loss = m.train().losses(x, seeded())["total"]
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in m.student_parameters())
+
+
+def test_a_decoder_that_knows_no_features_is_called_without_them():
+    class Two(CoarseDecoder):
+        def forward(self, x, sizes=None):
+            return super().forward(x, sizes)
+
+    assert model(decoder=functools.partial(Two, global_=None)).eval()(images()).shape == (2, 64, 64)
+
+
 # Table 4: without the refiner.
 
 
