@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from dlkd.blocks.scan.numba_cache import SourceCache
 from dlkd.blocks.scan.numba_vector import (
     at_least,
     exp2,
@@ -45,14 +46,15 @@ _inlined: Any = njit(nogil=True, error_model="numpy")
 
 def _kernel(function: Any) -> Any:
     """Compiled, and kept on disk for the next process where there is a place to write."""
+    compiled = _inlined(function)
     try:
-        return njit(nogil=True, cache=True, error_model="numpy")(function)
+        compiled._cache = SourceCache(function)
     except RuntimeError as error:
         warnings.warn(
             f"Numba cannot keep compiled code, so every process compiles anew; set NUMBA_CACHE_DIR ({error})",
             stacklevel=2,
         )
-        return _inlined(function)
+    return compiled
 
 
 @_kernel

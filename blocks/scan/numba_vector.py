@@ -3,9 +3,6 @@
 Numba leaves vectorising to LLVM's loop passes, which give up where arrays may alias. Here a kernel works on
 LLVM vectors outright, so a state of n floats lives in registers whatever n is. A width is passed as a tuple
 of that length, since a tuple's length is part of its type.
-
-Kernels that use this file are cached on disk by their own file's time stamp: after editing here, touch
-`numba_kernels.py`.
 """
 
 from __future__ import annotations

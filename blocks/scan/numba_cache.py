@@ -1,0 +1,53 @@
+"""Machine code of Numba's kernels, kept on disk under the contents of all files that the kernels are made of.
+
+Numba's own cache looks at the time stamp and size of the one file in which a kernel stands. A kernel here is made of
+functions of several files, so the code of an edited file would never run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+
+def source_digest(folder: Path) -> str:
+    """Hash of the contents of all `numba_*.py` in `folder`, and of the version of the compiler behind Numba."""
+    digest = hashlib.sha256(llvmlite.__version__.encode())
+    for path in sorted(folder.glob("numba_*.py")):
+        content = path.read_bytes()
+        digest.update(f"\0{path.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+class SourceCache(FunctionCache):  # type: ignore[misc]  # Numba has no types
+    """Numba's cache of one function, with the digest of the sources in the names of its files.
+
+    In the names, and not in the index alone: an index is written before the code it points to, so that another
+    process could find the old code under the new index. A cache that cannot be read or written costs time only.
+
+    Raises:
+        RuntimeError: there is no folder to write to.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        digest = source_digest(Path(function.__code__.co_filename).parent)
+        self._cache_file = IndexDataCacheFile(self._cache_path, f"{self._impl.filename_base}.{digest}", digest)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled code for the argument types `sig`; None where it is not there or cannot be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # a truncated pickle raises nearly anything
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the compiled code `data` for the argument types `sig`, where the disk has room for it."""
+        with contextlib.suppress(Exception):  # a broken index is read first, and raises nearly anything
+            super().save_overload(sig, data)
