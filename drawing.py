@@ -85,13 +85,13 @@ class _Canvas(FigureCanvasAgg):
         key = width, height, self.figure.dpi
         if getattr(self, "_made_for", None) != key:
             self._made_for = key
-            self.renderer = _Renderer(self.figure, width, height)
+            self.renderer: RendererAgg = _Renderer(self.figure, width, height)
         return self.renderer
 
 
 class _Renderer(RendererAgg):
     def __init__(self, figure: LiteralFigure, width: int, height: int) -> None:
-        super().__init__(width, height, figure.dpi)
+        super().__init__(width, height, figure.dpi)  # type: ignore[no-untyped-call]
         self.own_figure = figure
 
     def draw_text(
@@ -99,12 +99,14 @@ class _Renderer(RendererAgg):
     ) -> None:
         del ismath
         text = self.own_figure.drawable(s)
-        super().draw_text(gc, x, y, text, _with_families(prop, text), angle, False, mtext)
+        own = _with_families(prop, text)
+        super().draw_text(gc, x, y, text, own, angle, False, mtext)  # type: ignore[no-untyped-call]
 
     def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> Any:
         del ismath
         text = self.own_figure.drawable(s)
-        return super().get_text_width_height_descent(text, _with_families(prop, text), False)
+        own = _with_families(prop, text)
+        return super().get_text_width_height_descent(text, own, False)  # type: ignore[no-untyped-call]
 
 
 def _with_families(prop: FontProperties, text: str) -> FontProperties:

@@ -51,7 +51,7 @@ class Terminal(Console):
             options.setdefault("soft_wrap", True)
         super().print(*objects, **options)
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """Whatever cannot be printed is escaped; line breaks stay."""
         return super().render_str("\n".join(map(plain, text.split("\n"))), **options)
 

@@ -310,3 +310,9 @@ def test_ray_that_does_not_start_is_one_message(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(ray, "init", fail)
     with pytest.raises(MachineError, match="Ray does not start: no space in /dev/shm"):
         runner.start_ray(Pool(), tmp_path)
+
+
+def test_names_that_ray_does_not_take_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "init", lambda **_: "\udcff".encode())
+    with pytest.raises(MachineError, match=r"not UTF-8.*make a link"):
+        runner.start_ray(Pool(), tmp_path)
