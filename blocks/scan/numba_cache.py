@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import llvmlite
+import llvmlite  # type: ignore[import-untyped]
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 
@@ -25,7 +25,7 @@ def source_digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-class SourceCache(FunctionCache):  # type: ignore[misc]  # Numba has no types
+class SourceCache(FunctionCache):
     """Numba's cache of one function, with the digest of the sources in the names of its files.
 
     In the names, and not in the index alone: an index is written before the code it points to, so that another
@@ -36,18 +36,19 @@ class SourceCache(FunctionCache):  # type: ignore[misc]  # Numba has no types
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
+        super().__init__(function)  # type: ignore[no-untyped-call]
         digest = source_digest(Path(function.__code__.co_filename).parent)
-        self._cache_file = IndexDataCacheFile(self._cache_path, f"{self._impl.filename_base}.{digest}", digest)
+        name = f"{self._impl.filename_base}.{digest}"
+        self._cache_file = IndexDataCacheFile(self._cache_path, name, digest)  # type: ignore[no-untyped-call]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled code for the argument types `sig`; None where it is not there or cannot be read."""
         try:
-            return super().load_overload(sig, target_context)
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except Exception:  # a truncated pickle raises nearly anything
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the compiled code `data` for the argument types `sig`, where the disk has room for it."""
         with contextlib.suppress(Exception):  # a broken index is read first, and raises nearly anything
-            super().save_overload(sig, data)
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
