@@ -337,13 +337,11 @@ def ablate(
     imports: Imports = None,
 ) -> None:
     """Train every cell of one or more grids in parallel and write the report."""
-    import shutil
-
     from dlkd.ablations.display import Display
     from dlkd.ablations.grid import load_grid, make_cells, unique
+    from dlkd.ablations.run_folder import TRIALS, holds_less, write_run
     from dlkd.ablations.search import find_search, make_study, search_folder
-    from dlkd.ablations.storage import Storage
-    from dlkd.ablations.store import collect, missing_cells, write_trials
+    from dlkd.ablations.store import collect, missing_cells
 
     del resume
     registry = _registry(registry_files, imports)
@@ -402,12 +400,6 @@ def ablate(
         return
     todo = cells if force else missing_cells(cells, store)
     _verify(registry, [(cell.spec.dataset, cell.spec.category) for cell in todo])
-    if force:
-        shared = None if storage is None else Storage(storage)
-        for cell in cells:
-            shutil.rmtree(store / cell.key, ignore_errors=True)
-            if shared is not None:
-                shared.forget(cell.key)
     from dlkd.ablations.runner import run_cells
 
     folder = to or Path("runs") / file_name("-".join(grid.name for grid in loaded))
@@ -415,19 +407,25 @@ def ablate(
         "finished trials are kept; those that ran lose what is younger than their last checkpoint, or all if they have "
         f"none yet. The same command goes on; dlkd report {shlex.quote(str(folder))} shows what is there"
     )
+    ended = False
     try:
-        run_cells(cells, store, pool(), Display(store, err))
+        run_cells(cells, store, pool(), Display(store, err), force=force)
+        ended = True
     finally:
         trials = collect(cells, store)
-        write_trials(trials, folder / "trials.parquet")
-        _write_text(folder / "grids.json", json.dumps([g.model_dump(mode="json") for g in loaded], indent=1))
-        _write_text(folder / "store.txt", str(store.resolve()), errors="surrogateescape")
-    _report(folder)
+        kept = holds_less(trials, folder, ended=ended)
+        if not kept:
+            write_run(folder, trials, loaded, store)
+        elif (folder / TRIALS).exists():
+            err.print(f"note: {folder / TRIALS} stays as it was: this run has no finished trial to add")
+    if not kept:
+        _report(folder)
     failed = trials[trials.status == "failed"]
     if len(failed):
         reasons = failed.drop_duplicates("key")
         listed = "\n".join(f"{r.row}, {r.category}, seed {r.seed}: {r.reason}" for r in reasons.itertuples())
-        raise ValueError(f"{len(reasons)} trials failed; the report shows them:\n{listed}")
+        shown = "the report of an earlier run stays" if kept else "the report shows them"
+        raise ValueError(f"{len(reasons)} trials failed; {shown}:\n{listed}")
 
 
 @app.command()
@@ -784,22 +782,27 @@ def _search(
 ) -> None:
     """Run a search and write what it found."""
     from dlkd.ablations.search import search_folder, trial_key
-    from dlkd.ablations.search_report import SearchReport, search_trials, write_found
+    from dlkd.ablations.search_report import SearchReport, holds_less, search_trials, write_found
     from dlkd.ablations.search_runner import FAILED, read_tried, run_search
 
     _if_interrupted(
         "finished trials are kept; those that ran lose what is younger than their last checkpoint. The same command "
         f"goes on; dlkd report {shlex.quote(str(out_folder))} shows what is there"
     )
+    ended = kept = False
     try:
         run_search(study, registry, store, pool, err, force=force)
+        ended = True
     finally:
         tried = [t for t in read_tried(search_folder(study, registry, store)) if t.finished or t.status == FAILED]
         if tried:
             own = [f"--registry {f}" for f in pool.registry_files] + [f"--import {f}" for f in pool.imports]
             usual = study.usual(registry)
             key = None if usual is None else trial_key(usual)
-            write_found(SearchReport(search_trials(tried, file), file, key, " ".join(own)), out_folder)
+            trials = search_trials(tried, file)
+            kept = not ended and holds_less(trials, out_folder)
+            if not kept:
+                write_found(SearchReport(trials, file, key, " ".join(own)), out_folder)
     _report(out_folder)
     failed = [f"trial {t.number}: {t.reason}" for t in tried if t.status == FAILED]
     if failed:
@@ -822,12 +825,11 @@ def _print_search(file: SearchFile, study: Study, folder: Path) -> None:
 
 
 def _report(folder: Path) -> None:
-    from dlkd.ablations.grid import Grid
     from dlkd.ablations.report import write_report
-    from dlkd.ablations.search_report import DEFINITION, read_found
-    from dlkd.ablations.store import read_trials
+    from dlkd.ablations.run_folder import read_run
+    from dlkd.ablations.search_report import PARQUET, read_found
 
-    if (folder / DEFINITION).exists():
+    if (folder / PARQUET).exists():
         found = read_found(folder)
         out.print(found)
         for path in found.write(folder):
@@ -836,9 +838,7 @@ def _report(folder: Path) -> None:
             err.print(f"next: {command}")
         _say_undrawn()
         return
-    trials = read_trials(folder / "trials.parquet")
-    grids = [Grid.model_validate(g) for g in json.loads((folder / "grids.json").read_text(encoding="utf-8"))]
-    store = Path((folder / "store.txt").read_text(encoding="utf-8", errors="surrogateescape").strip())
+    trials, grids, store = read_run(folder)
     for path in write_report(trials, grids, store, folder):
         err.print(f"wrote {path}")
     _say_undrawn()

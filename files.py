@@ -7,9 +7,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from filelock import FileLock, Timeout
 
@@ -99,6 +99,41 @@ def alone(folder: Path, *, wait: bool = True) -> Iterator[None]:
 def bounded_name(name: str) -> str:
     """`name` where something may be put before and behind it, another one where it is too long for that."""
     return name if len(os.fsencode(name)) <= 2 * LONGEST_NAME else file_name(name)
+
+
+def delete(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def empty(folder: Path) -> None:
+    """Delete what is in a folder. Raises HeldError where another process works in it; nothing is deleted then."""
+    if folder.exists():
+        with alone(folder, wait=False):
+            for path in folder.iterdir():
+                delete(path)
+
+
+def refuse_held(folders: Iterable[Path]) -> None:
+    """Raise HeldError where another process works in one of the folders."""
+    for folder in folders:
+        if folder.exists():
+            with alone(folder, wait=False):
+                pass
+
+
+def is_name(text: str) -> bool:
+    """Whether a name that came from data is one of a file, on any system: no path, and nothing that leads elsewhere."""
+    windows = PureWindowsPath(text)  # knows both separators, and drives
+    return bool(text) and text not in (".", "..") and windows.name == text and not windows.anchor and "\0" not in text
+
+
+def is_inside(text: str) -> bool:
+    """Whether a path that came from data, written with "/", stays in the folder that it begins in."""
+    return all(map(is_name, text.split("/")))
 
 
 def file_name(text: str) -> str:

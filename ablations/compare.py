@@ -17,7 +17,7 @@ from dlkd.ablations.cells import CELL, by_category
 from dlkd.ablations.estimates import average, estimate
 from dlkd.ablations.markdown import escape, markdown_table
 from dlkd.ablations.sign_flip import holm
-from dlkd.ablations.store import read_trials
+from dlkd.ablations.store import NOT_RUN, read_trials
 from dlkd.ablations.tables import label
 from dlkd.ablations.wording import DASH, listed, number, p_value, signed
 from dlkd.text import plain
@@ -167,6 +167,9 @@ def _notes(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[str]:
         failed = trials.loc[trials["status"] == "failed", "key"].nunique()
         if failed:
             yield f"{failed} cells of {name} failed"
+        not_run = trials.loc[trials["status"] == NOT_RUN, "key"].nunique()
+        if not_run:
+            yield f"{not_run} cells of {name} were not run"
 
 
 def _values(column: pd.Series) -> list[str]:

@@ -63,6 +63,10 @@ class Display:
             self._ticker = threading.Thread(target=self._tick, daemon=True)
             self._ticker.start()
 
+    def note(self, line: str) -> None:
+        """Something to know of the run."""
+        self._say(f"note: {line}")
+
     def started(self, key: str) -> None:
         """A cell runs."""
         with self._lock:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +19,12 @@ from matplotlib.colors import Normalize
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from dlkd.ablations.store import NOT_RUN, part_of_result
 from dlkd.ablations.tables import Table, label
 from dlkd.drawing import LiteralFigure
 from dlkd.text import plain, shortened
 from dlkd.training.examples import EXAMPLES
 from dlkd.training.pictures import COLOURS, overlay
-from dlkd.training.trial import RESULT
 
 # Okabe and Ito's colours, told apart by the colour-blind; shapes and dashes say it again.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -117,7 +118,7 @@ def heat_map(table: Table) -> LiteralFigure | None:
         for (y, x), value in np.ndenumerate(values):
             if math.isnan(value):
                 state = states.get((labels[y], *categories[x]), "")
-                text, ink = {"undefined": "undef.", "": "none"}.get(state, "failed"), INK
+                text, ink = {"undefined": "undef.", "": "none", NOT_RUN: NOT_RUN}.get(state, "failed"), INK
             else:
                 light = np.dot(np.power(shown.cmap(shown.norm(value))[:3], 2.2), (0.21, 0.72, 0.07))
                 text, ink = f"{value:.1f}", "black" if light > 0.18 else "white"
@@ -283,11 +284,18 @@ def _choose(
 
 
 def _examples(folder: Path) -> dict[str, NDArray[Any]] | None:
+    """What a trial kept; None where it is not there or cannot be read, as pictures can be done without."""
     path = folder / EXAMPLES
     if not path.is_file():
         return None
-    with np.load(path) as file:
-        return dict(file) if len(file["labels"]) else None
+    try:
+        with np.load(path) as file:
+            found = dict(file)
+        count = len(found["labels"])
+        fits = all(len(found[name]) == count for name in ("images", "maps", "scores")) and found["threshold"].size == 1
+        return found if count and fits else None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def _mask(example: dict[str, NDArray[Any]], place: int) -> NDArray[np.bool_] | None:
@@ -304,9 +312,9 @@ def _unit(example: dict[str, NDArray[Any]]) -> float:
 def _curves(lines: pd.DataFrame, store: Path) -> pd.DataFrame:
     found = []
     for key in lines["key"].unique():
-        path = store / key / RESULT
-        if path.is_file():
-            found.append(pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["curve"]).assign(trial=key))
+        curve = [epoch for epoch in part_of_result(store / key, "curve", list) if isinstance(epoch, dict)]
+        found.append(pd.DataFrame(curve).apply(pd.to_numeric, errors="coerce").assign(trial=key))
+    found = [curve for curve in found if not curve.empty]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 

@@ -87,7 +87,7 @@ def _difference(entry: Entry) -> str:
 def _notes(table: Table) -> str:
     lines = summary.notes(table)
     if table.failures:
-        lines += ["Failed cells:"] + [f"  - {failure}" for failure in table.failures]
+        lines += [f"{table.failures_heading}:"] + [f"  - {failure}" for failure in table.failures]
     return "\n".join(line if line.startswith("  -") else f"- {line}" for line in map(escape, lines))
 
 

@@ -120,7 +120,8 @@ def html(report: Report) -> str:
 def _section(table: Table, store: Path) -> Section:
     name = file_name(table.grid.name)
     rows = wording.listed([row.label for row in table.rows])
-    cells = f"{table.failed_cells} failed cell{'s' * (table.failed_cells > 1)}"
+    without = table.failed_cells + table.not_run
+    cells = f"{without} {'' if table.not_run else 'failed '}cell{'s' * (without > 1)}"
     missing = f" {cells} left out; the list above names them." if table.failures else ""
     drawn = [
         (

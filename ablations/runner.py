@@ -27,9 +27,9 @@ from ray import tune
 from dlkd.ablations.display import Display
 from dlkd.ablations.grid import Cell
 from dlkd.ablations.storage import Storage, StorageError
-from dlkd.ablations.store import FAILURE, failure, missing_cells
+from dlkd.ablations.store import FAILURE, failure, mend, missing_cells
 from dlkd.ablations.worker import CellWorker
-from dlkd.files import write_text
+from dlkd.files import delete, empty, refuse_held, write_text
 from dlkd.machine import MachineError, temporary_folder
 from dlkd.training.trial import RESULT, device
 
@@ -70,7 +70,13 @@ class Pool:
 
 
 def run_cells(
-    cells: Sequence[Cell], store: Path, pool: Pool, display: Display, *, trainable: type[CellWorker] = CellWorker
+    cells: Sequence[Cell],
+    store: Path,
+    pool: Pool,
+    display: Display,
+    *,
+    force: bool = False,
+    trainable: type[CellWorker] = CellWorker,
 ) -> None:
     """Train every cell that has no result in `store`; what fails is left there with its reason.
 
@@ -82,6 +88,7 @@ def run_cells(
         store: folder of all trials; on a cluster, one that all nodes share unless the pool has a storage.
         pool: where and how they run.
         display: shows what runs.
+        force: train again what is finished; it is deleted when Ray has started, and nothing hinders the training.
         trainable: what runs a cell.
 
     Raises:
@@ -89,25 +96,39 @@ def run_cells(
         MachineError: this machine or the cluster lacks what the pool asks for; nothing was begun.
         ConnectionError: no cluster answers at `pool.address`.
         StorageError: `pool.storage` cannot be read or written; finished cells are in `store`.
+        HeldError: with `force`, another process works in a cell's folder; nothing was deleted.
     """
     storage = None if pool.storage is None else Storage(pool.storage)
-    if storage is not None:
-        storage.fetch([cell.key for cell in cells], store)
-    todo = missing_cells(cells, store)
+    folders = {cell.key: store / cell.key for cell in cells}
+    if force:
+        refuse_held(folders.values())
+    else:
+        for cell in cells:
+            if why := mend(cell, store):
+                display.note(f"{cell.name}: {why}; it is trained again")
+        if storage is not None:
+            storage.fetch(folders, store)
+    todo = list(cells) if force else missing_cells(cells, store)
     if todo:
         check_pool(pool)
-        if storage is not None:
+    if storage is not None:
+        _share([folders[key] for key in folders.keys() - {cell.key for cell in todo}], storage, display)
+        if todo:
             storage.check()
     display.start(cells, todo, pool.workers)
     if not todo:
         display.stop()
         return
-    for cell in todo:
-        (store / cell.key / FAILURE).unlink(missing_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="dlkd-ray-", dir=temporary_folder()) as scratch:
             start_ray(pool, Path(scratch))
             try:
+                for cell in todo:
+                    if force:
+                        empty(folders[cell.key])
+                        if storage is not None:
+                            storage.forget(cell.key)
+                    delete(folders[cell.key] / FAILURE)
                 _fit(todo, store, pool, storage, display, trainable, Path(scratch))
             finally:
                 ray.shutdown()
@@ -118,6 +139,17 @@ def run_cells(
     for cell in missing_cells(todo, store):
         if failure(cell, store) is None:
             write_text(store / cell.key / FAILURE, DIED)
+
+
+def _share(finished: Sequence[Path], storage: Storage, display: Display) -> None:
+    """Copy those finished trials to the storage that are not there."""
+    there = set(storage.names())
+    unshared = sorted(folder for folder in finished if folder.name not in there)
+    if unshared:
+        storage.check()
+        for folder in unshared:
+            storage.push(folder)
+        display.note(f"{len(unshared)} finished trials copied to {storage.url}")
 
 
 def check_pool(pool: Pool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pydantic
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
@@ -21,7 +22,7 @@ from dlkd.ablations.markdown import escape, markdown_table
 from dlkd.ablations.search import TRAIN, SearchFile, overrides
 from dlkd.ablations.search_runner import FAILED, Tried, shown
 from dlkd.ablations.search_worker import DIVERGED, DONE, STOPPED
-from dlkd.ablations.store import read_trials, write_trials
+from dlkd.ablations.store import read_about, read_trials, write_trials
 from dlkd.ablations.tables import label
 from dlkd.ablations.wording import listed, number, seconds
 from dlkd.drawing import LiteralFigure
@@ -30,7 +31,7 @@ from dlkd.located_yaml import dump_yaml
 from dlkd.text import plain
 
 BEST = "best"
-PARQUET, DEFINITION = "search.parquet", "search.json"
+PARQUET = "search.parquet"
 STATUSES = {
     DONE: ("o", PALETTE[0], "trained to the end"),
     STOPPED: ("s", FAINT, "stopped behind the others"),
@@ -226,16 +227,29 @@ class SearchReport:
 
 
 def write_found(report: SearchReport, out: Path) -> None:
-    """Write search.parquet and what it rests on to `out`."""
-    write_trials(report.trials, out / PARQUET)
+    """Write search.parquet to `out`, with what it rests on in the same file."""
     known = {"file": report.file.model_dump(mode="json"), "usual": report.usual, "also": report.also}
-    write_text(out / DEFINITION, json.dumps(known, indent=1))
+    write_trials(report.trials, out / PARQUET, known)
 
 
 def read_found(folder: Path) -> SearchReport:
-    """What `write_found` left. Raises ValueError where the parquet cannot be read."""
-    known = json.loads((folder / DEFINITION).read_text(encoding="utf-8"))
-    return SearchReport(read_trials(folder / PARQUET), **{**known, "file": SearchFile.model_validate(known["file"])})
+    """What `write_found` left. Raises ValueError that names the file where it cannot be read."""
+    path = folder / PARQUET
+    trials, known = read_trials(path), read_about(path)
+    try:
+        return SearchReport(trials, **{**known, "file": SearchFile.model_validate(known["file"])})
+    except (KeyError, TypeError, pydantic.ValidationError) as error:
+        raise ValueError(f"{path} says nothing of its search: write it anew with `dlkd ablate`") from error
+
+
+def holds_less(trials: pd.DataFrame, folder: Path) -> bool:
+    """Whether `trials` in the place of the search.parquet in `folder` would lose finished settings, or bring none."""
+    try:
+        old = read_trials(folder / PARQUET)
+    except ValueError:
+        return False
+    ended = [set(t.loc[t["status"].isin(list(STATUSES)), "key"]) for t in (old, trials) if "key" in t and "status" in t]
+    return len(ended) == 2 and not ended[0] < ended[1]
 
 
 def _grid(file: SearchFile, model: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:

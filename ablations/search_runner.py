@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from rich.text import Text
 
 from dlkd.ablations.runner import Pool, check_pool, run_config, start_ray, why_failed
 from dlkd.ablations.search import Search, Study, search_folder, trial_key
-from dlkd.ablations.search_worker import DIVERGED, DONE, STOPPED, SearchWorker
+from dlkd.ablations.search_worker import DIVERGED, DONE, STOPPED, SearchWorker, are_rungs
 from dlkd.ablations.storage import Storage
-from dlkd.ablations.store import FAILURE
+from dlkd.ablations.store import FAILURE, first_line
 from dlkd.ablations.tables import label
-from dlkd.files import write_text
+from dlkd.files import delete, empty, refuse_held, write_text
 from dlkd.located_yaml import dump_yaml
 from dlkd.machine import temporary_folder
 from dlkd.registry import Registry
@@ -71,19 +70,30 @@ class Tried:
 
 
 def read_tried(folder: Path) -> list[Tried]:
-    """What was tried so far, in order."""
+    """What was tried so far, in order; a trial whose parameters cannot be read counts as never begun."""
     found = []
     for path in folder.glob(f"*/{PARAMETERS}"):
-        begun = json.loads(path.read_text(encoding="utf-8"))
-        result, failure = path.with_name(RESULT), path.with_name(FAILURE)
-        if result.exists():
-            found.append(Tried(**begun, **json.loads(result.read_text(encoding="utf-8"))))
+        begun = _plain(path, "number", "parameters")
+        if begun is None or trial_key(begun["parameters"]) != path.parent.name:
+            continue
+        result = _plain(path.with_name(RESULT), "status", "rungs", "reason")
+        failure = path.with_name(FAILURE)
+        if result is not None and result["rungs"] and are_rungs(result["rungs"]):
+            found.append(Tried(**begun, **result))
         elif failure.exists():
-            reason = failure.read_text(encoding="utf-8").splitlines()[0]
-            found.append(Tried(**begun, status=FAILED, reason=reason))
+            found.append(Tried(**begun, status=FAILED, reason=first_line(failure)))
         else:
             found.append(Tried(**begun, status=UNFINISHED))
     return sorted(found, key=lambda tried: (tried.number, tried.key))
+
+
+def _plain(path: Path, *keys: str) -> dict[str, Any] | None:
+    """Those keys of a JSON file, of which each has to be there; None where it cannot be read."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return {key: data[key] for key in keys}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def run_search(
@@ -99,16 +109,15 @@ def run_search(
         MachineError: this machine or the cluster lacks what the pool asks for.
         ConnectionError: no cluster answers at `pool.address`.
         StorageError: `pool.storage` cannot be read or written.
+        HeldError: with `force`, another process works in a trial's folder; nothing was deleted.
     """
     folder = search_folder(study, registry, store)
     storage = None if pool.storage is None else Storage(f"{pool.storage.rstrip('/')}/{folder.name}")
     if force:
-        shutil.rmtree(folder, ignore_errors=True)
-    if storage is not None:
-        for key in storage.names() if force else ():
-            storage.forget(key)
+        refuse_held(path.parent for path in folder.glob(f"*/{PARAMETERS}"))
+    elif storage is not None:
         storage.fetch(storage.names(), folder)
-    tried = read_tried(folder)
+    tried = [] if force else read_tried(folder)
     left = study.search.trials - sum(t.finished for t in tried)
     console.print(
         f"{study.search.trials} trials of {study.search.variant} on {len(study.data)} "
@@ -119,17 +128,23 @@ def run_search(
         check_pool(pool)
         if storage is not None:
             storage.check()
-        for t in tried:
-            (folder / t.key / FAILURE).unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="dlkd-ray-", dir=temporary_folder()) as scratch:
             start_ray(pool, Path(scratch))
             try:
+                if force:
+                    for path in folder.glob(f"*/{PARAMETERS}"):
+                        empty(path.parent)
+                    for key in storage.names() if storage is not None else ():
+                        storage.forget(key)
+                for t in tried:
+                    delete(folder / t.key / FAILURE)
                 _fit(study, folder, pool, Suggestions(study, tried, registry), tried, left, console, Path(scratch))
             finally:
                 ray.shutdown()
     if storage is not None:
+        there = set(storage.names())
         for t in read_tried(folder):
-            if t.finished and not storage.has(t.key):
+            if t.finished and t.key not in there:
                 storage.push(folder / t.key)
 
 

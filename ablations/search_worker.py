@@ -14,7 +14,7 @@ from ray import tune
 
 from dlkd.ablations.search import Study
 from dlkd.data import Category, carve_validation, dataset_labels
-from dlkd.files import alone, file_name, write_text
+from dlkd.files import alone, delete, file_name, write_text
 from dlkd.registry import Registry, load_file, load_registry
 from dlkd.training import TrainConfig, evaluate
 from dlkd.training.checkpoint import LAST, CheckpointError
@@ -24,6 +24,7 @@ from dlkd.training.module import DistillationTask, NonFiniteLossError, derive_se
 from dlkd.training.trial import device, fit, hide_gpus
 
 RUNGS = "rungs.json"
+RUNG = {"score", "scores", "steps", "seconds", "note"}
 DONE, STOPPED, DIVERGED = "done", "stopped", "diverged"
 WORST = 0.0
 """The score of a setting whose loss turns NaN: every metric runs from 0 to 1."""
@@ -104,7 +105,11 @@ def take_to_rung(
 
 def _take(study: Study, parameters: dict[str, Any], rung: int, folder: Path, registry: Registry) -> dict[str, Any]:
     path = folder / RUNGS
-    known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    known = read_rungs(path)
+    if known is None:  # broken; how far the checkpoints came is not known
+        for place in folder.iterdir():
+            delete(place)
+        known = []
     if rung < len(known):
         return known[rung]
     begun = perf_counter()
@@ -124,6 +129,27 @@ def _take(study: Study, parameters: dict[str, Any], rung: int, folder: Path, reg
     result = {"score": score, "scores": scores, "steps": steps, "seconds": perf_counter() - begun, "note": note}
     write_text(path, json.dumps([*known, result], indent=1))
     return result
+
+
+def read_rungs(path: Path) -> list[dict[str, Any]] | None:
+    """What `rungs.json` holds, nothing where there is none; None where it cannot be read."""
+    try:
+        rungs = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError):
+        return None
+    return rungs if are_rungs(rungs) else None
+
+
+def are_rungs(found: Any) -> bool:
+    """Whether a file's data are rungs as `take_to_rung` gives them."""
+    return isinstance(found, list) and all(
+        isinstance(rung, dict)
+        and rung.keys() >= RUNG
+        and all(isinstance(rung[name], int | float) for name in ("score", "seconds"))
+        for rung in found
+    )
 
 
 def validation(study: Study, category: Category) -> Category:

@@ -10,7 +10,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from dlkd.ablations.store import FAILURE, PROGRESS
-from dlkd.files import atomic_path
+from dlkd.files import atomic_path, is_inside, is_name
 from dlkd.training.checkpoint import LAST
 from dlkd.training.trial import RESULT
 
@@ -59,6 +59,8 @@ class Storage:
         target = f"{self._root}/{folder.name}"
         with _errors(f"copy {folder} to {self.url}"):
             self._forget(folder.name)
+            if self._has_folders:
+                self._files.makedirs(target, exist_ok=True)
             names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
             for name in names:
                 if _is_copied(name):
@@ -71,48 +73,58 @@ class Storage:
 
     def fetch(self, keys: Iterable[str], store: Path) -> list[str]:
         """Copy those trials into `store` that are finished there and not here; their keys. Raises StorageError."""
+        missing = [key for key in keys if not (store / self._inside(key) / RESULT).exists()]
+        if not missing:
+            return []
         with _errors(f"read {self.url}"):
             self._files.invalidate_cache()
-            there = self._names()
-            wanted = [key for key in keys if key in there and not (store / key / RESULT).exists()]
-            return [key for key in wanted if self._fetch(key, store / key)]
-
-    def has(self, key: str) -> bool:
-        """Whether a trial is finished there. Raises StorageError."""
-        with _errors(f"read {self.url}"):
-            self._files.invalidate_cache()
-            return bool(self._files.exists(f"{self._root}/{key}/{RESULT}"))
+            there = {key for key in missing if self._is_finished(key)} if len(missing) == 1 else self._finished()
+            found = [key for key in missing if key in there]
+            for key in found:
+                self._fetch(key, store / key)
+            return found
 
     def names(self) -> list[str]:
-        """Names of the folders there, finished or not. Raises StorageError."""
+        """Names of the trials that are finished there, by one listing. Raises StorageError."""
         with _errors(f"read {self.url}"):
             self._files.invalidate_cache()
-            return sorted(self._names())
+            return sorted(self._finished())
 
     def forget(self, key: str) -> None:
         """Make a trial count as unfinished there. Raises StorageError."""
         with _errors(f"change {self.url}"):
-            self._forget(key)
+            self._forget(self._inside(key))
 
-    def _names(self) -> set[str]:
+    def _finished(self) -> set[str]:
         if not self._files.isdir(self._root):
             return set()
-        return {str(path).rstrip("/").rpartition("/")[2] for path in self._files.ls(self._root, detail=False)}
+        paths = (str(path)[len(self._root) :].strip("/") for path in self._files.find(self._root, maxdepth=2))
+        return {path.removesuffix(f"/{RESULT}") for path in paths if path.endswith(f"/{RESULT}")}
 
-    def _fetch(self, key: str, folder: Path) -> bool:
+    def _is_finished(self, key: str) -> bool:
+        return bool(self._files.isfile(f"{self._root}/{key}/{RESULT}"))
+
+    def _fetch(self, key: str, folder: Path) -> None:
         source = f"{self._root}/{key}"
-        if not self._files.exists(f"{source}/{RESULT}"):
-            return False
-        names = [str(path).split(f"{source}/", 1)[1] for path in self._files.find(source)]
+        names = [self._inside(str(path).split(f"{source}/", 1)[1], key) for path in self._files.find(source)]
         for name in [*filter(_is_copied, names), RESULT]:
-            with atomic_path(folder / name) as temporary:
+            target = folder / name
+            if not target.parent.resolve().is_relative_to(folder.resolve()):
+                raise StorageError(f"{target.parent} is a link that leads out of {folder}; delete it")
+            with atomic_path(target) as temporary:
                 self._files.get_file(f"{source}/{name}", str(temporary))
-        return True
 
     def _forget(self, key: str) -> None:
         result = f"{self._root}/{key}/{RESULT}"
         if self._files.exists(result):
-            self._files.rm_file(result)
+            self._files.rm(result, recursive=True)
+
+    def _inside(self, name: str, key: str = "") -> str:
+        """A name from the storage, of a trial or of a file in one. Raises StorageError where it leads elsewhere."""
+        if not (is_inside(name) if key else is_name(name)):
+            of = f"trial {key!r} has a file {name!r}" if key else f"a trial is named {name!r}"
+            raise StorageError(f"{self.url}: {of}, which leads out of its folder; delete it there")
+        return name
 
 
 def _is_copied(name: str) -> bool:
@@ -125,5 +137,7 @@ def _is_copied(name: str) -> bool:
 def _errors(doing: str) -> Iterator[None]:
     try:
         yield
+    except StorageError:
+        raise
     except Exception as error:  # every cloud has errors of its own
         raise StorageError(f"cannot {doing}: {type(error).__name__}: {error}") from error

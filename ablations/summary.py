@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from dlkd.ablations.store import NOT_RUN, part_of_result
 from dlkd.ablations.tables import Row, Table, label
 from dlkd.ablations.wording import listed, number, p_value, seconds, signed
-from dlkd.training.trial import RESULT
 
 COST_NOTE = (
     "FLOPs of one image by torch's counter, which does not see the selective scan. Memory is the peak of the worker "
@@ -61,6 +60,9 @@ def headline(table: Table) -> str:
     if table.failed_cells:
         count = _count(table.failed_cells, "cell", "cells")
         says.append(f"{count} failed; averages without them are marked partial.")
+    if table.not_run:
+        count = _count(table.not_run, "cell was", "cells were")
+        says.append(f"{count} not run yet: the same `dlkd ablate` goes on with them.")
     return " ".join(says) or "One row: nothing to compare."
 
 
@@ -80,14 +82,16 @@ def how_measured(trials: pd.DataFrame, store: Path) -> list[tuple[str, str]]:
     data = listed([f"{name} ({', '.join(found)})" for name, found in categories])
     cells = trials.drop_duplicates("key")
     failed = trials.loc[trials["status"] == "failed", "key"].nunique()
+    not_run = trials.loc[trials["status"] == NOT_RUN, "key"].nunique()
     spent = cells["train_seconds"].sum() if "train_seconds" in cells else float("nan")
+    waiting = f", {not_run} not run" if not_run else ""
     facts = [
         ("Data", data),
         ("Seeds", listed([str(seed) for seed in sorted(trials["seed"].unique())])),
         ("Image size", f"{_values(trials['image_size'])} pixels"),
         ("Training", _length(trials)),
         ("Teacher", f"{_values(trials['teacher'])}, frozen"),
-        ("Cells", f"{len(cells) - failed} trained and scored, {failed} failed"),
+        ("Cells", f"{len(cells) - failed - not_run} trained and scored, {failed} failed" + waiting),
         ("Training time", f"{seconds(float(spent))} in all cells together"),
     ]
     if said := _versions(cells["key"], store):
@@ -212,10 +216,8 @@ def _length(trials: pd.DataFrame) -> str:
 def _versions(keys: pd.Series, store: Path) -> str:
     found: dict[str, set[str]] = {}
     for key in keys:
-        path = store / key / RESULT
-        if path.is_file():
-            for name, value in json.loads(path.read_text(encoding="utf-8")).get("versions", {}).items():
-                found.setdefault(name, set()).add(value[:12] if len(value) == 40 else value)
+        for name, value in part_of_result(store / key, "versions", dict).items():
+            found.setdefault(name, set()).add(str(value)[:12] if len(str(value)) == 40 else str(value))
     return ", ".join(f"{name} {' and '.join(sorted(values))}" for name, values in found.items())
 
 

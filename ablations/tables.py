@@ -12,6 +12,7 @@ from dlkd.ablations.conclusions import conclusions
 from dlkd.ablations.factorial import factorial_effects
 from dlkd.ablations.grid import Grid, GridRow
 from dlkd.ablations.statistics import paired_differences, row_summary
+from dlkd.ablations.store import NOT_RUN
 
 LABELS = {
     "image_auroc": "Image-AUROC",
@@ -93,7 +94,8 @@ class Table:
         differences: of `paired_differences`, all metrics.
         effects: of `factorial_effects`, all metrics; None where the grid is not factorial.
         failures: what gave no figures and why, a line a row and reason.
-        failed_cells: how many cells those are.
+        failed_cells: how many cells failed.
+        not_run: how many cells were not run.
         sentences: what the statistics say, in full.
     """
 
@@ -105,7 +107,15 @@ class Table:
     effects: pd.DataFrame | None
     failures: list[str]
     failed_cells: int
+    not_run: int
     sentences: list[str]
+
+    @property
+    def failures_heading(self) -> str:
+        """What `failures` are."""
+        if not self.not_run:
+            return "Failed cells"
+        return "Cells that failed or were not run" if self.failed_cells else "Cells that were not run"
 
 
 def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
@@ -134,7 +144,8 @@ def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
     for metric, label in LABELS.items():
         sentences = [sentence.replace(f"{metric}, ", f"{label}, ") for sentence in sentences]
     bad = _failed(own)
-    return Table(grid, own, metrics, rows, differences, effects, _reasons(bad), len(bad), sentences)
+    not_run = int((bad["status"] == NOT_RUN).sum())
+    return Table(grid, own, metrics, rows, differences, effects, _reasons(bad), len(bad) - not_run, not_run, sentences)
 
 
 def label(metric: str) -> str:
@@ -144,7 +155,7 @@ def label(metric: str) -> str:
 
 def _failed(trials: pd.DataFrame) -> pd.DataFrame:
     """One line for each cell without figures."""
-    bad = (trials["status"] == "failed") | ((trials["status"] == "ok") & ~np.isfinite(trials["value"]))
+    bad = trials["status"].isin(["failed", NOT_RUN]) | ((trials["status"] == "ok") & ~np.isfinite(trials["value"]))
     return trials[bad].drop_duplicates(CELL).replace({"reason": {"": "its figure is not finite"}})
 
 
@@ -182,7 +193,7 @@ def _entry(own: pd.DataFrame, row: GridRow, metric: str, summary: pd.DataFrame, 
     undefined = _where(said)
     failed = ""
     if line["n_trials"] == 0 and line["n_missing"] > 0:
-        failed = "; ".join(own.loc[own["status"] == "failed", "reason"].unique()) or "no figure is finite"
+        failed = "; ".join(own.loc[own["status"].isin(["failed", NOT_RUN]), "reason"].unique()) or "no figure is finite"
     # Student's t knows no bounds; these metrics end at 0 and 1, and cutting there costs no coverage.
     low, high = np.clip([line["low"], line["high"]], 0, 1)
     return Entry(

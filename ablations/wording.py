@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from dlkd.ablations.store import NOT_RUN
 from dlkd.ablations.tables import Entry, Row
 
 DASH = "–"
@@ -31,9 +32,8 @@ def absent(entry: Entry) -> str:
     """Why an entry has no figure; empty where it has one."""
     if not math.isnan(entry.mean):
         return ""
-    reasons = [f"failed: {entry.failed}"] * bool(entry.failed) + [f"undefined: {entry.undefined}"] * bool(
-        entry.undefined
-    )
+    failed = entry.failed if entry.failed == NOT_RUN else f"failed: {entry.failed}"
+    reasons = [failed] * bool(entry.failed) + [f"undefined: {entry.undefined}"] * bool(entry.undefined)
     return "; ".join(reasons) or "no figure"
 
 

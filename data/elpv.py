@@ -11,6 +11,7 @@ import numpy as np
 
 from dlkd.data.category import Category, DataError, Sample
 from dlkd.data.layout import choose, found_in, refuse
+from dlkd.files import is_inside
 from dlkd.registry import register
 
 NAMES = ("mono", "poly")
@@ -111,6 +112,9 @@ class ELPV:
             if kind != category:
                 continue
             image = self.root / name
+            if not is_inside(name):
+                problems.append(f"line {number}: {name} leads out of {self.root}")
+                continue
             if not image.is_file():
                 problems.append(f"line {number}: no such file as {image}")
             grades[grade].append(image)

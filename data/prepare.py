@@ -12,7 +12,7 @@ from PIL import Image
 from dlkd.data.category import Category, DataError, Dataset
 from dlkd.data.images import read_mask
 from dlkd.data.layout import found_in
-from dlkd.files import new_folder
+from dlkd.files import is_name, new_folder
 
 
 def write_folder(dataset: Dataset, target: str | PathLike[str], *, categories: Iterable[str] | None = None) -> Path:
@@ -33,6 +33,9 @@ def write_folder(dataset: Dataset, target: str | PathLike[str], *, categories: I
 
 
 def _write_category(category: Category, folder: Path) -> None:
+    for name in (category.name, *(sample.defect for sample in (*category.train, *category.test))):
+        if not is_name(name):
+            raise DataError(f"{category.dataset}, category {category.name}: {name!r} is no name of a folder")
     (folder / "test" / "good").mkdir(parents=True)
     for split, samples in (("train", category.train), ("test", category.test)):
         for sample in samples:

@@ -97,7 +97,8 @@ class Textures:
         manifest = self.folder / "manifest.json"
         try:
             counts = json.loads(manifest.read_text(encoding="utf-8"))["images"]
-        except (OSError, ValueError, KeyError):
+            counts = {str(folder): int(count) for folder, count in counts.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise DataError(f"{manifest}: not readable; delete {self.folder} to have it made again") from None
         for folder, count in counts.items():
             found = len(list_images(self.folder / folder))

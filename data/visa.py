@@ -19,6 +19,7 @@ from dlkd.data.layout import (
     unmasked_option,
     without_masks,
 )
+from dlkd.files import is_inside, is_name
 from dlkd.registry import register
 
 COLUMNS = ("object", "split", "label", "image", "mask")
@@ -41,18 +42,25 @@ class VisA:
 
     def categories(self) -> tuple[str, ...]:
         """The objects of the split file, sorted. Raises DataError where it is not there."""
-        return tuple(sorted({row["object"] for row in self._rows()}))
+        names = sorted({row["object"] for row in self._rows()})
+        for name in names:
+            if not is_name(name):
+                raise DataError(f"{self.split_file}: the object {name!r} is no name of a folder")
+        return tuple(names)
 
     def load(self, category: str) -> Category:
         """Samples of one object in the split file's order. Raises DataError that lists all problems."""
         rows = self._rows()
-        choose(self.name, category, sorted({row["object"] for row in rows}))
+        choose(self.name, category, self.categories())
         problems: list[str] = []
         splits: dict[str, list[Sample]] = {"train": [], "test": []}
         for row in (row for row in rows if row["object"] == category):
             split, label = row["split"], row["label"]
             if (split, label) not in (("train", "normal"), ("test", "normal"), ("test", "anomaly")):
                 problems.append(f"{row['image']}: label '{label}' in split '{split}'")
+                continue
+            if outside := [name for name in (row["image"], row["mask"]) if name and not is_inside(name)]:
+                problems.append(f"{outside[0]}: leads out of {self.root}")
                 continue
             for name in (row["image"], row["mask"]):
                 if name and not (self.root / name).is_file():

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from dlkd.files import HeldError, alone, atomic_path, file_name, new_folder, write_text
+from dlkd.files import (
+    HeldError,
+    alone,
+    atomic_path,
+    empty,
+    file_name,
+    is_inside,
+    is_name,
+    new_folder,
+    refuse_held,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -39,6 +50,29 @@ with alone(Path({str(folder)!r})):
         folder.rmdir()  # and outlives its folder
         with pytest.raises(HeldError), alone(folder, wait=False):
             pass
+
+
+def test_a_folder_is_emptied_unless_another_process_holds_it(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    (folder / "b").mkdir(parents=True)
+    (folder / "link").symlink_to(tmp_path)
+    with alone(folder):
+        with pytest.raises(HeldError):
+            empty(folder)
+        with pytest.raises(HeldError):
+            refuse_held([tmp_path / "none", folder])
+    refuse_held([tmp_path / "none", folder])
+    assert len(list(folder.iterdir())) == 2
+    empty(folder)
+    empty(tmp_path / "none")
+    assert list(folder.iterdir()) == []
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a\\b", "..\\a", "C:a", "a\0"])
+def test_names_that_lead_elsewhere(name: str) -> None:
+    assert not is_name(name)
+    assert is_inside(name) == (name == "a/b")
 
 
 def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:

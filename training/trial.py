@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dlkd.data import Category
 from dlkd.data.digest import category_digest
 from dlkd.data.verify import verify
-from dlkd.files import alone, write_text
+from dlkd.files import alone, delete, write_text
 from dlkd.located_yaml import ConfigError, dump_yaml, parse_yaml
 from dlkd.models.dlkd import DLKD
 from dlkd.registry import Registry
@@ -42,7 +42,7 @@ from dlkd.training.checkpoint import (
 )
 from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import Alarm, Evaluation, NormalRange, alarm, evaluate, normal_range
+from dlkd.training.evaluate import METRICS, Alarm, Evaluation, NormalRange, alarm, evaluate, normal_range
 from dlkd.training.examples import save_examples
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.identity import DATA, PLACE_ONLY, by_contents, differences, file_contents, placeless_dataset
@@ -123,6 +123,7 @@ class TrialResult:
         curve: mean of each loss, by epoch.
         normal: range of the normal training images: threshold and colour scale.
         alarm: how good the alarm at that threshold is on the test images.
+        versions: see `versions`.
     """
 
     metrics: dict[str, float]
@@ -131,6 +132,10 @@ class TrialResult:
     curve: list[dict[str, float]]
     normal: NormalRange
     alarm: Alarm
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+_RESULTS = pydantic.TypeAdapter(TrialResult)
 
 
 def run_trial(
@@ -172,7 +177,11 @@ def run_trial(
     with alone(folder):
         _claim(spec, found, folder, resume)
         if (folder / RESULT).exists():
-            return read_result(folder)
+            try:
+                return read_result(folder)
+            except TrialError as error:
+                logging.getLogger("dlkd").warning("%s; the trial is run again", error)
+                delete(folder / RESULT)
         return _run(spec, folder, registry, start, keep_state, bar, on_epoch)
 
 
@@ -208,9 +217,10 @@ def _run(
         curve,
         normal,
         alarm(evaluation, normal.threshold),
+        versions(),
     )
     # Written last: a directory with a result is a whole trial.
-    write_text(folder / RESULT, json.dumps(asdict(result) | {"versions": versions()}, indent=1))
+    write_text(folder / RESULT, json.dumps(asdict(result), indent=1))
     if not keep_state:
         (folder / LAST).unlink(missing_ok=True)
     return result
@@ -313,19 +323,20 @@ def _read_spec(folder: Path) -> tuple[TrialSpec, dict[str, str]]:
 
 
 def read_result(folder: Path) -> TrialResult:
-    """The result of a finished trial. Raises TrialError where it is not finished."""
+    """The result of a finished trial. Raises TrialError where it is not finished, or its result is broken."""
+    path = folder / RESULT
     try:
-        data = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result = _RESULTS.validate_python(json.loads(path.read_text(encoding="utf-8")))
+        return replace(result, metrics={name: result.metrics[name] for name in METRICS})
     except FileNotFoundError as error:
         raise TrialError(f"{folder} has no {RESULT}: the trial is not finished") from error
-    return TrialResult(
-        data["metrics"],
-        data["undefined"],
-        data["costs"],
-        data["curve"],
-        NormalRange(**data["normal"]),
-        Alarm(**data["alarm"]),
-    )
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise TrialError(f"{path} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except KeyError as error:
+        raise TrialError(f"{path} cannot be read: the metric {error} is missing") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrialError(f"{path} cannot be read: {error}") from error
 
 
 def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, DLKD]:

@@ -1,5 +1,6 @@
-"""A grid whose cells train in a second."""
+"""A grid whose cells train in a second, or not at all."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from dlkd.ablations.grid import Cell, Grid, GridRow, make_cells
 from dlkd.registry import Registry, default_registry
-from dlkd.training import Preset, TrainConfig
+from dlkd.training import METRICS, Preset, TrainConfig
 
 TEACHER = {"teacher": {"backbone": "test_resnet", "weights": "random"}}
 TINY = Preset(train=TrainConfig(image_size=32, batch_size=3, epochs=2, checkpoint_seconds=0), model=TEACHER)
@@ -35,3 +36,19 @@ def make_tiny_cells(tiny_folder: Path) -> Callable[..., list[Cell]]:
         return make_cells(grid, registry, [(node, ["disc"])], range(seeds), preset)
 
     return make
+
+
+@pytest.fixture
+def finish_cell() -> Callable[..., None]:
+    """Write a result where a cell's trial would have left it."""
+
+    def finish(cell: Cell, store: Path, value: float = 0.5) -> None:
+        result = {
+            "metrics": dict.fromkeys(METRICS, value),
+            **{"undefined": {}, "costs": {}, "curve": [], "normal": {"level": 0.0, "threshold": 1.0}},
+            "alarm": {"threshold": 1.0, "anomalous": 1, "found": 1, "normal": 1, "false_alarms": 0},
+        }
+        (store / cell.key).mkdir(parents=True)
+        (store / cell.key / "result.json").write_text(json.dumps(result))
+
+    return finish

@@ -20,16 +20,20 @@ import torch
 import yaml
 from rich.console import Console
 
+from dlkd import cli
 from dlkd.ablations import runner
 from dlkd.ablations.display import Display
 from dlkd.ablations.grid import Cell
 from dlkd.ablations.runner import Pool, run_cells
-from dlkd.ablations.store import collect
+from dlkd.ablations.storage import StorageError
+from dlkd.ablations.store import collect, missing_cells
+from dlkd.files import HeldError, alone
 from dlkd.machine import MachineError
 from dlkd.registry import load_file, load_registry
 from dlkd.training import read_result, run_trial
 
 MakeCells = Callable[..., list[Cell]]
+FinishCell = Callable[[Cell, Path], None]
 
 # A block that fails as `how` says: by an error, or once by a kill, as the system does when memory runs out.
 FRAGILE = """
@@ -119,6 +123,114 @@ def test_nothing_to_train_starts_no_ray(
         run_trial(cell.spec, tmp_path / cell.key, load_registry())
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
     assert "2 already done, 0 to train" in run(cells, tmp_path)
+
+
+@pytest.fixture
+def trained(make_tiny_cells: MakeCells, finish_cell: FinishCell, tmp_path: Path) -> list[Cell]:
+    """Cells with a result below tmp_path/store."""
+    cells = make_tiny_cells()
+    for cell in cells:
+        finish_cell(cell, tmp_path / "store")
+    return cells
+
+
+class StoppedError(Exception):
+    """In the place of a training."""
+
+
+def stopped(*_: object) -> None:
+    raise StoppedError
+
+
+def test_force_deletes_nothing_that_another_process_holds(
+    trained: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    monkeypatch.setattr(runner, "start_ray", lambda *_: None)
+    monkeypatch.setattr(runner, "_fit", stopped)
+    with alone(store / trained[1].key):
+        with pytest.raises(HeldError, match=trained[1].key):
+            run_cells(trained, store, Pool(), Display(store, Console(quiet=True)), force=True)
+        assert missing_cells(trained, store) == []
+    with pytest.raises(StoppedError):
+        run_cells(trained, store, Pool(), Display(store, Console(quiet=True)), force=True)
+    assert missing_cells(trained, store) == trained
+
+
+@pytest.mark.parametrize("wrong", ["storage", "ray", "gpu"])
+def test_force_deletes_nothing_where_the_start_fails(
+    trained: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    store = tmp_path / "store"
+    (tmp_path / "file").touch()
+    pools = {"storage": Pool(storage=str(tmp_path / "file")), "ray": Pool(), "gpu": Pool(trials_per_gpu=1)}
+    monkeypatch.setattr(runner, "start_ray", stopped)
+    with pytest.raises((StorageError, StoppedError, MachineError)):
+        run_cells(trained, store, pools[wrong], Display(store, Console(quiet=True)), force=True)
+    assert missing_cells(trained, store) == []
+
+
+def test_a_broken_result_is_said_and_trained_again(
+    trained: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    (store / trained[1].key / "result.json").write_text("{")
+    begun: list[Cell] = []
+    monkeypatch.setattr(runner, "start_ray", lambda *_: None)
+    monkeypatch.setattr(runner, "_fit", lambda todo, *_: begun.extend(todo))
+    said = run(trained, store)
+    assert begun == [trained[1]]
+    assert said.count("result.json cannot be read") == 1
+    assert "1 already done, 1 to train" in said
+
+
+def test_a_failed_start_leaves_a_finished_report_as_it_was(
+    tiny_folder: Path,
+    finish_cell: FinishCell,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def type_in(*more: str) -> tuple[int, str]:
+        words = Ablation(tmp_path, tiny_folder, *more).command[3:]
+        monkeypatch.setattr("sys.argv", ["dlkd", *words])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0), capfd.readouterr().err
+        return 0, capfd.readouterr().err
+
+    def finish(todo: list[Cell], store: Path, *_: object) -> None:
+        for cell in todo:
+            finish_cell(cell, store)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_report", lambda _: None)
+    monkeypatch.setattr(runner, "start_ray", lambda *_: None)
+    monkeypatch.setattr(runner, "_fit", interrupted)
+    assert type_in()[0] == 130
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(runner, "_fit", finish)
+    code, err = type_in()
+    assert code == 0, err
+    before = (tmp_path / "out" / "trials.parquet").read_bytes()
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(runner, "_fit", interrupted)
+    for more, expected, says in (
+        (["--storage", "nowhere://x"], 2, "Protocol not known"),
+        (["--storage", "file", "--force"], 2, "cannot write to"),
+        (["--trials-per-gpu", "1", "--force"], 2, "no GPU"),
+        (["--batch-size", "2"], 130, "stays as it was"),  # other cells, of which none is finished
+    ):
+        code, err = type_in(*more)
+        assert code == expected, err
+        assert says in err
+        assert (tmp_path / "out" / "trials.parquet").read_bytes() == before
+    assert "6 already done, 0 to train" in type_in()[1]
 
 
 GRID = """

@@ -105,6 +105,66 @@ def test_a_fetch_that_breaks_off_does_not_count(
     assert storage.fetch(["abc"], tmp_path / "other") == ["abc"]
 
 
+@pytest.mark.parametrize("name", ["../../evil", "sub/../../evil", "..", "a\\\\evil", "C:evil", "/evil"])
+def test_a_name_in_the_storage_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    url = f"memory://{uuid.uuid4()}/trials"
+    files, root = fsspec.core.url_to_fs(url)
+    for file in ("result.json", name):
+        files.pipe_file(f"{root}/abc/{file}", b"")
+    store = tmp_path / "store"
+    with pytest.raises(StorageError, match=r"memory://.*: trial 'abc' has a file '.*', which leads out of its folder"):
+        Storage(url).fetch(["abc"], store)
+    assert not list(tmp_path.rglob("*evil*"))
+    assert not (store / "abc/result.json").exists()
+    with pytest.raises(StorageError, match=r"a trial is named '\.\./abc', which leads out of its folder"):
+        Storage(url).fetch(["../abc"], store)
+
+
+def test_a_link_in_the_store_is_not_followed(trial: Path, tmp_path: Path) -> None:
+    storage = Storage(f"memory://{uuid.uuid4()}/trials")
+    storage.push(trial)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "store/abc").mkdir(parents=True)
+    (tmp_path / "store/abc/sub").symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError, match=r"store/abc/sub is a link that leads out of .*abc; delete it"):
+        storage.fetch(["abc"], tmp_path / "store")
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_result_that_is_a_folder_is_none(trial: Path, tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path / "there"))
+    (tmp_path / "there/abc/result.json/x").mkdir(parents=True)
+    (tmp_path / "there/def/result.json").mkdir(parents=True)
+    assert storage.names() == []
+    assert storage.fetch(["abc"], tmp_path / "store") == []
+    assert storage.fetch(["abc", "def"], tmp_path / "store") == []
+    storage.push(trial)
+    assert storage.names() == ["abc"]
+
+
+def test_what_the_store_has_already_reaches_the_storage(
+    make_tiny_cells: MakeCells,
+    finish_cell: Callable[[Cell, Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether anything is left to train or not; what is there is not copied again."""
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
+    cells = make_tiny_cells()
+    store = tmp_path / "store"
+    for cell in cells:
+        finish_cell(cell, store)
+    pool = Pool(storage=str(tmp_path / "there"))
+    there = Storage(str(tmp_path / "there"))
+    for expected in (2, 0, 1):
+        if expected == 1:
+            there.forget(cells[0].key)
+        text = io.StringIO()
+        run_cells(cells, store, pool, Display(store, Console(file=text, width=300)))
+        assert (f"{expected} finished trials copied to file://" in text.getvalue()) == (expected > 0)
+        assert there.names() == sorted(cell.key for cell in cells)
+
+
 def test_a_plain_path_means_the_same_from_everywhere(
     trial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,7 @@
 """The store: what is missing, and the table of all trials."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,14 +9,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from dlkd.ablations.grid import Cell
-from dlkd.ablations.store import FAILURE, collect, failure, missing_cells, read_trials, write_trials
+from dlkd.ablations.grid import Cell, Grid, GridRow, make_cells
+from dlkd.ablations.store import (
+    FAILURE,
+    collect,
+    failure,
+    mend,
+    missing_cells,
+    read_about,
+    read_trials,
+    write_trials,
+)
+from dlkd.ablations.tables import tabulate
 from dlkd.files import write_text
 from dlkd.registry import default_registry
-from dlkd.training import METRICS, run_trial
+from dlkd.training import METRICS, Preset, TrainConfig, read_result, run_trial
 
 MakeCells = Callable[..., list[Cell]]
+UNTRAINED = Preset(
+    train=TrainConfig(image_size=32, batch_size=3, epochs=0),
+    model={"teacher": {"backbone": "test_resnet", "weights": "random"}},
+)
 
 
 def test_a_cell_is_missing_until_its_result_stands(make_tiny_cells: MakeCells, tmp_path: Path) -> None:
@@ -42,6 +59,97 @@ def test_a_cell_never_tried_is_failed_with_not_run(make_tiny_cells: MakeCells, t
     trials = collect(make_tiny_cells(), tmp_path)
     assert set(trials.reason) == {"not run"}
     assert np.isnan(trials.value).all()
+
+
+@pytest.fixture
+def finished(make_tiny_cells: MakeCells, tmp_path: Path) -> Cell:
+    cell = make_tiny_cells([("A", {})], preset=UNTRAINED)[0]
+    run_trial(cell.spec, tmp_path / cell.key, default_registry())
+    return cell
+
+
+def test_a_result_that_cannot_be_read_is_a_missing_cell(finished: Cell, tmp_path: Path) -> None:
+    path = tmp_path / finished.key / "result.json"
+    whole = path.read_text()
+    data = json.loads(whole)
+    broken = ["", whole[:100], "[]", "null", "\0", "[" * 100_000]
+    broken += [json.dumps({**data, "metrics": {"pro": 1.0}}), json.dumps({**data, "metrics": None})]
+    broken += [json.dumps({**data, name: "x"}) for name in ("undefined", "costs", "curve", "normal", "alarm")]
+    broken += [json.dumps({k: v for k, v in data.items() if k != name}) for name in ("metrics", "curve", "alarm")]
+    for text in broken:
+        path.write_text(text)
+        assert missing_cells([finished], tmp_path) == [finished], text[:50]
+        assert set(collect([finished], tmp_path).status) == {"not run"}
+        assert "result.json cannot be read: " in mend(finished, tmp_path)
+        assert not path.exists()
+    path.write_bytes(b"\xff\xfe")
+    assert missing_cells([finished], tmp_path) == [finished]
+    path.unlink()
+    path.mkdir()
+    (path / "a").touch()
+    assert missing_cells([finished], tmp_path) == [finished]
+    assert mend(finished, tmp_path)
+    assert not path.exists()
+    path.write_text(whole)
+    assert missing_cells([finished], tmp_path) == []
+    assert mend(finished, tmp_path) == ""
+
+
+def test_a_broken_result_is_trained_again_with_the_same_figures(finished: Cell, tmp_path: Path) -> None:
+    before = read_result(tmp_path / finished.key)
+    (tmp_path / finished.key / "result.json").write_text("{")
+    again = run_trial(finished.spec, tmp_path / finished.key, default_registry(), resume=True)
+    assert again.metrics == before.metrics
+    assert read_result(tmp_path / finished.key) == again
+
+
+@pytest.mark.parametrize(("text", "says"), [(b"", "is empty"), (b"\xff: broken\nmore", "\ufffd: broken")])
+def test_why_a_cell_failed_is_said_whatever_the_file_holds(
+    make_tiny_cells: MakeCells, tmp_path: Path, text: bytes, says: str
+) -> None:
+    cell = make_tiny_cells()[0]
+    (tmp_path / cell.key).mkdir()
+    (tmp_path / cell.key / FAILURE).write_bytes(text)
+    assert says in str(failure(cell, tmp_path))
+
+
+def test_a_table_remembers_what_it_is_about(tmp_path: Path) -> None:
+    about = {"grids": [{"title": "[α] \udcff"}], "store": "/x"}
+    write_trials(pd.DataFrame({"a": [1]}), tmp_path / "t.parquet", about)
+    assert read_about(tmp_path / "t.parquet") == about
+    assert read_trials(tmp_path / "t.parquet").attrs == {}
+
+
+@pytest.mark.parametrize("key", ["../x", "/etc", "a/b", "a\\b", "..", "C:x", ""])
+def test_a_key_that_leads_out_of_the_store_is_refused(tmp_path: Path, key: str) -> None:
+    write_trials(pd.DataFrame({"key": [key]}), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"cannot read .*t\.parquet: the key .* names no folder of a store"):
+        read_trials(tmp_path / "t.parquet")
+
+
+def test_datasets_of_one_kind_with_the_same_categories_stand_apart(
+    finish_cell: Callable[..., None], tiny_folder: Path, tmp_path: Path
+) -> None:
+    registry = default_registry()
+    nodes = []
+    for side in ("left", "right"):
+        root = tmp_path / side / "parts"
+        shutil.copytree(tiny_folder, root)
+        with Image.open(root / "disc/train/good/000.png") as picture:
+            picture.rotate(90).save(root / "disc/train/good/001.png")
+        nodes.append((registry.complete("dataset", {"name": "folder", "root": str(root)}), ["disc"]))
+    Image.new("RGB", (9, 9)).save(root / "disc/train/good/001.png")
+    rows = (GridRow(label="A", variant="dlkd-lfrb"), GridRow(label="B", variant="dlkd-lfrb", overrides={"sigma": 2.0}))
+    grid = Grid(name="g", title="t", rows=rows, reference="B")
+    cells = make_cells(grid, registry, nodes, [0], UNTRAINED)
+    for i, cell in enumerate(cells):
+        finish_cell(cell, tmp_path, 0.1 * i)
+    trials = collect(cells, tmp_path)
+    assert set(trials.dataset) == {"left/parts", "right/parts"}
+    [a, _] = tabulate(trials, grid).rows
+    assert a.entries["pro"].mean == pytest.approx(5)  # of both
+    assert a.entries["pro"].cells == 2
+    assert len({cell.spec.trial_seed for cell in cells}) == 1
 
 
 def test_a_parquet_that_cannot_be_read_is_named(tmp_path: Path) -> None:

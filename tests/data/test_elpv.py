@@ -85,3 +85,12 @@ def test_the_published_cells() -> None:
     assert read_image(mono.train[0].image).shape == (300, 300, 3)
     small = ELPV(train_limit=200, test_limit=120).load("mono")
     assert (len(small.train), len(small.test), len(small.anomalies)) == (200, 240, 120)
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "images/../../secret.png", "/secret.png"])
+def test_the_labels_never_lead_out_of_the_folder(elpv_tree: Path, name: str) -> None:
+    (elpv_tree.parent / "secret.png").write_bytes((next((elpv_tree / "images").iterdir())).read_bytes())
+    labels = elpv_tree / "labels.csv"
+    labels.write_text(f"{labels.read_text()}\n{name} 0.0 mono\n")
+    with pytest.raises(DataError, match=r"secret\.png leads out of "):
+        ELPV(elpv_tree).load("mono")

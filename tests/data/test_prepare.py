@@ -5,7 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlkd.data import BTAD, ELPV, DataError, Folder, MVTecLOCO, Textures, VisA, read_mask, write_folder
+from dlkd.data import (
+    BTAD,
+    ELPV,
+    Category,
+    DataError,
+    Folder,
+    MVTecLOCO,
+    Sample,
+    Textures,
+    VisA,
+    read_mask,
+    write_folder,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,3 +73,19 @@ def test_two_images_of_one_name(btad_tree: Path, tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="a second image named"):
         write_folder(Twice(), tmp_path / "out")
+
+
+@pytest.mark.parametrize(("name", "defect"), [("../up", "good"), ("a", "../up"), ("a", "b/c")])
+def test_a_dataset_never_writes_outside_of_the_folder(
+    tmp_path: Path, tiny_folder: Path, name: str, defect: str
+) -> None:
+    class Astray:
+        def categories(self) -> tuple[str, ...]:
+            return (name,)
+
+        def load(self, category: str) -> Category:
+            return Category("astray", category, (Sample(tiny_folder / "disc/train/good/000.png", 0, defect),), ())
+
+    with pytest.raises(DataError, match=r"is no name of a folder"):
+        write_folder(Astray(), tmp_path / "out" / "x")
+    assert not list(tmp_path.rglob("up"))

@@ -50,3 +50,16 @@ def test_a_split_file_with_other_columns(visa_tree: Path) -> None:
     (visa_tree / "split_csv/1cls.csv").write_text("image,label\na,b\n")
     with pytest.raises(DataError, match=r"looked for columns object, split, .* found \['image', 'label'\]"):
         VisA(visa_tree).categories()
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "candle/../../secret.png", "/secret.png", "..\\secret.png"])
+def test_a_split_file_never_leads_out_of_its_folder(visa_tree: Path, name: str, write) -> None:
+    write(visa_tree.parent / "secret.png")
+    split = visa_tree / "split_csv/1cls.csv"
+    whole = split.read_text()
+    split.write_text(whole + f"candle,train,normal,{name},\n")
+    with pytest.raises(DataError, match=r"secret\.png: leads out of "):
+        VisA(visa_tree).load("candle")
+    split.write_text(whole + "../candle,train,normal,candle/x.JPG,\n")
+    with pytest.raises(DataError, match=r"the object '\.\./candle' is no name of a folder"):
+        VisA(visa_tree).categories()
