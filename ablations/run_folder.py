@@ -10,6 +10,7 @@ import pydantic
 
 from dlkd.ablations.grid import Grid
 from dlkd.ablations.store import read_about, read_trials, write_trials
+from dlkd.files import is_name
 
 TRIALS = "trials.parquet"
 PLACE = ["table", "row", "dataset", "category", "seed"]
@@ -33,6 +34,8 @@ def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
         raise ValueError(f"{path} says nothing of its grids and store: write it anew with `dlkd ablate`") from error
     if missing := NEEDED - set(trials.columns):
         raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}: write it anew with `dlkd ablate`")
+    if wrong := [key for key in trials["key"] if not is_name(str(key))]:
+        raise ValueError(f"cannot read {path}: the key {wrong[0]!r} names no folder of a store")
     return trials, grids, store
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dlkd.ablations.grid import Cell
 from dlkd.data import dataset_labels
-from dlkd.files import atomic_path, delete, is_name
+from dlkd.files import atomic_path, delete
 from dlkd.text import plain
 from dlkd.training import METRICS, TrialError, TrialResult, read_result
 from dlkd.training.trial import RESULT
@@ -146,7 +146,4 @@ def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise ValueError(f"cannot read {path}: {error}; `dlkd ablate` makes it again from its store") from error
     about = {str(key): value for key, value in trials.attrs.items()}
     trials.attrs = {}  # pandas copies them with every selection
-    wrong = [key for key in trials.get("key", ()) if not is_name(str(key))]
-    if wrong:
-        raise ValueError(f"cannot read {path}: the key {wrong[0]!r} names no folder of a store")
     return trials, about

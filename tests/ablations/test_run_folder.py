@@ -23,7 +23,7 @@ def test_a_run_comes_back(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [TRIALS]
     found, grids, store = read_run(tmp_path)
     pd.testing.assert_frame_equal(found, trials("ok"))
-    assert (grids, store) == ([grid], tmp_path / "store")
+    assert ([g.model_dump() for g in grids], store) == ([grid.model_dump()], tmp_path / "store")
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -63,3 +63,10 @@ def test_a_folder_never_holds_less_than_before(
         write_trials(trials(*old, key="before"), tmp_path / TRIALS)
     assert holds_less(trials(*new), tmp_path, ended=True) == if_ended
     assert holds_less(trials(*new), tmp_path, ended=False) == if_broken_off
+
+
+@pytest.mark.parametrize("key", ["../x", "/etc", "a/b", "a\\b", "..", "C:x", ""])
+def test_a_key_that_leads_out_of_the_store_is_refused(tmp_path: Path, key: str) -> None:
+    write_run(tmp_path, trials("ok").assign(key=key), [load_grid("table4")], tmp_path / "store")
+    with pytest.raises(ValueError, match=r"cannot read .*trials\.parquet: the key .* names no folder of a store"):
+        read_run(tmp_path)

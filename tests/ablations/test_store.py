@@ -120,13 +120,6 @@ def test_a_table_remembers_what_it_is_about(tmp_path: Path) -> None:
     assert read_trials(tmp_path / "t.parquet").attrs == {}
 
 
-@pytest.mark.parametrize("key", ["../x", "/etc", "a/b", "a\\b", "..", "C:x", ""])
-def test_a_key_that_leads_out_of_the_store_is_refused(tmp_path: Path, key: str) -> None:
-    write_trials(pd.DataFrame({"key": [key]}), tmp_path / "t.parquet")
-    with pytest.raises(ValueError, match=r"cannot read .*t\.parquet: the key .* names no folder of a store"):
-        read_trials(tmp_path / "t.parquet")
-
-
 def test_datasets_of_one_kind_with_the_same_categories_stand_apart(
     finish_cell: Callable[..., None], tiny_folder: Path, tmp_path: Path
 ) -> None:
