@@ -134,8 +134,9 @@ def run_search(
                 if force:
                     for path in folder.glob(f"*/{PARAMETERS}"):
                         empty(path.parent)
-                    for key in storage.names() if storage is not None else ():
-                        storage.forget(key)
+                    if storage is not None:
+                        for key in storage.names():
+                            storage.forget(key)
                 for t in tried:
                     delete(folder / t.key / FAILURE)
                 _fit(study, folder, pool, Suggestions(study, tried, registry), tried, left, console, Path(scratch))

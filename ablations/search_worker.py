@@ -107,8 +107,8 @@ def _take(study: Study, parameters: dict[str, Any], rung: int, folder: Path, reg
     path = folder / RUNGS
     known = read_rungs(path)
     if known is None:  # broken; how far the checkpoints came is not known
-        for place in folder.iterdir():
-            delete(place)
+        for left in folder.iterdir():
+            delete(left)
         known = []
     if rung < len(known):
         return known[rung]

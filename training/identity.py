@@ -12,7 +12,7 @@ from dlkd.data.digest import file_digest
 from dlkd.data.label import takes_paths
 from dlkd.registry import Row, arguments, get, type_hints
 
-PLACE_ONLY = frozenset({"workers", "checkpoint_seconds", "feature_cache_mib"})
+PLACE_ONLY = {"workers", "checkpoint_seconds", "feature_cache_mib"}
 """Training arguments that change where and when, never what."""
 
 DATA = "data"
