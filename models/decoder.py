@@ -56,7 +56,7 @@ class CoarseDecoder(nn.Module):
         global_: Block | None = GFRB,
         local: Block | None = LFRB,
         upsample: Upsample = "transposed",
-        skip: Skip = "none",
+        skip: Skip = "concat",
         norm: Norm = nn.BatchNorm2d,
         act: Act = nn.ReLU,
     ) -> None:

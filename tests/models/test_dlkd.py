@@ -55,7 +55,7 @@ def test_inference_is_the_papers_pipeline(map_use):
     m = model(map_use=map_use, sigma=2.0, align_corners=False).eval()
     with torch.no_grad():
         features = m.teacher(images())
-        coarse = m.decoder(m.fusion(features))
+        coarse = m.decoder(m.fusion(features), features=features)
         maps = []
         for t, f, precise in zip(features, coarse, m.refiners, strict=True):
             maps.append(cosine_map(t, refine(precise, f, cosine_map(t, f), use=map_use)))
@@ -103,7 +103,7 @@ def test_losses_are_equation_6_of_the_reconstruction_from_noise(noise_place):
         terms = m.losses(images(), seeded())
         features = m.teacher(images())
         noisy = m.teacher.pseudo_anomalies(images(), features, m.noise, place=noise_place, generator=seeded())
-        coarse = m.decoder(m.fusion(noisy))
+        coarse = m.decoder(m.fusion(noisy), features=noisy)
         coarse_maps = [cosine_map(t, f) for t, f in zip(features, coarse, strict=True)]
         precise = [refine(p, f, a) for p, f, a in zip(m.refiners, coarse, coarse_maps, strict=True)]
         maps = [cosine_map(t, f) for t, f in zip(features, precise, strict=True)]
@@ -213,7 +213,7 @@ def test_a_decoder_that_knows_no_features_is_called_without_them():
         def forward(self, x, sizes=None):
             return super().forward(x, sizes)
 
-    assert model(decoder=functools.partial(Two, global_=None)).eval()(images()).shape == (2, 64, 64)
+    assert model(decoder=functools.partial(Two, global_=None, skip="none")).eval()(images()).shape == (2, 64, 64)
 
 
 # Table 4: without the refiner.
