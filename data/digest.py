@@ -56,7 +56,10 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes. Raises DataError for what cannot be read."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.sha256()
+            while part := file.read(2**20):
+                digest.update(part)
+            return digest.hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
 

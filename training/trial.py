@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -26,7 +25,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlkd.data import Category
-from dlkd.data.digest import category_digest
+from dlkd.data.digest import category_digest, file_digest
 from dlkd.data.verify import verify
 from dlkd.files import alone, delete, write_text
 from dlkd.located_yaml import ConfigError, dump_yaml, parse_yaml
@@ -453,5 +452,4 @@ def weights_digest(weights: Path) -> str:
         raise TrialError(
             f"{weights} does not exist: a finished `dlkd train` leaves it, `ablate --keep results` does not"
         )
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return file_digest(weights)[:16]
