@@ -8,10 +8,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PureWindowsPath
 
 from filelock import FileLock, Timeout
+
+from dlkd.machine import open_files
 
 LONGEST_NAME = 100
 """Bytes of a file's name; most disks take 255, and endings are put behind it."""
@@ -110,19 +112,25 @@ def delete(path: Path) -> None:
 
 
 def empty(folder: Path) -> None:
-    """Delete what is in a folder. Raises HeldError where another process works in it; nothing is deleted then."""
-    if folder.exists():
-        with alone(folder, wait=False):
-            for path in folder.iterdir():
-                delete(path)
+    """Delete what is in a folder."""
+    for path in folder.iterdir():
+        delete(path)
 
 
-def refuse_held(folders: Iterable[Path]) -> None:
-    """Raise HeldError where another process works in one of the folders."""
-    for folder in folders:
-        if folder.exists():
-            with alone(folder, wait=False):
-                pass
+@contextmanager
+def all_alone(folders: Iterable[Path]) -> Iterator[list[Path]]:
+    """Hold those of the folders that are there, all at once, while the block runs; the block gets them in order.
+
+    Raises:
+        HeldError: another process works in one of them; none is held then.
+        MachineError: the system lets no process hold so many.
+    """
+    there = sorted(folder for folder in set(folders) if folder.exists())
+    open_files(len(there))
+    with ExitStack() as held:
+        for folder in there:
+            held.enter_context(alone(folder, wait=False))
+        yield there
 
 
 def is_name(text: str) -> bool:

@@ -16,6 +16,9 @@ SYSTEMS = ("linux", "darwin")
 LONGEST_TEMPORARY = 45
 """Bytes of a folder below which Ray's sockets fit: a socket's path has 107 on Linux, 103 on macOS."""
 
+USUAL_FILES = 256
+"""Files and sockets that a process with Ray has open besides."""
+
 
 class MachineError(ValueError):
     """This machine lacks what was asked for; says what, and the way out."""
@@ -115,6 +118,28 @@ def temporary_folder() -> Path:
         f"no folder for Ray's temporary files: its sockets need a path of at most {LONGEST_TEMPORARY} bytes that can "
         f"be written, and none of {', '.join(dict.fromkeys(places))} is one; set TMPDIR"
     )
+
+
+def open_files(more: int) -> None:
+    """Let this process hold so many files open beside what it has open anyway, as far as the system allows.
+
+    Raises:
+        MachineError: the system allows fewer.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = more + USUAL_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise MachineError(
+            f"{more} trials are to be held at once, and this system allows a process {hard} open files: "
+            f"raise the limit (ulimit -Hn {needed}), or take fewer cells at a time"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _quotas(root: Path) -> list[float]:

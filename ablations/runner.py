@@ -6,7 +6,7 @@ import contextlib
 import os
 import pickle
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from dlkd.ablations.grid import Cell
 from dlkd.ablations.storage import Storage, StorageError
 from dlkd.ablations.store import FAILURE, failure, mend, missing_cells
 from dlkd.ablations.worker import CellWorker
-from dlkd.files import delete, empty, refuse_held, write_text
+from dlkd.files import all_alone, delete, empty, write_text
 from dlkd.machine import MachineError, temporary_folder
 from dlkd.training.trial import RESULT, device
 
@@ -101,7 +101,8 @@ def run_cells(
     storage = None if pool.storage is None else Storage(pool.storage)
     folders = {cell.key: store / cell.key for cell in cells}
     if force:
-        refuse_held(folders.values())
+        with all_alone(folders.values()):  # said before anything is started; deleted is later
+            pass
     else:
         for cell in cells:
             if why := mend(cell, store):
@@ -123,11 +124,9 @@ def run_cells(
         with tempfile.TemporaryDirectory(prefix="dlkd-ray-", dir=temporary_folder()) as scratch:
             start_ray(pool, Path(scratch))
             try:
+                if force:
+                    forget(folders.values(), storage)
                 for cell in todo:
-                    if force:
-                        empty(folders[cell.key])
-                        if storage is not None:
-                            storage.forget(cell.key)
                     delete(folders[cell.key] / FAILURE)
                 _fit(todo, store, pool, storage, display, trainable, Path(scratch))
             finally:
@@ -139,6 +138,23 @@ def run_cells(
     for cell in missing_cells(todo, store):
         if failure(cell, store) is None:
             write_text(store / cell.key / FAILURE, DIED)
+
+
+def forget(folders: Iterable[Path], storage: Storage | None) -> None:
+    """Delete what trials left, here and in the storage: all of them, or none where another process works in one.
+
+    Raises:
+        HeldError: another process works in one of the folders; nothing was deleted.
+        StorageError: the storage takes no change; here everything stays.
+    """
+    folders = list(folders)
+    with all_alone(folders) as there:
+        if storage is not None:
+            for folder in folders:
+                storage.forget(folder.name)
+        for folder in there:
+            delete(folder / RESULT)  # first: what is left of a trial if the machine dies now is an unfinished one
+            empty(folder)
 
 
 def _share(finished: Sequence[Path], storage: Storage, display: Display) -> None:

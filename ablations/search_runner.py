@@ -14,13 +14,13 @@ import optuna
 from rich.console import Console
 from rich.text import Text
 
-from dlkd.ablations.runner import Pool, check_pool, run_config, start_ray, why_failed
+from dlkd.ablations.runner import Pool, check_pool, forget, run_config, start_ray, why_failed
 from dlkd.ablations.search import Search, Study, search_folder, trial_key
 from dlkd.ablations.search_worker import DIVERGED, DONE, STOPPED, SearchWorker, are_rungs
 from dlkd.ablations.storage import Storage
 from dlkd.ablations.store import FAILURE, first_line
 from dlkd.ablations.tables import label
-from dlkd.files import delete, empty, refuse_held, write_text
+from dlkd.files import all_alone, delete, write_text
 from dlkd.located_yaml import dump_yaml
 from dlkd.machine import temporary_folder
 from dlkd.registry import Registry
@@ -114,7 +114,8 @@ def run_search(
     folder = search_folder(study, registry, store)
     storage = None if pool.storage is None else Storage(f"{pool.storage.rstrip('/')}/{folder.name}")
     if force:
-        refuse_held(path.parent for path in folder.glob(f"*/{PARAMETERS}"))
+        with all_alone(path.parent for path in folder.glob(f"*/{PARAMETERS}")):
+            pass
     elif storage is not None:
         storage.fetch(storage.names(), folder)
     tried = [] if force else read_tried(folder)
@@ -132,11 +133,9 @@ def run_search(
             start_ray(pool, Path(scratch))
             try:
                 if force:
-                    for path in folder.glob(f"*/{PARAMETERS}"):
-                        empty(path.parent)
-                    if storage is not None:
-                        for key in storage.names():
-                            storage.forget(key)
+                    shared = [] if storage is None else storage.names()
+                    begun = {path.parent.name for path in folder.glob(f"*/{PARAMETERS}")}
+                    forget([folder / key for key in begun.union(shared)], storage)
                 for t in tried:
                     delete(folder / t.key / FAILURE)
                 _fit(study, folder, pool, Suggestions(study, tried, registry), tried, left, console, Path(scratch))

@@ -10,6 +10,7 @@ import pytest
 
 from dlkd.files import (
     HeldError,
+    all_alone,
     alone,
     atomic_path,
     empty,
@@ -17,7 +18,6 @@ from dlkd.files import (
     is_inside,
     is_name,
     new_folder,
-    refuse_held,
     write_text,
 )
 
@@ -52,21 +52,28 @@ with alone(Path({str(folder)!r})):
             pass
 
 
-def test_a_folder_is_emptied_unless_another_process_holds_it(tmp_path: Path) -> None:
+def test_folders_are_held_all_at_once_or_not_at_all(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("c", "none", "a", "b")]
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    with alone(tmp_path / "b"), pytest.raises(HeldError, match=r"works in .*b;"), all_alone(folders):
+        pass
+    with all_alone(folders) as held:
+        assert held == [tmp_path / name for name in "abc"]
+        for folder in held:
+            with pytest.raises(HeldError), alone(folder, wait=False):
+                pass
+    with all_alone(folders), pytest.raises(HeldError), all_alone(folders):
+        pass
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_is_emptied(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     (folder / "b").mkdir(parents=True)
     (folder / "link").symlink_to(tmp_path)
-    with alone(folder):
-        with pytest.raises(HeldError):
-            empty(folder)
-        with pytest.raises(HeldError):
-            refuse_held([tmp_path / "none", folder])
-    refuse_held([tmp_path / "none", folder])
-    assert len(list(folder.iterdir())) == 2
     empty(folder)
-    empty(tmp_path / "none")
     assert list(folder.iterdir()) == []
-    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a\\b", "..\\a", "C:a", "a\0"])

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from dlkd import machine
-from dlkd.machine import MachineError, check_system, choose_threads, cores, running_elsewhere, temporary_folder
+from dlkd.machine import (
+    MachineError,
+    check_system,
+    choose_threads,
+    cores,
+    open_files,
+    running_elsewhere,
+    temporary_folder,
+)
 
 
 @pytest.fixture
@@ -141,3 +149,18 @@ def test_temporary_files_lie_where_sockets_fit(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(MachineError, match="set TMPDIR"):
         temporary_folder()
+
+
+@pytest.mark.parametrize(("soft", "hard", "set_to"), [(1024, 4096, 2256), (4096, 4096, None), (-1, -1, None)])
+def test_files_may_be_open_as_many_as_are_needed(
+    soft: int, hard: int, set_to: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    now = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: now.append(limits))
+    open_files(2000)
+    assert now == ([] if set_to is None else [(set_to, hard)])
+    if hard > 0:
+        with pytest.raises(MachineError, match=r"allows a process 4096 open files: raise the limit"):
+            open_files(5000)

@@ -25,7 +25,7 @@ from dlkd.ablations import runner
 from dlkd.ablations.display import Display
 from dlkd.ablations.grid import Cell
 from dlkd.ablations.runner import Pool, run_cells
-from dlkd.ablations.storage import StorageError
+from dlkd.ablations.storage import Storage, StorageError
 from dlkd.ablations.store import collect, missing_cells
 from dlkd.files import HeldError, alone
 from dlkd.machine import MachineError
@@ -155,6 +155,48 @@ def test_force_deletes_nothing_that_another_process_holds(
     with pytest.raises(StoppedError):
         run_cells(trained, store, Pool(), Display(store, Console(quiet=True)), force=True)
     assert missing_cells(trained, store) == trained
+
+
+def test_force_is_not_stopped_midway_by_another_process(
+    trained: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes a folder while Ray starts, or while others are deleted."""
+    store = tmp_path / "store"
+    for name in ("_fit", "start_ray"):
+        monkeypatch.setattr(runner, name, lambda *_: None)
+    with contextlib.ExitStack() as other:
+        monkeypatch.setattr(runner, "start_ray", lambda *_: other.enter_context(alone(store / trained[1].key)))
+        with pytest.raises(HeldError, match=trained[1].key):
+            run_cells(trained, store, Pool(), Display(store, Console(quiet=True)), force=True)
+        assert missing_cells(trained, store) == []
+    delete, taken = runner.delete, []
+
+    def delete_while_others_wait(path: Path) -> None:
+        for cell in trained:
+            try:
+                with alone(store / cell.key, wait=False):
+                    taken.append(cell)
+            except HeldError:
+                pass
+        delete(path)
+
+    monkeypatch.setattr(runner, "delete", delete_while_others_wait)
+    runner.forget([store / cell.key for cell in trained], None)
+    assert taken == []
+    assert missing_cells(trained, store) == trained
+
+
+def test_force_keeps_everything_where_the_storage_takes_no_change(
+    trained: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Storage, key: str) -> None:
+        if key == trained[1].key:
+            raise StorageError("read-only")
+
+    monkeypatch.setattr(Storage, "forget", refuse)
+    with pytest.raises(StorageError):
+        runner.forget([tmp_path / "store" / cell.key for cell in trained], Storage(str(tmp_path / "there")))
+    assert missing_cells(trained, tmp_path / "store") == []
 
 
 @pytest.mark.parametrize("wrong", ["storage", "ray", "gpu"])
