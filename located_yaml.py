@@ -114,6 +114,7 @@ def read_yaml(path: Path) -> LocatedYaml:
     Raises:
         ConfigError: the file is missing, not UTF-8 or not YAML. Duplicate keys are collected in `problems`.
     """
+    path = path.expanduser()
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -7,14 +7,13 @@ and defaults and composes them into variants. YAML holds names only, never an im
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import importlib.resources
-import importlib.util
 import inspect
 import keyword
 import sys
-import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ import torch
 
 from dlkd.contract import Rule, Shape
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, absolute, nearest, parse_yaml, read_yaml
+from dlkd.python_files import PREFIX, digests, installed, python_file, run_file, sources
 
 T = TypeVar("T")
 Node = dict[str, Any]
@@ -64,44 +64,70 @@ def load_components() -> None:
         ConfigError: a package of the group cannot be imported.
     """
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        before = set(_COMPONENTS)
         try:
             point.load()
         except ImportError as error:
             where = f"entry point {point.name} = {point.value}"
             raise ConfigError([Problem(where, 0, (), f"cannot be imported: {error}")]) from error
+        file = getattr(sys.modules.get(point.module), "__file__", None)
+        if file is not None and point.module.partition(".")[0] != "dlkd":
+            _came_with.update(dict.fromkeys(set(_COMPONENTS) - before, Path(file).resolve()))
 
 
 _loaded_files: set[Path] = set()
+_came_with: dict[str, Path] = {}
+"""By component, the file of `--import` or of the entry point that registered it."""
 
 
 def load_file(path: Path) -> None:
-    """Run a Python file whose components register themselves; once a process.
+    """Run a Python file, or a package's folder, whose components register themselves; once a process.
+
+    It may import the files beside it, see `dlkd.python_files`.
 
     Raises:
         ConfigError: there is no such file, or it cannot be run.
     """
     load_components()
-    if path.resolve() in _loaded_files:
+    file = python_file(path)
+    if file in _loaded_files:
         return
-    if not path.is_file():
-        raise ConfigError([Problem(str(path), 0, (), "there is no such Python file")])
     before = set(_COMPONENTS)
-    name = f"dlkd_import_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError([Problem(str(path), 0, (), "is no Python file")])
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file may raise
-        del sys.modules[name]
+        run_file(path)
+    except ConfigError:
         for key in set(_COMPONENTS) - before:
             del _COMPONENTS[key]
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        line = (last.lineno or 0) if last.filename == str(path) else 0
-        raise ConfigError([Problem(str(path), line, (), f"{type(error).__name__}: {error}")]) from error
-    _loaded_files.add(path.resolve())
+        raise
+    _came_with.update(dict.fromkeys(set(_COMPONENTS) - before, file))
+    _loaded_files.add(file)
+
+
+def load_same(files: Mapping[str, Mapping[str, str]]) -> None:
+    """Run Python files as `load_file` does, each with the `digests` that its run began with, by its path.
+
+    Raises:
+        ConfigError: one of them, or what it imports, changed: its results would stand under the old one's key.
+    """
+    for name, known in files.items():
+        path = Path(name)
+        if python_file(path) not in _loaded_files and (found := digests(path)) != known:
+            changed = next(file for file in {**known, **found} if known.get(file) != found.get(file))
+            raise ConfigError([Problem(changed, 0, (), "changed since this run began; start the run again")])
+        load_file(path)
+
+
+def component_files(kind: str, name: str) -> set[Path]:
+    """Files that make a component what it is, with all that they import; none for dlkd's own."""
+    component = get(kind, name)
+    while isinstance(component, functools.partial):
+        component = component.func
+    begin = {_came_with[f"{kind}/{name}"]} if f"{kind}/{name}" in _came_with else set()
+    if str(getattr(component, "__module__", "")).partition(".")[0] != "dlkd":
+        with contextlib.suppress(TypeError):  # no file: made by compiled code
+            file = Path(inspect.getsourcefile(component) or "").resolve()
+            begin |= {file} if file.is_file() and not installed(file) else set()
+    return {file for start in begin for file in sources(start)}
 
 
 def get(kind: str, name: str) -> Any:
@@ -290,7 +316,7 @@ def load_registry(*files: Path) -> Registry:
     """
     load_components()
     packaged = importlib.resources.files("dlkd").joinpath("registry.yaml")
-    own = [f for f in files if f.resolve() != Path(str(packaged)).resolve()]
+    own = [f for f in files if f.expanduser().resolve() != Path(str(packaged)).resolve()]
     documents = [parse_yaml(packaged.read_text(encoding="utf-8"), "registry.yaml"), *map(read_yaml, own)]
     rows: dict[str, Row] = {}
     variants: dict[str, Node] = {}
@@ -658,4 +684,7 @@ def python_name(key: str) -> str:
 
 
 def _place(component: Any) -> str:
+    module = sys.modules.get(str(getattr(component, "__module__", "")))
+    if module is not None and module.__name__.startswith(PREFIX):
+        return f"{getattr(component, '__qualname__', repr(component))} of {module.__file__}"
     return f"{getattr(component, '__module__', '?')}.{getattr(component, '__qualname__', repr(component))}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.resources
-import inspect
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ import pydantic
 from dlkd.data import dataset_label
 from dlkd.data.digest import Progress, category_digest
 from dlkd.located_yaml import ConfigError, LocatedYaml, Problem, absolute, nearest, parse_yaml, read_yaml
-from dlkd.registry import Node, Registry, get, list_components, name_key
+from dlkd.registry import Node, Registry, component_files, list_components, name_key
 from dlkd.text import plain
 from dlkd.training import METRICS, Preset, TrainConfig, TrialSpec
 from dlkd.training.trial import load_category
@@ -290,10 +289,9 @@ def cell_key(spec: TrialSpec, contents: Mapping[str, str], registry: Registry) -
 
 
 def component_sources(registry: Registry, kind: str, node: dict[str, Any]) -> set[Path]:
-    """Source files of the components of a node that are not DLKD's own."""
+    """Source files of the components of a node that are not DLKD's own, and what those import."""
     name = node[name_key(kind)]
-    file = inspect.getsourcefile(get(kind, name))
-    found = set() if file is None or Path(file).is_relative_to(ROOT) else {Path(file)}
+    found = component_files(kind, name)
     for key, slot in registry.row(kind, name).slots.items():
         if isinstance(node.get(key), dict):
             found |= component_sources(registry, slot, node[key])

@@ -31,6 +31,7 @@ from dlkd.ablations.store import FAILURE, failure, mend, missing_cells
 from dlkd.ablations.worker import CellWorker
 from dlkd.files import all_alone, delete, empty, write_text
 from dlkd.machine import MachineError, temporary_folder
+from dlkd.python_files import digests, python_file
 from dlkd.training.trial import RESULT, device
 
 DIED = "the worker process died without a word (killed for memory?)"
@@ -240,8 +241,8 @@ def _fit(
             "store": str(store.resolve()),
             "storage": None if storage is None else storage.url,
             "keep": pool.keep,
-            "registry": [str(f.resolve()) for f in pool.registry_files],
-            "imports": [str(f.resolve()) for f in pool.imports],
+            "registry": [str(f.expanduser().resolve()) for f in pool.registry_files],
+            "imports": {str(python_file(f)): digests(f) for f in pool.imports},
             "threads": pool.threads,
             "gpu": pool.trials_per_gpu > 0,
         }

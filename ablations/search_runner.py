@@ -23,6 +23,7 @@ from dlkd.ablations.tables import label
 from dlkd.files import all_alone, delete, write_text
 from dlkd.located_yaml import dump_yaml
 from dlkd.machine import temporary_folder
+from dlkd.python_files import digests, python_file
 from dlkd.registry import Registry
 from dlkd.text import plain
 from dlkd.training.module import derive_seed
@@ -161,8 +162,8 @@ def _fit(
     plain = {
         "study": study.model_dump(mode="json"),
         "folder": str(folder.resolve()),
-        "registry": [str(f.resolve()) for f in pool.registry_files],
-        "imports": [str(f.resolve()) for f in pool.imports],
+        "registry": [str(f.expanduser().resolve()) for f in pool.registry_files],
+        "imports": {str(python_file(f)): digests(f) for f in pool.imports},
         "threads": pool.threads,
         "gpu": pool.trials_per_gpu > 0,
     }

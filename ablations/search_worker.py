@@ -15,7 +15,7 @@ from ray import tune
 from dlkd.ablations.search import Study
 from dlkd.data import Category, carve_validation, dataset_labels
 from dlkd.files import alone, delete, file_name, write_text
-from dlkd.registry import Registry, load_file, load_registry
+from dlkd.registry import Registry, load_registry, load_same
 from dlkd.training import TrainConfig, evaluate
 from dlkd.training.checkpoint import LAST, CheckpointError
 from dlkd.training.data_module import CategoryData
@@ -45,8 +45,7 @@ class SearchWorker(tune.Trainable):
         torch.set_num_threads(plain["threads"])
         if not plain.get("gpu"):
             hide_gpus()
-        for path in plain["imports"]:
-            load_file(Path(path))
+        load_same(plain["imports"])
         self.registry = load_registry(*map(Path, plain["registry"]))
         self.study = Study.model_validate(plain["study"])
         self.root = Path(plain["folder"])

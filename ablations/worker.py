@@ -13,7 +13,7 @@ from ray import tune
 from dlkd.ablations.storage import Storage
 from dlkd.ablations.store import FAILURE, PROGRESS
 from dlkd.files import write_text
-from dlkd.registry import load_file, load_registry
+from dlkd.registry import load_registry, load_same
 from dlkd.training import TrialSpec, run_trial
 from dlkd.training.checkpoint import LAST, WEIGHTS, CheckpointError
 from dlkd.training.trial import hide_gpus
@@ -60,8 +60,7 @@ class CellWorker(tune.Trainable):
 
     def _run(self, folder: Path) -> None:
         spec = TrialSpec.model_validate(self.cell["spec"])
-        for path in self.cell["imports"]:
-            load_file(Path(path))
+        load_same(self.cell["imports"])
         registry = load_registry(*map(Path, self.cell["registry"]))
         progress = folder / PROGRESS
 

@@ -37,6 +37,7 @@ def components(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.load_components()
     monkeypatch.setattr(registry, "_COMPONENTS", dict(registry._COMPONENTS))
     monkeypatch.setattr(registry, "_loaded_files", set())
+    monkeypatch.setattr(registry, "_came_with", dict(registry._came_with))
 
 
 @pytest.fixture(autouse=True)

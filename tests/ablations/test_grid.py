@@ -8,13 +8,15 @@ import pytest
 
 from dlkd.ablations import grid as grid_module
 from dlkd.ablations.grid import Cell, Grid, load_grid, make_cells, shipped_grids, unique
+from dlkd.ablations.search import Parameter, Search, Study
 from dlkd.located_yaml import ConfigError
-from dlkd.registry import default_registry, load_registry
+from dlkd.registry import default_registry, load_file, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig
 
 REGISTRY = default_registry()
 TEXTURES = REGISTRY.complete("dataset", "textures")
 DEMO = PRESETS["demo"]
+SMALL = Preset(train=DEMO.train, model={"teacher": {"backbone": "test_resnet", "weights": "random"}})
 
 MakeCells = Callable[..., list[Cell]]
 
@@ -22,13 +24,13 @@ MakeCells = Callable[..., list[Cell]]
 @pytest.mark.parametrize("name", shipped_grids())
 def test_shipped_grids_resolve(name: str) -> None:
     grid = load_grid(name)
-    cells = make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], DEMO)
+    cells = make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], SMALL)
     assert sum(len(cell.rows) for cell in cells) == len(grid.rows)
 
 
 def test_rows_that_are_the_same_are_trained_once() -> None:
     grids = [load_grid(name) for name in ("table4", "table5", "untrained")]
-    each = [make_cells(grid, REGISTRY, [(TEXTURES, ["brick", "grass"])], [0, 1], DEMO) for grid in grids]
+    each = [make_cells(grid, REGISTRY, [(TEXTURES, ["brick", "grass"])], [0, 1], SMALL) for grid in grids]
     cells = unique([cell for cells in each for cell in cells])
     assert len(cells) == (3 + 3 + 2 - 2) * 2 * 2
     shared = [cell.rows for cell in cells if len(cell.rows) == 3]
@@ -75,6 +77,26 @@ def test_the_key_follows_the_code(make_tiny_cells: MakeCells, monkeypatch: pytes
     before = make_tiny_cells()[0].key
     monkeypatch.setattr(grid_module, "code_version", lambda: "another")
     assert make_tiny_cells()[0].key != before
+
+
+def test_the_key_follows_what_the_users_file_imports(
+    make_tiny_cells: MakeCells, tmp_path: Path, components: None
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\nfrom dlkd.registry import register\n"
+        "@register('act', 'mine')\nclass Mine(nn.ReLU):\n    def forward(self, x):\n"
+        "        from my_slope import SLOPE\n        return SLOPE * super().forward(x)\n"
+    )
+    (tmp_path / "my_slope.py").write_text("SLOPE = 1.0")
+    load_file(tmp_path / "mine.py")
+    space = {"decoder.act": Parameter(choice=("relu", "mine"))}
+    study = Study(search=Search(variant="dlkd-lfrb", space=space), under={}, train=TrainConfig(), data=(), digests=())
+    rows = [("A", {}), ("B", {"decoder": {"act": "mine"}})]
+    before = [cell.key for cell in make_tiny_cells(rows)], study.key(REGISTRY)
+    (tmp_path / "my_slope.py").write_text("SLOPE = 2.0")
+    after = [cell.key for cell in make_tiny_cells(rows)], study.key(REGISTRY)
+    assert [old == new for old, new in zip(before[0], after[0], strict=True)] == [True, False]
+    assert before[1] != after[1]
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,20 @@ from dlkd.training import read_result, run_trial
 MakeCells = Callable[..., list[Cell]]
 FinishCell = Callable[[Cell, Path], None]
 
+# Made of a file that it imports, as a user's is.
+HOW = """
+import os, pathlib, signal
+
+def fail(how, marker):
+    if how == "error":
+        raise RuntimeError("broken on purpose")
+    if how == "kill" and not pathlib.Path(marker).exists():
+        pathlib.Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
 # A block that fails as `how` says: by an error, or once by a kill, as the system does when memory runs out.
 FRAGILE = """
-import os, pathlib, signal
+from fragile_how import fail
 from torch import nn
 from dlkd.registry import register
 
@@ -49,11 +60,7 @@ class Fragile(nn.Module):
         self.how, self.marker = how, marker
 
     def forward(self, x):
-        if self.how == "error":
-            raise RuntimeError("broken on purpose")
-        if self.how == "kill" and not pathlib.Path(self.marker).exists():
-            pathlib.Path(self.marker).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        fail(self.how, self.marker)
         return self.layer(x)
 """
 FRAGILE_ROW = 'components: {block/fragile: {shape: "b c h w -> b c h w", given: {channels: c}}}'
@@ -71,6 +78,7 @@ def run(cells: list[Cell], store: Path, **pool: object) -> str:
 @pytest.mark.usefixtures("components")
 def test_a_trial_that_fails_fails_alone(make_tiny_cells: MakeCells, tiny_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "fragile.py").write_text(FRAGILE)
+    (tmp_path / "fragile_how.py").write_text(HOW)
     (tmp_path / "fragile.yaml").write_text(FRAGILE_ROW)
     load_file(tmp_path / "fragile.py")
     registry = load_registry(tmp_path / "fragile.yaml")

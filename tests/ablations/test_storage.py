@@ -207,7 +207,7 @@ def test_what_a_worker_leaves_is_found_on_another_machine(
             "storage": f"file://{tmp_path}/there",
             "keep": keep,
             "registry": [],
-            "imports": [],
+            "imports": {},
             "threads": 1,
         }
         for cell in cells
