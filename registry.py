@@ -12,6 +12,7 @@ import functools
 import importlib.metadata
 import importlib.resources
 import inspect
+import json
 import keyword
 import sys
 import typing
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 
 import pydantic
 import torch
+from torch.overrides import TorchFunctionMode
 
 from dlkd.contract import Rule, Shape
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, absolute, nearest, parse_yaml, read_yaml
@@ -194,6 +196,8 @@ class Registry:
     rows: dict[str, Row]
     variants: dict[str, Node]
     _sources: dict[str, LocatedYaml] = field(repr=False, default_factory=dict)
+    _possible: set[str] = field(repr=False, default_factory=set)
+    """What was built without memory before: most nodes of a grid's rows and a search's settings are the same."""
 
     def row(self, kind: str, name: str) -> Row:
         """The row of `kind/name`; an empty one for a component that no file describes."""
@@ -472,6 +476,9 @@ class _Checker:
     def impossible(self, kind: str, node: Node, source: LocatedYaml, path: KeyPath) -> list[Problem]:
         """What constructors refuse though its type is right (three patches, say), tried without memory."""
         problems: list[Problem] = []
+        tried = f"{kind} {json.dumps(node, sort_keys=True, default=repr)}"
+        if tried in self.registry._possible:
+            return []
         name = node[name_key(kind)]
         row = self.registry.row(kind, name)
         for key, slot in row.slots.items():
@@ -481,8 +488,9 @@ class _Checker:
             return problems
         given = {k: example_value(v, row) for k, v in row.given.items()}
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _NoDraws():
                 self.registry.build(kind, weightless(node), **given)
+            self.registry._possible.add(tried)
         except ValueError as error:
             problems.append(source.problem(path, str(error)))
         except Exception as error:  # whatever a constructor makes of a value that it did not foresee
@@ -508,7 +516,8 @@ class _Checker:
         if isinstance(value, tuple):
             value = list(value)
         try:
-            type_adapter(annotation).validate_python(value, strict=True)
+            typed = type_adapter(annotation).validate_python(value, strict=True)
+            value = typed if isinstance(typed, float) else value  # 2 and 2.0 are one setting
         except pydantic.ValidationError as error:
             expected = "; ".join(dict.fromkeys(e["msg"].removeprefix("Input should be ") for e in error.errors()))
             self._wrong(source, path, f"expected {expected}, got {value!r}")
@@ -520,6 +529,20 @@ class _Checker:
         stands = path[:-1] if path[-1:] == ("name",) else path
         if path in source.lines or stands in source.lines or not source.lines:
             self.problems.append(source.problem(path, message))
+
+
+class _NoDraws(TorchFunctionMode):
+    """Leaves out the drawing of first weights: on the meta device there are none, and it takes half of the time."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Every function as it is, but those that draw in place, which give their tensor back."""
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init" or getattr(func, "__name__", "") in (
+            "normal_",
+            "uniform_",
+        ):
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def weightless(node: Node) -> Node:
@@ -584,6 +607,7 @@ def arguments(component: Any, row: Row) -> dict[str, inspect.Parameter]:
     }
 
 
+@functools.cache
 def type_hints(component: Any) -> dict[str, Any]:
     """Annotations of a component's constructor (or of a function)."""
     target = component.__init__ if inspect.isclass(component) else component

@@ -169,8 +169,7 @@ class Study(pydantic.BaseModel):
         found = {}
         for name, parameter in self.search.space.items():
             if parameter.choice is None:
-                place: Any = {**as_it_is[0], "train": as_it_is[1].model_dump()}
-                value = functools.reduce(lambda node, part: node[part], name.split("."), place)
+                value = _stands(name, *as_it_is)
                 values = [float(value)] if parameter.values[0] <= value <= parameter.values[1] else []
             else:
                 values = [v for v in parameter.choice if self.settings({name: v}, registry) == as_it_is]
@@ -182,9 +181,10 @@ class Study(pydantic.BaseModel):
     def key(self, registry: Registry) -> str:
         """Hash of everything but the number of trials: a longer search goes on where a shorter one ended.
 
-        Files count by their contents, not by their place.
+        Files count by their contents, not by their place, and the variant by what it is, not by its name.
         """
-        decides = self.model_dump(mode="json", exclude={"search": {"trials"}, "train": PLACE_ONLY, "digests": True})
+        unsaid = {"search": {"trials", "variant"}, "train": PLACE_ONLY, "digests": True}
+        decides = self.model_dump(mode="json", exclude=unsaid)
         decides["model"] = self.settings({}, registry)[0]
         decides = by_contents(decides, file_contents({key: decides[key] for key in ("search", "model")}))
         data = zip(self.data, self.digests, strict=True)
@@ -220,6 +220,40 @@ def overrides(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return model, train
 
 
+def settled(search: Search, registry: Registry, under: dict[str, Any]) -> Search:
+    """The same with each number among the choices as model and training have it: 64 for [64, 64], 2.0 for 2.
+
+    Searches that differ in how a value is written alone are one, and so are their trials. A choice that the variant
+    refuses stays as it is.
+    """
+    space = {}
+    for key, parameter in search.space.items():
+        if parameter.choice is not None:
+            parameter = parameter.model_copy(
+                update={"choice": tuple(_settled(search.variant, key, v, registry, under) for v in parameter.choice)}
+            )
+        space[key] = parameter
+    return search.model_copy(update={"space": space})
+
+
+def _settled(variant: str, key: str, value: Any, registry: Registry, under: dict[str, Any]) -> Any:
+    model, train = overrides({key: value})
+    if model and type(value) is not int:
+        return value  # a resolved variant has it as it was written
+    try:
+        node = registry.resolve(variant, model, under=under) if model else {}
+        found = _stands(key, node, TrainConfig.model_validate(train))
+    except (ConfigError, pydantic.ValidationError, KeyError, TypeError):
+        return value
+    return found if train or isinstance(found, float) else value
+
+
+def _stands(key: str, node: dict[str, Any], train: TrainConfig) -> Any:
+    """The value of a parameter in a model node and a training configuration."""
+    place: Any = {**node, "train": train.model_dump(mode="json")}
+    return functools.reduce(lambda inside, part: inside[part], key.split("."), place)
+
+
 def find_search(name: str, registry: Registry) -> SearchFile | None:
     """The search in a file; None for a grid's name or a file without a `search:`.
 
@@ -244,7 +278,9 @@ def find_search(name: str, registry: Registry) -> SearchFile | None:
     problems += _check(found, document, registry)
     if problems:
         raise ConfigError(problems)
-    return found.model_copy(update={"datasets": tuple(anchored(text, document.folder) for text in found.datasets)})
+    search = settled(found.search, registry, PRESETS[found.preset or "demo"].model)
+    datasets = tuple(anchored(text, document.folder) for text in found.datasets)
+    return found.model_copy(update={"search": search, "datasets": datasets})
 
 
 def make_study(
@@ -266,6 +302,7 @@ def make_study(
     places = tuple((node, category) for node, categories in data for category in categories)
     loaded = [registry.build("dataset", node).load(category) for node, category in places]
     digests = tuple(category_digest(category, progress=progress) for category in loaded)
+    search = settled(search, registry, preset.model)
     study = Study(search=search, under=preset.model, train=preset.train, data=places, digests=digests)
     for name, value in _probes(search):
         study.settings({name: value}, registry)  # the file was checked with its own preset, not with one that was typed
@@ -303,6 +340,11 @@ def _check_parameter(
     for other in search.space:
         if key.startswith(f"{other}."):
             yield document.problem(path, f"'{other}' is varied as a whole already")
+            return
+    if parameter.choice is not None:
+        settings = [json.dumps(_settled(search.variant, key, v, registry, under)) for v in parameter.choice]
+        if len(set(settings)) != len(settings):
+            yield document.problem((*path, "choice"), "a value stands twice, written in two ways")
             return
     refused = [_refused(search.variant, key, value, registry, under) for value in parameter.values]
     faults: dict[str, list[tuple[int, str]]] = {}

@@ -46,8 +46,8 @@ def test_the_key_follows_what_decides_the_result_and_nothing_else(make_tiny_cell
     assert key(TrainConfig(image_size=32, workers=2, checkpoint_seconds=1)) == same
     for other in (TrainConfig(image_size=64), TrainConfig(image_size=32, lr=0.1), TrainConfig(image_size=32, epochs=9)):
         assert key(other) != same
-    keys = {cell.key for cell in make_tiny_cells([("A", {}), ("B", {"sigma": 1.0})], seeds=3)}
-    assert len(keys) == 6
+    keys = {cell.key for cell in make_tiny_cells([("A", {}), ("B", {"sigma": 1}), ("C", {"sigma": 1.0})], seeds=3)}
+    assert len(keys) == 6  # 1 and 1.0 are one setting
 
 
 def test_the_key_follows_the_contents_of_the_data_and_not_their_place(tiny_folder: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from dlkd.ablations.search_report import SearchReport, read_found, search_trials
 from dlkd.ablations.search_runner import Suggestions, Tried, halving, read_tried, run_search
 from dlkd.ablations.search_worker import RUNGS, rung_config, take_to_rung, validation
 from dlkd.located_yaml import ConfigError
-from dlkd.registry import default_registry, load_registry
+from dlkd.registry import Registry, default_registry, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig
 
 REGISTRY = default_registry()
@@ -43,10 +43,10 @@ MakeStudy = Callable[..., Study]
 
 @pytest.fixture
 def make_study_of(tiny_folder: Path) -> MakeStudy:
-    def make(folder: Path = tiny_folder, **search: Any) -> Study:
+    def make(folder: Path = tiny_folder, registry: Registry = REGISTRY, **search: Any) -> Study:
         said = {"variant": "dlkd-lfrb", "space": SPACE, "share": 0.34, **search}
         node = REGISTRY.complete("dataset", {"name": "folder", "root": str(folder)})
-        return make_study(Search(**said), REGISTRY, [(node, ["disc"])], TINY)
+        return make_study(Search(**said), registry, [(node, ["disc"])], TINY)
 
     return make
 
@@ -78,6 +78,8 @@ def test_the_example_is_right() -> None:
         ("variant: dlkd, space: {loss.alpha: {log: [0, 1]}}", "a logarithmic scale begins above 0"),
         ("variant: dlkd, space: {loss.alpha: {uniform: [2, 1]}}", "the lowest comes first, got [2.0, 1.0]"),
         ("variant: dlkd, space: {loss.alpha: {choice: [1]}}", "two values at least"),
+        ("variant: dlkd, space: {train.image_size: {choice: [64, [64, 64]]}}", "a value stands twice, written in two"),
+        ("variant: dlkd, space: {sigma: {choice: [2, 2.0]}}", "sigma.choice: a value stands twice, written in two"),
         ("variant: dlkd, space: {loss.alpah: {log: [1, 2]}}", "loss/total has no argument 'alpah'; did you mean"),
         ("variant: dlkd, space: {train.lrr: {log: [1, 2]}}", "training has no argument 'lrr'; did you mean 'lr'?"),
         ("variant: dlkd, space: {train.epochs: {choice: [1, 2]}}", "'epochs' is not to be varied: the rungs share out"),
@@ -181,6 +183,35 @@ def test_a_longer_search_is_the_same_and_another_is_not(make_study_of: MakeStudy
     assert make_study_of(trials=50).key(REGISTRY) == same
     for other in ({"seed": 1}, {"metric": "pro"}, {"rungs": 2}, {"space": {"loss.beta": Parameter(log=(1, 2))}}):
         assert make_study_of(**other).key(REGISTRY) != same
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("train.image_size", (64, [64, 96]), ([64, 64], "64x96")),
+        ("train.weight_decay", (0, 1), (0.0, 1.0)),
+        ("sigma", (2, 4), (2.0, 4.0)),
+    ],
+)
+def test_a_search_is_the_same_however_its_values_are_written(
+    make_study_of: MakeStudy, name: str, one: tuple[Any, ...], other: tuple[Any, ...]
+) -> None:
+    studies = [make_study_of(space={name: Parameter(choice=choice)}) for choice in (one, other)]
+    assert studies[0].key(REGISTRY) == studies[1].key(REGISTRY)
+    firsts, seconds = ([trial_key({name: v}) for v in study.search.space[name].values] for study in studies)
+    assert firsts == seconds
+    assert firsts[0] != firsts[1]
+
+
+def test_a_search_is_the_same_by_another_name_of_its_variant(make_study_of: MakeStudy, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("variants: {mine: {extends: dlkd-lfrb}, other: {extends: mine, sigma: 3}}")
+    registry = load_registry(tmp_path / "mine.yaml")
+    space = {"train.lr": Parameter(log=(0.001, 0.1))}
+    keys = [
+        make_study_of(registry=registry, variant=name, space=space).key(registry)
+        for name in ("dlkd-lfrb", "mine", "other")
+    ]
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_a_search_is_the_same_where_its_data_are(tiny_folder: Path, tmp_path: Path, make_study_of: MakeStudy) -> None:
