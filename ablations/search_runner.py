@@ -16,7 +16,7 @@ from rich.text import Text
 
 from dlkd.ablations.runner import Pool, check_pool, forget, run_config, start_ray, why_failed
 from dlkd.ablations.search import Search, Study, search_folder, trial_key
-from dlkd.ablations.search_worker import DIVERGED, DONE, STOPPED, SearchWorker, are_rungs
+from dlkd.ablations.search_worker import DIVERGED, DONE, RUNGS, STOPPED, SearchWorker, are_rungs, read_rungs
 from dlkd.ablations.storage import Storage
 from dlkd.ablations.store import FAILURE, first_line
 from dlkd.ablations.tables import label
@@ -97,6 +97,23 @@ def _plain(path: Path, *keys: str) -> dict[str, Any] | None:
         return None
 
 
+def broken(folder: Path) -> list[str]:
+    """A sentence for each file of a trial's state that cannot be read, so that the trial is not taken for finished."""
+    found = []
+    for path in sorted(p for name in (PARAMETERS, RESULT, RUNGS) for p in folder.glob(f"*/{name}")):
+        if path.name == PARAMETERS:
+            begun = _plain(path, "number", "parameters")
+            whole = begun is not None and trial_key(begun["parameters"]) == path.parent.name
+        elif path.name == RESULT:
+            result = _plain(path, "status", "rungs", "reason")
+            whole = result is not None and bool(result["rungs"]) and are_rungs(result["rungs"])
+        else:
+            whole = path.with_name(RESULT).exists() or read_rungs(path) is not None
+        if not whole:
+            found.append(f"note: {path} cannot be read: its trial is not taken for finished")
+    return found
+
+
 def run_search(
     study: Study, registry: Registry, store: Path, pool: Pool, console: Console, *, force: bool = False
 ) -> None:
@@ -126,6 +143,9 @@ def run_search(
         f"{'category' if len(study.data) == 1 else 'categories'}, {study.search.trials - max(0, left)} already done, "
         f"{max(0, left)} to run, {pool.workers} at a time"
     )
+    if not force:
+        for line in broken(folder):
+            console.print(line)
     if left > 0:
         check_pool(pool)
         if storage is not None:

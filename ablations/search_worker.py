@@ -17,11 +17,11 @@ from dlkd.data import Category, carve_validation, dataset_labels
 from dlkd.files import alone, delete, file_name, write_text
 from dlkd.registry import Registry, load_registry, load_same
 from dlkd.training import TrainConfig, evaluate
-from dlkd.training.checkpoint import LAST, CheckpointError
+from dlkd.training.checkpoint import LAST
 from dlkd.training.data_module import CategoryData
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.module import DistillationTask, NonFiniteLossError, derive_seed
-from dlkd.training.trial import device, fit, hide_gpus
+from dlkd.training.trial import device, fit, hide_gpus, mend_trial
 
 RUNGS = "rungs.json"
 RUNG = {"score", "scores", "steps", "seconds", "note"}
@@ -178,12 +178,9 @@ def _score(
     data = CategoryData(carved, train, model.teacher, seed)
     config = rung_config(train, study.search.budget(rung), len(data.train_dataloader()))
     features = feature_cache(model.to(device()), data.train_set, train)
+    mend_trial(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        curve = fit(DistillationTask(model, config, seed, features), data, folder, more=[_SaveAtEnd(folder)])
-    except CheckpointError:
-        (folder / LAST).unlink(missing_ok=True)  # worth nothing; the next try starts from the beginning
-        raise
+    curve = fit(DistillationTask(model, config, seed, features), data, folder, more=[_SaveAtEnd(folder)])
     return evaluate(model.to(device()), data).metrics[study.search.metric], int(curve[-1]["step"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +12,10 @@ import pandas as pd
 
 from dlkd.ablations.grid import Cell
 from dlkd.data import dataset_labels
-from dlkd.files import atomic_path, delete
+from dlkd.files import HeldError, atomic_path, delete
 from dlkd.text import plain
 from dlkd.training import METRICS, TrialError, TrialResult, read_result
-from dlkd.training.trial import RESULT
+from dlkd.training.trial import RESULT, mend_trial
 
 T = TypeVar("T")
 
@@ -47,15 +48,21 @@ def missing_cells(cells: Sequence[Cell], store: Path) -> list[Cell]:
 
 
 def mend(cell: Cell, store: Path) -> str:
-    """Take a broken result away, so that its cell counts as missing everywhere; in words why, or nothing."""
+    """Take away what is broken of a cell without a result that can be read; in words why, or nothing.
+
+    Without a result it counts as missing everywhere; without spec and checkpoint it is trained from the beginning.
+    """
+    folder = store / cell.key
+    said = []
     try:
-        read_result(store / cell.key)
+        read_result(folder)
     except TrialError as error:
-        path = store / cell.key / RESULT
-        if path.exists():
-            delete(path)
-            return str(error)
-    return ""
+        if (folder / RESULT).exists():
+            delete(folder / RESULT)
+            said.append(str(error))
+        with suppress(HeldError):  # whoever works there has read them
+            said.append(mend_trial(folder))
+    return "; ".join(filter(None, said))
 
 
 def failure(cell: Cell, store: Path) -> str | None:

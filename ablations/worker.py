@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from ray import tune
 
 from dlkd.ablations.storage import Storage
 from dlkd.ablations.store import FAILURE, PROGRESS
-from dlkd.files import write_text
+from dlkd.files import HeldError, write_text
 from dlkd.registry import load_registry, load_same
 from dlkd.training import TrialSpec, run_trial
-from dlkd.training.checkpoint import LAST, WEIGHTS, CheckpointError
-from dlkd.training.trial import hide_gpus
+from dlkd.training.checkpoint import WEIGHTS
+from dlkd.training.trial import hide_gpus, mend_trial
 
 
 class CellWorker(tune.Trainable):
@@ -67,12 +68,10 @@ class CellWorker(tune.Trainable):
         def tell(fraction: float) -> None:
             progress.write_text(f"{fraction:.4f}")
 
+        with suppress(HeldError):  # whoever works there has read them
+            mend_trial(folder)  # the run says it for its own store; this node may have another
         try:
             run_trial(spec, folder, registry, resume=True, on_epoch=tell, contents=self.cell.get("contents") or None)
-        except CheckpointError:
-            # A checkpoint that cannot be read is worth nothing; the next try starts from the beginning.
-            (folder / LAST).unlink(missing_ok=True)
-            raise
         finally:
             progress.unlink(missing_ok=True)
             shutil.rmtree(folder / "lightning_logs", ignore_errors=True)

@@ -43,6 +43,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return checkpoint
 
 
+def trained(checkpoint: Path) -> tuple[int, int]:
+    """Whole epochs and steps that a checkpoint has trained. Raises CheckpointError where it is broken."""
+    state = AtomicCheckpointIO().load_checkpoint(checkpoint)
+    try:
+        return int(state["epoch"]) + 1, int(state["global_step"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"cannot read the checkpoint {checkpoint}: it does not say how far it came") from error
+
+
 class SaveLast(L.Callback):
     """Writes `last.ckpt` at the end of a whole epoch once `seconds` have passed since it was last written.
 

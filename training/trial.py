@@ -35,9 +35,11 @@ from dlkd.training.checkpoint import (
     LAST,
     WEIGHTS,
     AtomicCheckpointIO,
+    CheckpointError,
     SaveLast,
     load_weights,
     save_weights,
+    trained,
 )
 from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
@@ -156,7 +158,8 @@ def run_trial(
         folder: the trial's directory.
         registry: builds the model and the dataset.
         resume: go on from the last checkpoint in `folder`; a finished trial is read, not run again, unless `spec`
-            trains longer: it goes on from its last whole epoch, with the bits of an uninterrupted training.
+            trains longer: it goes on from its last whole epoch, with the bits of an uninterrupted training. Its
+            result, weights and spec stay until the longer training has ended.
         start: weights that training starts from; `spec.start` is their `weights_digest`.
         keep_state: leave the last whole epoch's checkpoint, three times the weights, so that the trial can go on.
         bar: show a progress bar.
@@ -174,18 +177,19 @@ def run_trial(
         what = "; ".join(differences(spec.identity(contents), spec.identity(found)))
         raise TrialError(f"{what} since this run began, or differs on this machine; run the same command again")
     with alone(folder):
-        _claim(spec, found, folder, resume)
-        if (folder / RESULT).exists():
+        longer = _claim(spec, found, folder, resume)
+        if (folder / RESULT).exists() and not longer:
             try:
                 return read_result(folder)
             except TrialError as error:
                 logging.getLogger("dlkd").warning("%s; the trial is run again", error)
                 delete(folder / RESULT)
-        return _run(spec, folder, registry, start, keep_state, bar, on_epoch)
+        return _run(spec, found, folder, registry, start, keep_state, bar, on_epoch)
 
 
 def _run(
     spec: TrialSpec,
+    contents: Mapping[str, str],
     folder: Path,
     registry: Registry,
     start_from: Path | None,
@@ -204,20 +208,23 @@ def _run(
     task = DistillationTask(model, spec.train, spec.trial_seed, features)
     start = perf_counter()
     curve = fit(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
-    trained = perf_counter() - start
-    save_weights(model, folder / WEIGHTS)
+    seconds = perf_counter() - start
     evaluation = evaluate(model.to(device()), data)
     normal = normal_range(model, data)
-    save_examples(folder, evaluation, data, normal)
     result = TrialResult(
         evaluation.metrics,
         evaluation.undefined,
-        costs(model, spec, evaluation, trained),
+        costs(model, spec, evaluation, seconds),
         curve,
         normal,
         alarm(evaluation, normal.threshold),
         versions(),
     )
+    # The result of a shorter training stands until now; from here on its files are replaced.
+    delete(folder / RESULT)
+    write_text(folder / SPEC, _spec_text(spec, contents))
+    save_weights(model, folder / WEIGHTS)
+    save_examples(folder, evaluation, data, normal)
     # Written last: a directory with a result is a whole trial.
     write_text(folder / RESULT, json.dumps(asdict(result), indent=1))
     if not keep_state:
@@ -407,12 +414,19 @@ def versions() -> dict[str, str]:
     return found | {"python": platform.python_version(), "revision": revision}
 
 
-def _claim(spec: TrialSpec, contents: Mapping[str, str], folder: Path, resume: bool) -> None:
-    """Make `folder` this trial's, or refuse it."""
-    text = dump_yaml(spec.model_dump(mode="json") | {"contents": dict(contents)})
+def _spec_text(spec: TrialSpec, contents: Mapping[str, str]) -> str:
+    return dump_yaml(spec.model_dump(mode="json") | {"contents": dict(contents)})
+
+
+def _claim(spec: TrialSpec, contents: Mapping[str, str], folder: Path, resume: bool) -> bool:
+    """Make `folder` this trial's, or refuse it; whether a result in it is that of a shorter training.
+
+    Then its spec stays too, until the longer training has ended.
+    """
+    text = _spec_text(spec, contents)
     if not (folder / SPEC).exists():
         write_text(folder / SPEC, text)
-        return
+        return False
     held, before = _read_spec(folder)
     if not resume:
         raise TrialError(f"{folder} holds a trial already; go on with --resume, or name another --out")
@@ -424,26 +438,54 @@ def _claim(spec: TrialSpec, contents: Mapping[str, str], folder: Path, resume: b
         raise TrialError(
             f"{folder} holds another trial: {keys} differ ({'; '.join(differences(one, other))}); name another --out"
         )
-    if as_long != spec:
-        _lengthen(held.train, spec.train, folder)
-    if (held, before) != (spec, contents):
+    longer = as_long != spec
+    if longer:
+        _check_longer(held.train, spec.train, folder)
+    finished = longer and (folder / RESULT).exists()
+    if not finished and (held, before) != (spec, contents):
         write_text(folder / SPEC, text)  # the data may have been moved
+    return finished
 
 
-def _lengthen(held: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
-    """Let a trial go on for longer: its result, of the shorter training, is none of the longer one's."""
+def _check_longer(held: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
+    """Raise TrialError where a training of that length cannot go on from what is in `folder`."""
     unlimited = wanted.max_steps < 0
     longer = wanted.epochs >= held.epochs and (unlimited or 0 <= held.max_steps <= wanted.max_steps)
+    now = f"{wanted.epochs} epochs" + ("" if unlimited else f", at most {wanted.max_steps} steps")
     if not longer:
         was = f"{held.epochs} epochs" + (f", at most {held.max_steps} steps" if held.max_steps >= 0 else "")
-        now = f"{wanted.epochs} epochs" + ("" if unlimited else f", at most {wanted.max_steps} steps")
         raise TrialError(
             f"{folder} holds another trial: train differ: it trains {was}, asked for are {now}; a trial can be made "
             "longer, not shorter: name another --out"
         )
-    if (folder / RESULT).exists() and not (folder / LAST).exists() and held.epochs and held.max_steps:
+    if (folder / LAST).exists():  # it may be that of a still longer training, which was interrupted
+        epochs, steps = trained(folder / LAST)
+        if epochs > wanted.epochs or (not unlimited and steps > wanted.max_steps):
+            raise TrialError(
+                f"{folder / LAST} has {epochs} epochs and {steps} steps of a longer training, which was interrupted; "
+                f"asked for are {now}: ask for at least as many, or name another --out"
+            )
+    elif (folder / RESULT).exists() and held.epochs and held.max_steps:
         logging.getLogger("dlkd").warning("%s kept no %s: the longer training begins anew", folder, LAST)
-    (folder / RESULT).unlink(missing_ok=True)
+
+
+def mend_trial(folder: Path) -> str:
+    """Delete spec and checkpoint of an unfinished trial that cannot go on by them; in words why, or nothing.
+
+    For folders whose name says what they hold. Raises HeldError where another process works in it.
+    """
+    if not folder.is_dir():
+        return ""
+    with alone(folder, wait=False):
+        for name, read in ((SPEC, lambda: read_trial(folder)), (LAST, lambda: trained(folder / LAST))):
+            if os.path.lexists(folder / name):
+                try:
+                    read()
+                except (TrialError, CheckpointError) as error:
+                    delete(folder / SPEC)
+                    delete(folder / LAST)
+                    return str(error)
+    return ""
 
 
 def weights_digest(weights: Path) -> str:

@@ -12,7 +12,7 @@ from dlkd.training import TrainConfig, TrialSpec
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_spec(tiny_folder: Path) -> Callable[..., TrialSpec]:
     """Specs of an LFRB-only variant (or another) on the tiny folder; keywords go to TrainConfig."""
 

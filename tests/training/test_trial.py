@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from dlkd.training import TrialError, TrialSpec, load_model, read_result, read_t
 from dlkd.training import checkpoint as checkpoint_module
 from dlkd.training.checkpoint import CheckpointError
 from dlkd.training.module import NonFiniteLossError
-from dlkd.training.trial import device, hide_gpus, weights_digest
+from dlkd.training.trial import device, hide_gpus, mend_trial, weights_digest
 
 MakeSpec = Callable[..., TrialSpec]
 REGISTRY = default_registry()
@@ -41,6 +42,24 @@ def assert_same_bits(a: Path, b: Path) -> None:
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_spec: MakeSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished trial of one epoch, to be read only."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "t"
+    run_trial(make_spec(epochs=1), folder, REGISTRY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unfinished(undisturbed: Path, make_spec: MakeSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same one as an interruption leaves it, to be read only."""
+    folder = tmp_path_factory.mktemp("unfinished") / "t"
+    run_trial(make_spec(epochs=1), folder, REGISTRY, keep_state=True)
+    for name in ("result.json", "weights.safetensors", "examples.npz"):
+        (folder / name).unlink()
+    return folder
 
 
 @pytest.mark.parametrize("variant", ["dlkd-lfrb", "dlkd"])
@@ -214,6 +233,58 @@ def test_a_finished_trial_trains_longer_to_the_bits_of_one_training(
     assert not (tmp_path / "whole" / "last.ckpt").exists()
 
 
+def test_a_result_stays_until_the_longer_training_has_ended(make_spec: MakeSpec, tmp_path: Path) -> None:
+    short, middle, long = (make_spec(epochs=n) for n in (1, 2, 4))
+    whole = run_trial(long, tmp_path / "whole", REGISTRY)
+    folder = tmp_path / "t"
+    first = run_trial(short, folder, REGISTRY, keep_state=True)
+    held = {name: (folder / name).read_bytes() for name in ("trial.yaml", "result.json", "weights.safetensors")}
+
+    class PulledPlugError(Exception):
+        pass
+
+    def pull_plug(fraction: float) -> None:
+        if fraction >= 0.75:
+            raise PulledPlugError
+
+    with pytest.raises(PulledPlugError):
+        run_trial(long, folder, REGISTRY, resume=True, keep_state=True, on_epoch=pull_plug)
+    assert {name: (folder / name).read_bytes() for name in held} == held
+    assert run_trial(short, folder, REGISTRY, resume=True) == first
+    with pytest.raises(TrialError, match=r"last\.ckpt has 3 epochs and 6 steps of a longer training.*ask for at least"):
+        run_trial(middle, folder, REGISTRY, resume=True)
+    seen: list[float] = []
+    result = run_trial(long, folder, REGISTRY, resume=True, keep_state=True, on_epoch=seen.append)
+    assert seen == [1.0]
+    assert (result.curve, result.metrics) == (whole.curve, whole.metrics)
+    assert_same_bits(tmp_path / "whole", folder)
+    assert read_trial(folder) == long
+
+
+@pytest.mark.parametrize("name", ["trial.yaml", "last.ckpt"])
+@pytest.mark.parametrize("harm", ["rubbish", "half", "empty", "folder", "other"])
+def test_what_an_unfinished_trial_cannot_go_on_by_is_deleted_and_said(
+    unfinished: Path, tmp_path: Path, name: str, harm: str
+) -> None:
+    folder = tmp_path / "t"
+    shutil.copytree(unfinished, folder)
+    assert mend_trial(folder) == ""
+    assert (folder / "last.ckpt").exists()
+    path = folder / name
+    whole = path.read_bytes()
+    path.unlink()
+    if harm == "folder":
+        path.mkdir()
+    elif harm == "other" and name == "last.ckpt":
+        torch.save([1], path)
+    else:
+        text = {"rubbish": b"\xff{", "half": whole[: len(whole) // 2], "empty": b"", "other": b"variant: [1]\n"}
+        path.write_bytes(text[harm])
+    assert str(path) in mend_trial(folder)
+    assert list(folder.iterdir()) == []
+    assert mend_trial(folder) == ""
+
+
 def test_a_trial_starts_from_anothers_weights(make_spec: MakeSpec, tmp_path: Path) -> None:
     run_trial(make_spec(epochs=1), tmp_path / "a", REGISTRY)
     start = tmp_path / "a" / "weights.safetensors"
@@ -365,14 +436,17 @@ def test_spec_is_plain_yaml(make_spec: MakeSpec, tmp_path: Path) -> None:
     ],
 )
 def test_a_trial_inside_a_job_is_one_process(
-    environment: dict[str, str], make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str],
+    make_spec: MakeSpec,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever job it is part of: Lightning would take its variables for those of a training over several."""
-    run_trial(make_spec(epochs=1), tmp_path / "alone", REGISTRY)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     run_trial(make_spec(epochs=1), tmp_path / "job", REGISTRY)
-    assert_same_bits(tmp_path / "alone", tmp_path / "job")
+    assert_same_bits(undisturbed, tmp_path / "job")
 
 
 def test_hidden_gpus_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
