@@ -24,18 +24,32 @@ class HeldError(ValueError):
 
 
 @contextmanager
+def errors_name(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """A system's error in the block names `path` where it names no file, or `temporary`: a full disk's does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, str(temporary)):
+            raise
+        if error.errno is None:
+            raise OSError(f"{path}: {error}") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, synced to disk, when the block ends without error.
 
-    A crash at any moment leaves the old file or the new one, never half of one.
+    A crash at any moment leaves the old file or the new one, never half of one. Raises OSError that names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{bounded_name(path.name)}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:  # Windows syncs only what is open for writing
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with errors_name(path, temporary):
+            yield temporary
+            with temporary.open("rb+") as file:  # Windows syncs only what is open for writing
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
         if hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder, and needs no sync of it
             folder = os.open(path.parent, os.O_RDONLY)
             try:
@@ -61,7 +75,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        yield temporary
+        with errors_name(path):
+            yield temporary
         temporary.chmod(0o755)  # mkdtemp's folders are for their maker alone
         try:
             temporary.rename(path)

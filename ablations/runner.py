@@ -299,7 +299,8 @@ class _Events(tune.Callback):
         folder = self.store / key
         reason = why_failed(trial)
         if not (folder / FAILURE).exists() and not (folder / RESULT).exists():
-            write_text(folder / FAILURE, reason)
+            with contextlib.suppress(OSError):  # a full disk: the other trials go on, and the display says why
+                write_text(folder / FAILURE, reason)
         self.display.failed(key, reason)
 
 

@@ -62,7 +62,7 @@ def mend(cell: Cell, store: Path) -> str:
             said.append(str(error))
         with suppress(HeldError):  # whoever works there has read them
             said.append(mend_trial(folder))
-    return "; ".join(filter(None, said))
+    return " ".join("; ".join(filter(None, said)).split())
 
 
 def failure(cell: Cell, store: Path) -> str | None:

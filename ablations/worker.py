@@ -66,7 +66,8 @@ class CellWorker(tune.Trainable):
         progress = folder / PROGRESS
 
         def tell(fraction: float) -> None:
-            progress.write_text(f"{fraction:.4f}")
+            with suppress(OSError):  # a bar is not worth a trial
+                progress.write_text(f"{fraction:.4f}")
 
         with suppress(HeldError):  # whoever works there has read them
             mend_trial(folder)  # the run says it for its own store; this node may have another

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from dlkd.data.category import Category, DataError, Sample
-from dlkd.data.layout import choose, found_in, refuse
+from dlkd.data.layout import choose, found_in, passed_over, refuse
 from dlkd.files import is_inside
 from dlkd.registry import register
 
@@ -73,7 +73,7 @@ class ELPV:
     def load(self, category: str) -> Category:
         """Samples of one category, sorted by file name. Raises DataError that lists absent or odd files."""
         choose(self.name, category, NAMES)
-        grades = self._grades(category)
+        grades, labelled = self._grades(category)
         rng = np.random.default_rng([self.seed, *category.encode()])
 
         def shuffled(images: list[Path]) -> list[Path]:
@@ -91,15 +91,33 @@ class ELPV:
         cells = tuple(Sample(image, 0) for image in sorted(train[: self.train_limit]))
         if not cells:
             raise DataError(f"elpv, category {category}: no cell with probability 0 in {self.root / 'labels.csv'}")
-        return Category(self.name, category, cells, tuple(test))
+        notes = self._left_out(train, normal, broken, 0 if rounded else len(grades[1]) + len(grades[2]))
+        every = Category(self.name, category, tuple(Sample(image, 0) for image in labelled), ())
+        notes += passed_over(self.root, sorted({image.parent for image in labelled}), every)
+        return Category(self.name, category, cells, tuple(test), tuple(notes))
 
-    def _grades(self, category: str) -> list[list[Path]]:
-        """Images of one category by their grade: probability 0, 1/3, 2/3, 1."""
+    def _left_out(self, train: list[Path], normal: list[Path], broken: list[Path], uncertain: int) -> list[str]:
+        """Sentences that count the cells of a category that are in no split."""
+        notes = []
+        if uncertain:
+            notes.append(
+                f"left out: {uncertain} cells of probability 1/3 or 2/3 (uncertain=round takes them for the test)"
+            )
+        if (beyond := len(train) - len(train[: self.train_limit])) > 0:
+            notes.append(f"left out: {beyond} of {len(train)} training cells, as train_limit says")
+        tested = len(normal) + len(broken)
+        if (beyond := tested - len(normal[: self.test_limit]) - len(broken[: self.test_limit])) > 0:
+            notes.append(f"left out: {beyond} of {tested} test cells, as test_limit says")
+        return notes
+
+    def _grades(self, category: str) -> tuple[list[list[Path]], list[Path]]:
+        """Images of one category by their grade (probability 0, 1/3, 2/3, 1), and those of all categories."""
         labels = self.root / "labels.csv"
         if not labels.is_file():
             raise DataError(f"elpv: looked for {labels}, but {found_in(labels)}")
         grades: list[list[Path]] = [[], [], [], []]
         problems: list[str] = []
+        lines: dict[Path, int] = {}
         for number, line in enumerate(labels.read_text(encoding="utf-8").splitlines(), start=1):
             try:
                 name, probability, kind = line.split()
@@ -109,9 +127,12 @@ class ELPV:
             except ValueError:
                 problems.append(f"line {number}: expected an image, a probability and mono or poly, got '{line}'")
                 continue
+            image = self.root / name
+            if (first := lines.setdefault(image, number)) != number:
+                problems.append(f"line {number}: {name} stands in line {first} already")
+                continue
             if kind != category:
                 continue
-            image = self.root / name
             if not is_inside(name):
                 problems.append(f"line {number}: {name} leads out of {self.root}")
                 continue
@@ -119,4 +140,4 @@ class ELPV:
                 problems.append(f"line {number}: no such file as {image}")
             grades[grade].append(image)
         refuse(f"{labels}:", problems)
-        return grades
+        return grades, list(lines)

@@ -13,6 +13,7 @@ from dlkd.data.category import Category, DataError, Dataset, Sample
 from dlkd.data.dataset import native_mask
 from dlkd.data.images import read_image
 from dlkd.drawing import LiteralFigure
+from dlkd.files import atomic_path
 from dlkd.text import shortened
 
 
@@ -40,7 +41,8 @@ def picture_sheet(
             except DataError:
                 axes.set_title(_heading(name, f"damaged {kind}"), fontsize=7, color="red")
     path = Path(path)
-    figure.savefig(path, dpi=100)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100, format=path.suffix[1:] or "png")
     return path
 
 

@@ -29,7 +29,7 @@ def carve_validation(
 
     Its training split is the rest; the real test split plays no part. The four defects take turns. The
     planted pictures and their masks are written once, below `root` (default: the cache folder).
-    Raises DataError where fewer than 2 training images would be left or held out.
+    Raises DataError where fewer than 2 training images would be left or held out, and where they cannot be written.
     """
     held_count = round(share * len(category.train))
     if held_count < 2 or len(category.train) - held_count < 2:
@@ -58,9 +58,15 @@ def _planted(held: list[Sample], seed: int, root: Path) -> Path:
     folder = root / f"planted-{key}"
     if folder.is_dir():
         return folder
-    with new_folder(folder) as unfinished:
-        for i, sample in enumerate(held):
-            image, mask = plant(read_image(sample.image), _defect(i), np.random.default_rng([seed, i]))
-            Image.fromarray(image).save(unfinished / f"{i:05d}.png")
-            Image.fromarray(mask).save(unfinished / f"{i:05d}_mask.png")
+    try:
+        with new_folder(folder) as unfinished:
+            for i, sample in enumerate(held):
+                image, mask = plant(read_image(sample.image), _defect(i), np.random.default_rng([seed, i]))
+                Image.fromarray(image).save(unfinished / f"{i:05d}.png")
+                Image.fromarray(mask).save(unfinished / f"{i:05d}_mask.png")
+    except OSError as error:
+        raise DataError(
+            f"cannot write the pictures with planted defects to {folder}: {error.strerror or error}; set DLKD_CACHE to a folder that can "
+            "be written and has room"
+        ) from error
     return folder

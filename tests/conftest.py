@@ -1,8 +1,9 @@
 """What every test shares: an own cache folder, one thread, a tiny dataset."""
 
+import errno
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,20 @@ def components(monkeypatch: pytest.MonkeyPatch) -> None:
 def _seed() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Whatever atomic write of a file of that name follows finds no space; "" for no file."""
+    sync, refused = os.fsync, [""]
+
+    def fsync(file: int) -> None:
+        if refused[0] and f".{refused[0]}." in os.readlink(f"/proc/self/fd/{file}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return lambda name: refused.__setitem__(0, name)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         temporary.with_name("half").rename(temporary)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_errors_of_a_full_disk_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for error in (full, OSError("Error writing bytes to file")):
+        with pytest.raises(OSError, match=rf"{error.strerror or error.args[0]}|{path}") as caught, atomic_path(path):
+            raise error
+        assert str(path) in str(caught.value)
+        assert caught.value.errno == error.errno
+    with pytest.raises(OSError, match=r"No space left on device: '.*new'"), new_folder(tmp_path / "new"):
+        raise full
+    with pytest.raises(OSError, match=r"/nowhere") as caught, atomic_path(path):
+        Path("/nowhere/b").read_bytes()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_another_process_holds_is_refused_or_waited_for(tmp_path: Path) -> None:

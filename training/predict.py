@@ -22,7 +22,7 @@ from rich.progress import track
 from dlkd.data import DataError, ImageDataset, Sample, read_image
 from dlkd.data.images import proportions
 from dlkd.data.layout import IMAGE_SUFFIXES, list_images
-from dlkd.files import atomic_path, bounded_name, write_text
+from dlkd.files import atomic_path, bounded_name, errors_name, write_text
 from dlkd.models.dlkd import DLKD
 from dlkd.training.evaluate import NormalRange
 from dlkd.training.pictures import save_prediction
@@ -100,7 +100,11 @@ def predict_images(
     )
     out.mkdir(parents=True, exist_ok=True)
     done = Predicted()
-    with (out / SCORES).open("w", newline="", encoding="utf-8", errors="backslashreplace") as table:
+    scores_file = out / SCORES
+    with (
+        errors_name(scores_file),
+        scores_file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as table,
+    ):
         writer = csv.DictWriter(table, COLUMNS)
         writer.writeheader()
         starts = range(0, len(files), size)

@@ -23,7 +23,7 @@ from dlkd.ablations.store import (
     write_trials,
 )
 from dlkd.ablations.tables import tabulate
-from dlkd.files import write_text
+from dlkd.files import alone, write_text
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, Preset, TrainConfig, read_result, run_trial
 
@@ -66,6 +66,35 @@ def finished(make_tiny_cells: MakeCells, tmp_path: Path) -> Cell:
     cell = make_tiny_cells([("A", {})], preset=UNTRAINED)[0]
     run_trial(cell.spec, tmp_path / cell.key, default_registry())
     return cell
+
+
+@pytest.mark.parametrize("name", ["trial.yaml", "last.ckpt"])
+def test_what_a_missing_cell_cannot_go_on_by_is_said_and_deleted(
+    make_tiny_cells: MakeCells, tmp_path: Path, name: str
+) -> None:
+    """Else it would fail in every run."""
+    [cell] = make_tiny_cells([("A", {})], preset=UNTRAINED)
+    folder = tmp_path / cell.key
+    folder.mkdir()
+    (folder / name).write_bytes(b"\xff{")
+    (folder / "result.json").write_text("{")
+    said = mend(cell, tmp_path)
+    assert f"{folder / 'result.json'} cannot be read" in said
+    assert str(folder / name) in said
+    assert "\n" not in said
+    assert list(folder.iterdir()) == []
+    (folder / name).write_bytes(b"\xff{")
+    with alone(folder):
+        assert mend(cell, tmp_path) == ""
+
+
+def test_a_full_disk_names_the_table_and_keeps_the_old_one(tmp_path: Path, full_disk: Callable[[str], None]) -> None:
+    path = tmp_path / "trials.parquet"
+    write_trials(pd.DataFrame({"a": [1]}), path)
+    full_disk("trials.parquet")
+    with pytest.raises(OSError, match=r"No space left on device: '.*trials\.parquet'"):
+        write_trials(pd.DataFrame({"a": [2]}), path)
+    assert list(read_trials(path)["a"]) == [1]
 
 
 def test_a_result_that_cannot_be_read_is_a_missing_cell(finished: Cell, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,32 @@ def test_limits_take_fewer_of_the_same_cells(elpv_tree: Path) -> None:
     assert set(part.train) < set(whole.train)
     assert set(part.test) < set(whole.test)
     assert set(part.train) < set(ELPV(elpv_tree, train_limit=6).load("mono").train)
+
+
+def test_what_is_left_out_is_counted(elpv_tree: Path, write: Callable[..., Path]) -> None:
+    write(elpv_tree / "images/new.png")
+    (elpv_tree / "images/new.heic").touch()
+    graded = [line.split() for line in (elpv_tree / "labels.csv").read_text().splitlines()]
+    dropped = sum(kind == "mono" and 0.1 < float(grade) < 0.9 for _, grade, kind in graded)
+    unlabelled = ("left out: images: 2 files (1 .heic, 1 .png)", "read are")
+    notes = ELPV(elpv_tree).load("mono").notes
+    assert notes[0].startswith(f"left out: {dropped} cells of probability 1/3 or 2/3")
+    assert [note.startswith(says) for note, says in zip(notes[1:], unlabelled, strict=True)] == [True, True]
+    loaded = ELPV(elpv_tree, uncertain="round")
+    assert len(loaded.load("mono").notes) == 2
+    whole = loaded.load("mono")
+    part = ELPV(elpv_tree, uncertain="round", train_limit=2, test_limit=1).load("mono").notes
+    assert part[0].startswith(f"left out: {len(whole.train) - 2} of {len(whole.train)} training cells")
+    assert part[1].startswith(f"left out: {len(whole.test) - 2} of {len(whole.test)} test cells")
+
+
+def test_an_image_labelled_twice_is_refused(elpv_tree: Path) -> None:
+    """It would be in the training and in the test."""
+    labels = elpv_tree / "labels.csv"
+    labels.write_text(labels.read_text() + labels.read_text().splitlines()[0])
+    for category in ("mono", "poly"):
+        with pytest.raises(DataError, match=r"line 49: .*stands in line 1 already"):
+            ELPV(elpv_tree).load(category)
 
 
 def test_every_odd_line_is_named(elpv_tree: Path) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dlkd.data import ELPV, Category, DataError, Sample, carve_validation, read_image, read_mask
 
@@ -56,3 +58,19 @@ def test_an_image_level_dataset_gets_masks(elpv_tree: Path) -> None:
     cells = ELPV(elpv_tree).load("mono")
     with pytest.raises(ValueError, match="at least 32x32"):
         carve_validation(cells, share=0.4)
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    category: Category, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"planted defects to .*file/planted-.*set DLKD_CACHE"):
+        carve_validation(category, root=tmp_path / "file")
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(DataError, match=r"No space left on device; set DLKD_CACHE"):
+        carve_validation(category, root=tmp_path / "full")
+    assert list((tmp_path / "full").iterdir()) == []

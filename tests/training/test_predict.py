@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,10 +22,12 @@ from dlkd.training.predict import find_images, predict_images, squeezed
 REGISTRY = default_registry()
 
 
-@pytest.fixture
-def trial(make_spec: Callable[..., TrialSpec], tmp_path: Path) -> Path:
-    run_trial(make_spec(epochs=1), tmp_path / "trial", REGISTRY)
-    return tmp_path / "trial"
+@pytest.fixture(scope="module")
+def trial(make_spec: Callable[..., TrialSpec], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished trial, to be read only."""
+    folder = tmp_path_factory.mktemp("trained") / "trial"
+    run_trial(make_spec(epochs=1), folder, REGISTRY)
+    return folder
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -79,6 +82,16 @@ def test_a_picture_that_cannot_be_drawn_costs_its_overlay_alone(
     assert len(rows(tmp_path / "out")) == 6  # both batches that were scored, the second one's drawing cut
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_names_the_scores(trial: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    spec, model = load_model(trial, REGISTRY)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/scores.csv").symlink_to("/dev/full")
+    images = tiny_folder / "disc/test"
+    with pytest.raises(OSError, match=r"No space left on device: '.*out/scores\.csv'"):
+        predict_images(model, spec, read_result(trial).normal, images, tmp_path / "out", overlays=False)
+
+
 def test_only_a_users_own_pictures_are_found(tmp_path: Path) -> None:
     for name in (
         "a.png", "below/b.JPG", ".hidden/c.png", ".d.png", "out/e.png", "earlier/f.png", "trial/g.png",
@@ -99,7 +112,8 @@ def test_only_a_users_own_pictures_are_found(tmp_path: Path) -> None:
         find_images(tmp_path / "empty", tmp_path)
 
 
-def test_a_trial_that_is_not_finished_or_lacks_weights_says_so(trial: Path) -> None:
+def test_a_trial_that_is_not_finished_or_lacks_weights_says_so(trial: Path, tmp_path: Path) -> None:
+    trial = Path(shutil.copytree(trial, tmp_path / "t"))
     (trial / "weights.safetensors").unlink()
     with pytest.raises(TrialError, match="without its weights"):
         load_model(trial, REGISTRY)

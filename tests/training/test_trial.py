@@ -184,6 +184,24 @@ def test_full_disk_at_checkpoint_time_keeps_the_checkpoint_before(
     assert_same_bits(tmp_path / "whole", folder)
 
 
+def test_a_full_disk_at_the_end_is_named_and_costs_no_finished_trial(
+    make_spec: MakeSpec, undisturbed: Path, tmp_path: Path, full_disk: Callable[[str], None]
+) -> None:
+    """Of the first training, and of a longer one in a finished trial's folder."""
+    for name in ("trial.yaml", "weights.safetensors", "examples.npz", "result.json"):
+        full_disk(name)
+        with pytest.raises((OSError, CheckpointError), match=rf"No space left on device: '.*t/{name}'"):
+            run_trial(make_spec(epochs=0), tmp_path / "t", REGISTRY, resume=True)
+        assert not (tmp_path / "t/result.json").exists()
+    full_disk("")
+    run_trial(make_spec(epochs=0), tmp_path / "t", REGISTRY, resume=True)
+    full_disk("last.ckpt")
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY, resume=True, keep_state=True)
+    assert read_trial(tmp_path / "t") == make_spec(epochs=0)
+    assert read_result(tmp_path / "t").curve == []
+
+
 def test_two_processes_do_not_train_in_one_folder(make_spec: MakeSpec, tmp_path: Path) -> None:
     """The second waits, and then finds the first one's result."""
     spec, folder = make_spec(epochs=1), tmp_path / "t"
