@@ -66,7 +66,7 @@ def _planted(held: list[Sample], seed: int, root: Path) -> Path:
                 Image.fromarray(mask).save(unfinished / f"{i:05d}_mask.png")
     except OSError as error:
         raise DataError(
-            f"cannot write the pictures with planted defects to {folder}: {error.strerror or error}; set DLKD_CACHE to a folder that can "
-            "be written and has room"
+            f"cannot write the pictures with planted defects to {folder}: {error.strerror or error}; "
+            "set DLKD_CACHE to a folder that can be written and has room"
         ) from error
     return folder
