@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dlkd.ablations.grid import Cell, Grid
     from dlkd.ablations.runner import Pool
     from dlkd.ablations.search import SearchFile, Study
+    from dlkd.located_yaml import LocatedYaml
     from dlkd.registry import Registry
     from dlkd.training import Preset
 
@@ -172,7 +173,7 @@ def train(
     training = given.pop("train", {})
     if not isinstance(training, dict):
         raise ValueError(f"--set train: name one of its arguments, as in train.lr=0.002, got {training!r}")
-    chosen = _preset(preset, steps, epochs, image_size, batch_size, workers, precision, base=training)
+    chosen = _preset(preset, steps, epochs, image_size, batch_size, workers, precision, base=training, place="--set")
     model = registry.resolve(variant, given, under=chosen.model)
     node = _dataset_node(registry, dataset)
     name = _category(registry, node, category)
@@ -349,7 +350,9 @@ def ablate(
 
     def settled(file: Grid | SearchFile) -> tuple[Preset, list[tuple[dict[str, Any], list[str]]]]:
         """Training and data of a file, with what is typed laid over them."""
-        chosen = _preset(preset or file.preset or "demo", steps, epochs, image_size, batch_size, base=file.train)
+        chosen = _preset(
+            preset or file.preset or "demo", steps, epochs, image_size, batch_size, base=file.train, place=file._source
+        )
         nodes = [_dataset_node(registry, name) for name in datasets or file.datasets or ["textures"]]
         only = categories or list(file.categories) or None
         return chosen, [(node, _categories(registry, node, only, some=len(nodes) > 1)) for node in nodes]
@@ -663,10 +666,9 @@ def _presets() -> dict[str, Preset]:
     return PRESETS
 
 
-def _preset(name: str, *values: Any, base: dict[str, Any] | None = None) -> Preset:
-    """A preset with `base` and then the command line's numbers laid over it."""
-    import pydantic
-
+def _preset(name: str, *values: Any, base: dict[str, Any] | None = None, place: LocatedYaml | str = "") -> Preset:
+    """A preset with `base`, a file's training arguments, and then the command line's numbers laid over it."""
+    from dlkd.located_yaml import LocatedYaml as Document
     from dlkd.located_yaml import nearest
 
     if name not in _presets():
@@ -674,11 +676,8 @@ def _preset(name: str, *values: Any, base: dict[str, Any] | None = None) -> Pres
     preset = _presets()[name]
     keys = ("max_steps", "epochs", "image_size", "batch_size", "workers", "precision")
     typed = {k: v for k, v in zip(keys, values, strict=False) if v is not None}
-    try:
-        return preset.trained(base or {}, typed)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from error
+    under = Document(place, {}) if isinstance(place, str) else place
+    return preset.trained(base or {}, typed, places=[(under, ("train",)), (Document("command line", {}), ())])
 
 
 def _dataset_node(registry: Registry, text: str) -> dict[str, Any]:

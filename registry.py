@@ -14,6 +14,7 @@ import importlib.resources
 import inspect
 import json
 import keyword
+import math
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -521,6 +522,8 @@ class _Checker:
         except pydantic.ValidationError as error:
             expected = "; ".join(dict.fromkeys(e["msg"].removeprefix("Input should be ") for e in error.errors()))
             self._wrong(source, path, f"expected {expected}, got {value!r}")
+        if not _finite(value):
+            self._wrong(source, path, f"expected finite numbers, got {value!r}")
         return absolute(value, source.folder) if is_path(annotation, value) else value
 
     def _wrong(self, source: LocatedYaml, path: KeyPath, message: str) -> None:
@@ -543,6 +546,14 @@ class _NoDraws(TorchFunctionMode):
         ):
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def weightless(node: Node) -> Node:

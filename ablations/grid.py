@@ -7,7 +7,7 @@ import hashlib
 import importlib.resources
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,8 +99,8 @@ class Grid(pydantic.BaseModel):
     preset: str | None = None
     train: dict[str, Any] = {}
 
-    _source: LocatedYaml | None = pydantic.PrivateAttr(None)
-    """The file, for messages and relative paths; None where it was made otherwise."""
+    _source: LocatedYaml = pydantic.PrivateAttr(default_factory=lambda: LocatedYaml("grid", {}))
+    """The file, for messages and relative paths."""
 
     @property
     def has_paper(self) -> bool:
@@ -182,14 +182,19 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
         for i, row in enumerate(grid.rows):
             if labels.index(row.label) != i:
                 problems.append(document.problem(("rows", i, "label"), f"the label '{row.label}' stands twice"))
-            for metric in row.paper:
+            for metric, figure in row.paper.items():
+                if not 0 <= figure <= 100:
+                    message = f"a figure in per cent is from 0 to 100, got {figure}"
+                    problems.append(document.problem(("rows", i, "paper", metric), message))
                 if metric not in METRICS:
                     message = f"unknown metric '{metric}'{nearest(metric, METRICS)}"
                     problems.append(document.problem(("rows", i, "paper", metric), message))
+            places = [(document, ("train",)), (document, ("rows", i, "train"))]
             try:
-                TrainConfig.model_validate({**grid.train, **row.train})
-            except pydantic.ValidationError as error:
-                problems += [document.problem(("rows", i, "train", *e["loc"]), e["msg"]) for e in error.errors()]
+                Preset(train=TrainConfig()).trained(grid.train, row.train, places=places)
+            except ConfigError as error:
+                problems += error.problems
+        problems += _factor_problems(grid, document)
         for i, metric in enumerate(grid.metrics):
             if metric not in METRICS:
                 message = f"unknown metric '{metric}'{nearest(metric, METRICS)}"
@@ -202,6 +207,35 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
     grid = grid.model_copy(update={"datasets": tuple(anchored(text, document.folder) for text in grid.datasets)})
     grid._source = document
     return grid
+
+
+def _factor_problems(grid: Grid, document: LocatedYaml) -> Iterator[Problem]:
+    """What keeps a factorial grid from telling the effects of its factors: rows, or whole factors, that are alike."""
+    factors = list(dict.fromkeys(name for row in grid.rows for name in row.factors))
+    seen: dict[tuple[bool, ...], str] = {}
+    whole = True
+    for i, row in enumerate(grid.rows if factors else ()):
+        lacks = [name for name in factors if name not in row.factors]
+        for name in lacks:
+            other = next(other.label for other in grid.rows if name in other.factors)
+            message = f"lacks the factor '{name}' of the row '{other}'; every row says true or false of each factor"
+            yield document.problem(("rows", i, "factors"), message)
+        whole = whole and not lacks
+        levels = tuple(row.factors.get(name, False) for name in factors)
+        if levels in seen and not lacks:
+            message = f"the same as those of the row '{seen[levels]}'; rows differ in one factor at least"
+            yield document.problem(("rows", i, "factors"), message)
+        seen.setdefault(levels, row.label)
+    columns: dict[tuple[bool, ...], str] = {}
+    for name in factors if whole else ():
+        column = tuple(row.factors[name] == grid.rows[0].factors[name] for row in grid.rows)
+        path = ("rows", 0, "factors", name)
+        if all(column):
+            yield document.problem(path, f"the factor '{name}' is the same in every row, so it has no effect to tell")
+        elif column in columns:
+            message = f"the factor '{name}' changes wherever '{columns[column]}' does, so their effects are one"
+            yield document.problem(path, message)
+        columns.setdefault(column, name)
 
 
 def anchored(dataset: str, folder: Path) -> str:
@@ -242,17 +276,23 @@ def make_cells(
     problems: list[Problem] = []
     source = grid._source
     for i, row in enumerate(grid.rows):
+        model: Node = {}
+        train = preset.train
         try:
             model = registry.resolve(
                 row.variant,
                 row.overrides,
                 under=preset.model,
                 source=source,
-                path=("rows", i, "overrides") if source else (),
+                path=("rows", i, "overrides"),
             )
-            settled.append((row, model, preset.trained(row.train).train))
         except ConfigError as error:
             problems += error.problems
+        try:
+            train = preset.trained(row.train, places=[(source, ("rows", i, "train"))]).train
+        except ConfigError as error:
+            problems += error.problems
+        settled.append((row, model, train))
     if problems:
         raise ConfigError(problems)
     for row, model, train in settled:

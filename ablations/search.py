@@ -127,6 +127,9 @@ class SearchFile(pydantic.BaseModel):
     preset: str | None = None
     train: dict[str, Any] = {}
 
+    _source: LocatedYaml = pydantic.PrivateAttr(default_factory=lambda: LocatedYaml("search", {}))
+    """The file, for messages."""
+
     def settle(
         self, preset: str | None, datasets: list[str] | None, categories: list[str] | None, train: TrainConfig
     ) -> SearchFile:
@@ -280,7 +283,9 @@ def find_search(name: str, registry: Registry) -> SearchFile | None:
         raise ConfigError(problems)
     search = settled(found.search, registry, PRESETS[found.preset or "demo"].model)
     datasets = tuple(anchored(text, document.folder) for text in found.datasets)
-    return found.model_copy(update={"search": search, "datasets": datasets})
+    found = found.model_copy(update={"search": search, "datasets": datasets})
+    found._source = document
+    return found
 
 
 def make_study(
@@ -320,10 +325,9 @@ def _check(found: SearchFile, document: LocatedYaml, registry: Registry) -> Iter
             near = nearest(str(name), [k for k in known if k is not None])
             yield document.problem(path, f"unknown {path[-1]} '{name}'{near}")
     try:
-        TrainConfig.model_validate(found.train)
-    except pydantic.ValidationError as error:
-        for e in error.errors():
-            yield _located(document, {**e, "loc": ("train", *e["loc"])})
+        Preset(train=TrainConfig()).trained(found.train, places=[(document, ("train",))])
+    except ConfigError as error:
+        yield from error.problems
     if search.variant in registry.variants:
         under = PRESETS[found.preset].model if found.preset in PRESETS else PRESETS["demo"].model
         for key, parameter in search.space.items():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import pydantic
 
+from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest
+
 SMALLEST = 32
 """Pixels of the smallest side that the network takes: one of its strides' product."""
+
+
+Beta = Annotated[float, pydantic.Field(ge=0, lt=1)]
 
 
 class TrainConfig(pydantic.BaseModel):
@@ -34,7 +39,7 @@ class TrainConfig(pydantic.BaseModel):
             `dlkd.training.feature_cache`; 0 computes them anew each epoch. The result is the same.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     image_size: int | tuple[int, int] = 256
     batch_size: int = pydantic.Field(8, ge=1)
@@ -43,7 +48,7 @@ class TrainConfig(pydantic.BaseModel):
     lr: float = pydantic.Field(0.005, gt=0)
     lr_refiner: float = pydantic.Field(0.002, gt=0)
     weight_decay: float = pydantic.Field(1e-4, ge=0)
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: tuple[Beta, Beta] = (0.5, 0.999)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     compile: bool = False
     score_at: Literal["network", "native"] = "network"
@@ -51,6 +56,15 @@ class TrainConfig(pydantic.BaseModel):
     workers: int = pydantic.Field(0, ge=0)
     checkpoint_seconds: float = pydantic.Field(30.0, ge=0)
     feature_cache_mib: int = pydantic.Field(2048, ge=0)
+
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _numbers(cls, given: Any, info: pydantic.ValidationInfo) -> Any:
+        """`lr: yes` is no number, though Python counts True as 1."""
+        inside = given if isinstance(given, list | tuple) else [given]
+        if info.field_name not in ("compile", "image_size") and any(isinstance(value, bool) for value in inside):
+            raise ValueError("should be no true or false (yes, no, on and off are those in YAML)")
+        return given
 
     @pydantic.field_validator("image_size", mode="before")
     @classmethod
@@ -91,19 +105,47 @@ class Preset(pydantic.BaseModel):
     train: TrainConfig
     model: dict[str, Any] = {}
 
-    def trained(self, *layers: Mapping[str, Any]) -> Preset:
+    def trained(self, *layers: Mapping[str, Any], places: Sequence[tuple[LocatedYaml, KeyPath] | None] = ()) -> Preset:
         """The same with training arguments laid over it, the last layer on top.
 
         A layer that says `epochs` and no `max_steps` is not cut short by a limit that was said below it.
 
+        Args:
+            layers: training arguments by name.
+            places: where each layer stands, for messages: a file and the path of its `train:`.
+
         Raises:
-            pydantic.ValidationError: an argument is unknown or has a value that it cannot take.
+            ConfigError: an argument is unknown or has a value that it cannot take.
         """
         given = self.train.model_dump()
         for layer in layers:
             given |= {"max_steps": -1} if "epochs" in layer else {}
             given |= layer
-        return Preset(train=TrainConfig.model_validate(given), model=self.model)
+        try:
+            return Preset(train=TrainConfig.model_validate(given), model=self.model)
+        except pydantic.ValidationError as error:
+            problems = []
+            for path, message in wrong_arguments(error):
+                # What has no key of its own is about several, which the last layer with any has made unfit.
+                said = [i for i, layer in enumerate(layers) if (path[0] in layer if path else layer)]
+                place = places[said[-1]] if said and said[-1] < len(places) else None
+                problems.append(
+                    Problem("training", 0, path, message)
+                    if place is None
+                    else place[0].problem((*place[1], *path), message)
+                )
+            raise ConfigError(problems) from error
+
+
+def wrong_arguments(error: pydantic.ValidationError) -> Iterator[tuple[KeyPath, str]]:
+    """Path and message of each training argument that is wrong."""
+    for e in error.errors():
+        path = tuple(e["loc"])
+        if e["type"] == "extra_forbidden":
+            yield path, f"unknown key{nearest(str(path[-1]), TrainConfig.model_fields)}"
+        else:
+            got = f", got {e['input']!r}" if path else ""
+            yield path, e["msg"] + got
 
 
 PRESETS = {

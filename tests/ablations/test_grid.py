@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from dlkd.ablations import grid as grid_module
@@ -135,6 +136,66 @@ def test_rows_that_name_what_does_not_exist_are_found_before_anything_runs(make_
 def test_an_unknown_grid_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="unknown grid 'tabel4'; did you mean 'table4'"):
         load_grid("tabel4")
+
+
+ROWS = """title: t
+reference: a
+rows:
+- label: a
+  variant: dlkd
+  %s
+- label: b
+  variant: dlkd
+  %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        ("factors: {X: true}", "sigma: 1", ":9: rows[1].sigma: unknown key"),
+        ("factors: {X: true}", "overrides: {}", ":7: rows[1].factors: lacks the factor 'X' of the row 'a'"),
+        ("factors: {X: true, Y: no}", "factors: {X: no}", ":9: rows[1].factors: lacks the factor 'Y' of the row 'a'"),
+        ("factors: {X: true}", "factors: {Z: true}", ":9: rows[1].factors: lacks the factor 'X'"),
+        ("factors: {X: true}", "factors: {X: true}", ":9: rows[1].factors: the same as those of the row 'a'"),
+        ("factors: {X: true, Y: no}", "factors: {X: no, Y: no}", ":6: rows[0].factors.Y: the factor 'Y' is the same"),
+        ("factors: {X: true, Y: no}", "factors: {X: no, Y: yes}", ":6: rows[0].factors.Y: the factor 'Y' changes"),
+        ("paper: {pro: 0.97}", "paper: {pro: 101}", ":9: rows[1].paper.pro: a figure in per cent is from 0 to 100"),
+        ("paper: {pro: .nan}", "paper: {}", ":6: rows[0].paper.pro: a figure in per cent is from 0 to 100, got nan"),
+        ("train: {lr: .inf}", "train: {}", ":6: rows[0].train.lr: "),
+        ("train: {lr: .nan}", "train: {betas: [0.5, 1.5]}", ":9: rows[1].train.betas[1]: "),
+        ("train: {lr: yes}", "train: {epocs: 2}", ":9: rows[1].train.epocs: unknown key; did you mean 'epochs'?"),
+        ("train: {lr: yes}", "train: {}", ":6: rows[0].train.lr: Value error, should be no true or false"),
+        ("train: [1]", "train: {}", ":6: rows[0].train: "),
+    ],
+)  # fmt: skip
+def test_a_wrong_row_says_where(tmp_path: Path, first: str, second: str, says: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(ROWS % (first, second))
+    with pytest.raises(ConfigError) as caught:
+        load_grid(str(file))
+    assert f"{file}{says}" in str(caught.value)
+
+
+def test_all_problems_of_all_rows_are_told_with_the_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what is wrong only on top of the preset, where two arguments have to fit each other."""
+
+    def fits(self: TrainConfig) -> TrainConfig:
+        if self.batch_size > self.image_size:
+            raise ValueError("too many for the image size")
+        return self
+
+    strict = type("Strict", (TrainConfig,), {"_fits": pydantic.model_validator(mode="after")(fits)})
+    file = tmp_path / "mine.yaml"
+    file.write_text(ROWS % ("train: {batch_size: 200}", "overrides: {sigma: .nan}"))
+    grid = load_grid(str(file))
+    monkeypatch.setattr("dlkd.training.config.TrainConfig", strict)
+    with pytest.raises(ConfigError) as caught:
+        make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], SMALL)
+    assert str(caught.value).splitlines() == [
+        f"{file}:6: rows[0].train: Value error, too many for the image size",
+        f"{file}:9: rows[1].overrides.sigma: expected finite numbers, got nan",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ import os, pathlib, signal
 def fail(how, marker):
     if how == "error":
         raise RuntimeError("broken on purpose")
-    if how == "kill" and not pathlib.Path(marker).exists():
-        pathlib.Path(marker).touch()
+    if how == "kill" and not pathlib.Path(marker, "killed").exists():
+        pathlib.Path(marker, "killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
 """
 # A block that fails as `how` says: by an error, or once by a kill, as the system does when memory runs out.
@@ -84,7 +84,7 @@ def test_a_trial_that_fails_fails_alone(make_tiny_cells: MakeCells, tiny_folder:
     registry = load_registry(tmp_path / "fragile.yaml")
 
     def fragile(how: str) -> dict[str, object]:
-        return {"decoder": {"local": {"name": "fragile", "how": how, "marker": str(tmp_path / "marker")}}}
+        return {"decoder": {"local": {"name": "fragile", "how": how, "marker": str(tmp_path)}}}
 
     rows = [
         ("raises", fragile("error")),
