@@ -13,6 +13,7 @@ from dlkd.ablations.store import read_about, read_trials, write_trials
 from dlkd.files import is_name
 
 TRIALS = "trials.parquet"
+OLDER = ("grids.json", "store.txt")
 PLACE = ["table", "row", "dataset", "category", "seed"]
 NEEDED = {*PLACE, "metric", "value", "status", "reason", "key", "image_size", "epochs", "max_steps", "teacher"}
 
@@ -27,6 +28,13 @@ def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
     """What `write_run` left. Raises ValueError that names the file where it cannot be read."""
     path = folder / TRIALS
     trials, about = read_trials(path), read_about(path)
+    if not about and (folder / OLDER[0]).exists():
+        raise ValueError(
+            f"{folder} was written by an older dlkd, which kept {' and '.join(OLDER)} beside {TRIALS}. Its own report "
+            "stays readable. This version resizes pictures and counts regions of masks in another way, so that no "
+            "figure is the same: give the same `dlkd ablate` command again, and all cells are trained anew; with "
+            "another --out the old report stays too"
+        )
     try:
         grids = [Grid.model_validate(grid) for grid in about["grids"]]
         store = Path(about["store"])

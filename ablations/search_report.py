@@ -239,7 +239,9 @@ def read_found(folder: Path) -> SearchReport:
     try:
         return SearchReport(trials, **{**known, "file": SearchFile.model_validate(known["file"])})
     except (KeyError, TypeError, pydantic.ValidationError) as error:
-        raise ValueError(f"{path} says nothing of its search: write it anew with `dlkd ablate`") from error
+        raise ValueError(
+            f"{path} says nothing of its search, as an older dlkd left it: the same `dlkd ablate` command runs it anew"
+        ) from error
 
 
 def holds_less(trials: pd.DataFrame, folder: Path) -> bool:
