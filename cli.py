@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -50,6 +51,8 @@ INTERRUPTED = 130
 
 _lost = ["nothing was begun"]
 """What Ctrl-C costs, and how to go on; the last one holds."""
+_begun = [0.0]
+"""When the command began; the last one holds."""
 USER_ERROR = 2
 
 RegistryFiles = Annotated[
@@ -92,6 +95,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character shows its code
             stream.reconfigure(errors="backslashreplace")
+    _begun.append(perf_counter())
     with _errors():
         check_system()
         app()
@@ -399,7 +403,7 @@ def ablate(
             cells += make_cells(grid, registry, data, range(seeds or grid.seeds or 1), chosen, _reading(bar))
     cells = unique(cells)
     if dry_run:
-        _print_cells(cells, store, registry, at_a_time, threads)
+        _print_cells(cells, loaded, store, registry, pool())
         return
     todo = cells if force else missing_cells(cells, store)
     _verify(registry, [(cell.spec.dataset, cell.spec.category) for cell in todo])
@@ -753,26 +757,27 @@ def _print_metrics(metrics: dict[str, float], undefined: dict[str, str]) -> None
     out.print(table)
 
 
-def _print_cells(cells: list[Cell], store: Path, registry: Registry, workers: int, threads: int) -> None:
-    from dlkd.ablations.cost import estimate_seconds
+def _print_cells(cells: list[Cell], grids: list[Grid], store: Path, registry: Registry, pool: Pool) -> None:
+    from dlkd.ablations.cost import estimate
     from dlkd.ablations.display import duration
     from dlkd.ablations.store import missing_cells
 
     missing = missing_cells(cells, store)
-    seconds = estimate_seconds(missing, registry, threads=threads, bar=err.is_terminal)
+    cost = estimate(missing, grids, registry, pool, begun=perf_counter() - _begun[-1], bar=err.is_terminal)
     table = text_table("cell", "rows", "state")
     for cell in cells:
         rows = "; ".join(f"{table}: {row}" for table, row in cell.rows)
-        state = f"to train, about {duration(seconds[cell.key])}" if cell.key in seconds else "done"
+        state = f"to train, about {duration(cost.trials[cell.key])}" if cell.key in cost.trials else "done"
         table.add_row(cell.name, rows, state)
     out.print(table)
     places = sum(len(cell.rows) for cell in cells)
     out.print(f"{len(cells)} cells for {places} table entries, {len(missing)} to train")
     if missing:
-        total = sum(seconds.values())
+        one = duration(sum(cost.trials.values()))
         out.print(
-            f"about {duration(total)} one at a time, {duration(total / min(workers, len(missing)))} with {workers} at "
-            "a time on cores of their own; from a timed step of each model, reading images not counted"
+            f"about {duration(cost.total)} with {min(pool.workers, len(missing))} at a time: {duration(cost.start)} to "
+            f"start, {duration(cost.training)} of trials ({one} one at a time), {duration(cost.report)} for the "
+            "report; each part was timed in small on this machine, as busy as it is now"
         )
 
 

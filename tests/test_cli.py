@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -262,13 +263,25 @@ def test_an_error_of_our_own_making_keeps_its_traceback(run: Run, monkeypatch: p
         run("list")
 
 
-def test_a_dataset_takes_arguments_after_commas(run: Run) -> None:
+def test_a_dry_run_says_what_a_run_would_take(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a dataset that takes arguments after commas, too."""
+    from dlkd.ablations import cost
+
+    told = []
+
+    def estimate(cells: list[Any], grids: list[Any], *_: object, **__: object) -> cost.Estimate:
+        told.append([grid.name for grid in grids])
+        return cost.Estimate({cell.key: 50.0 for cell in cells}, 9.0, 130.0, 6.0)
+
+    monkeypatch.setattr(cost, "estimate", estimate)
     code, out, err = run(
-        "ablate", "table4", "--dataset", "elpv,train_limit=9,test_limit=2", "--category", "mono", "--dry-run"
+        *("ablate", "table4", "--dataset", "elpv,train_limit=9,test_limit=2", "--category", "mono", "--dry-run"),
+        *("--workers", "2"),
     )
     assert code == 0, err
+    assert told == [["table4"]]
     assert "3 cells for 3 table entries, 3 to train" in out
-    assert "one at a time" in out
+    assert "about 2 min 25 s with 2 at a time: 9 s to start, 2 min 10 s of trials (2 min 30 s one at a time)" in out
     code, _, err = run("ablate", "table4", "--dataset", "elpv,train_limti=9", "--dry-run")
     assert code == 2
     assert "did you mean 'train_limit'?" in err
