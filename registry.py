@@ -276,6 +276,21 @@ class Registry:
                 found[key] = value
         return found
 
+    def anchored(self, kind: str, name: str, given: Node, folder: Path) -> Node:
+        """Arguments of a component as they stand in a file of `folder`, with their paths absolute, however deep."""
+        component, row = get(kind, name), self.row(kind, name)
+        hints, known = type_hints(component), arguments(component, row)
+        found = dict(given)
+        for key, value in given.items():
+            if is_path(hints.get(python_name(key)), value):
+                found[key] = absolute(value, folder)
+            elif key in row.slots and key in known and isinstance(value, dict):
+                slot = row.slots[key]
+                inside = value.get(name_key(slot), _default_name(slot, known[key]))
+                if inside in list_components(slot):
+                    found[key] = self.anchored(slot, str(inside), value, folder)
+        return found
+
     def build(self, kind: str, node: Mapping[str, Any], **given: Any) -> Any:
         """The component that a resolved node describes.
 
@@ -358,6 +373,9 @@ def load_registry(*files: Path) -> Registry:
     registry = Registry(rows, variants, sources)
     checker = _Checker(registry)
     for name, document in row_sources.items():
+        kind, _, bare = name.partition("/")
+        # Here, since a variant of another file may leave them as they are.
+        rows[name].defaults = registry.anchored(kind, bare, rows[name].defaults, document.folder)
         checker.defaults(name, document)
     for name in variants:
         checker.variant(name, sources[name])
@@ -584,10 +602,6 @@ def _read_row(name: str, value: Any, document: LocatedYaml) -> tuple[Row, list[P
         row = Row.model_validate(value or {})
     except pydantic.ValidationError as error:
         return Row(), [document.problem((*path, *e["loc"]), _row_message(e, Row.model_fields)) for e in error.errors()]
-    hints = type_hints(get(kind, bare))
-    for key, default in row.defaults.items():
-        if is_path(hints.get(python_name(key)), default):
-            row.defaults[key] = absolute(default, document.folder)
     problems = []
     kinds = sorted({key.split("/")[0] for key in list_components()})
     known = arguments(get(kind, bare), row)

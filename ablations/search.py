@@ -164,7 +164,7 @@ class Study(pydantic.BaseModel):
         """Model node and training configuration of one trial."""
         model, train = overrides(parameters)
         node = registry.resolve(self.search.variant, model, under=self.under)
-        return node, TrainConfig.model_validate({**self.train.model_dump(), **train})
+        return node, Preset(train=self.train).trained(train).train
 
     def usual(self, registry: Registry) -> dict[str, Any] | None:
         """The parameters that leave the variant as it is; None where the space does not hold them."""
@@ -281,11 +281,39 @@ def find_search(name: str, registry: Registry) -> SearchFile | None:
     problems += _check(found, document, registry)
     if problems:
         raise ConfigError(problems)
-    search = settled(found.search, registry, PRESETS[found.preset or "demo"].model)
+    preset = PRESETS[found.preset or "demo"]
+    search = settled(_anchored(found.search, document, registry, preset.model), registry, preset.model)
     datasets = tuple(anchored(text, document.folder) for text in found.datasets)
     found = found.model_copy(update={"search": search, "datasets": datasets})
     found._source = document
     return found
+
+
+def _anchored(search: Search, document: LocatedYaml, registry: Registry, under: dict[str, Any]) -> Search:
+    """The same with paths among the choices absolute; they are relative to the file, as everywhere."""
+    space = {}
+    for key, parameter in search.space.items():
+        if parameter.choice is not None and not key.startswith(TRAIN):
+            choice = []
+            for value in parameter.choice:
+                model, _ = overrides({key: value})
+                over = LocatedYaml(document.file, model, folder=document.folder)
+                node = registry.resolve(search.variant, model, under=under, source=over)
+                choice.append(_with_paths(value, _stands(key, node, TrainConfig())))
+            parameter = parameter.model_copy(update={"choice": tuple(choice)})
+        space[key] = parameter
+    return search.model_copy(update={"space": space})
+
+
+def _with_paths(value: Any, settled: Any) -> Any:
+    """A value as it was written, with the absolute paths that its resolved form has."""
+    if isinstance(value, str) and isinstance(settled, str):
+        return settled if Path(settled).is_absolute() else value
+    if isinstance(value, dict) and isinstance(settled, dict):
+        return {key: _with_paths(inside, settled.get(key)) for key, inside in value.items()}
+    if isinstance(value, list) and isinstance(settled, list) and len(value) == len(settled):
+        return [_with_paths(*pair) for pair in zip(value, settled, strict=True)]
+    return value
 
 
 def make_study(

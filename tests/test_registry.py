@@ -593,6 +593,21 @@ def test_a_missing_file_and_two_wrong_files(tmp_path):
     assert second == f"{tmp_path}/two.yaml:1: variants.same: 'same' is taken already; give another name"
 
 
+def test_paths_in_a_rows_defaults_are_relative_to_its_file(tmp_path, own):
+    @register("model", "mine")
+    class Mine(DLKD):
+        pass
+
+    (tmp_path / "a").mkdir()
+    teacher = "teacher: {name: timm, backbone: test_resnet, weights: ./w.pth}"
+    slots = default_registry().row("model", "dlkd").slots
+    row = f"{{slots: {slots}, defaults: {{{teacher}}}}}"
+    (tmp_path / "a/rows.yaml").write_text(f"components: {{model/mine: {row}}}")
+    (tmp_path / "b.yaml").write_text("variants: {v: {model: mine}}")
+    registry = load_registry(tmp_path / "a/rows.yaml", tmp_path / "b.yaml")
+    assert registry.resolve("v")["teacher"]["weights"] == str(tmp_path / "a/w.pth")
+
+
 def test_files_may_build_on_each_other(tmp_path):
     (tmp_path / "one.yaml").write_text("variants: {one: {extends: dlkd, sigma: 1.0}}\n")
     (tmp_path / "two.yaml").write_text("variants: {two: {extends: one, refiner: none}}\n")

@@ -117,6 +117,20 @@ def test_a_file_has_rows_or_a_search_and_all_problems_are_told_at_once(tmp_path:
     assert [p.line for p in caught.value.problems] == [4, 7, 2, 3, 9, 10]
 
 
+def test_paths_of_a_search_are_relative_to_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    whole = {"name": "timm", "backbone": "test_resnet", "weights": "../w.pth"}
+    for key, choice, found in (
+        ("teacher.weights", ["./w.pth", "random"], [str(tmp_path / "w.pth"), "random"]),
+        ("teacher", [whole, "timm"], [{**whole, "weights": str(tmp_path / "../w.pth")}, "timm"]),
+    ):
+        search = {"variant": "dlkd-lfrb", "space": {key: {"choice": choice}}}
+        file.write_text(yaml.safe_dump({"title": "t", "search": search}))
+        read = find_search(str(file), REGISTRY)
+        assert read is not None
+        assert list(read.search.space[key].values) == found
+
+
 def test_rungs_are_whole_epochs_and_the_last_is_all() -> None:
     train = TrainConfig(epochs=1000, max_steps=160)
     shares = [Search(variant="dlkd", space=SPACE, rungs=4, reduction=2).budget(i) for i in range(4)]
