@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dlkd.files import file_name
-from dlkd.machine import MachineError, check_system, choose_threads, cores
+from dlkd.machine import MachineError, check_system, choose_threads, cores, crowded
 from dlkd.text import Terminal, text_table
 
 # torch, Lightning and Ray take seconds to import; each command imports what it needs, so that --help is quick.
@@ -237,7 +237,8 @@ def evaluate(
     if said := squeezed([sample.image for sample in loaded.test], normal.proportions):
         err.print(f"note: {said}")
     _if_interrupted("an evaluation keeps nothing; the same command begins anew")
-    evaluation = run_evaluation(model, CategoryData(loaded, spec.train, model.teacher, spec.trial_seed))
+    data = CategoryData(loaded, spec.train, model.teacher, spec.trial_seed)
+    evaluation = run_evaluation(model, data, bar=err.is_terminal)
     _print_metrics(evaluation.metrics, evaluation.undefined)
     out.print(str(alarm(evaluation, normal.threshold)))
     err.print(normal.origin)
@@ -351,6 +352,8 @@ def ablate(
     del resume
     registry = _registry(registry_files, imports)
     at_a_time = workers or max(1, cores() // threads)
+    if address is None and (said := crowded(at_a_time, threads)):
+        err.print(said)
 
     def settled(file: Grid | SearchFile) -> tuple[Preset, list[tuple[dict[str, Any], list[str]]]]:
         """Training and data of a file, with what is typed laid over them."""

@@ -103,6 +103,22 @@ def choose_threads(asked: int | None, environment: Mapping[str, str] | None = No
     return threads, ""
 
 
+def crowded(trials: int, threads: int) -> str:
+    """A line where so many trials at a time, on so many threads each, find no core for each thread, else ""."""
+    wanted, allowed, elsewhere, total = trials * threads, cores(), running_elsewhere(), os.cpu_count() or 1
+    if wanted > allowed:
+        fits = f"--workers {allowed // threads}" if threads <= allowed else f"--threads {allowed} --workers 1"
+        return (
+            f"note: {trials} trials at a time take {wanted} threads on {allowed} cores and slow each other; take {fits}"
+        )
+    if elsewhere and elsewhere + wanted > total:
+        return (
+            f"note: other programs compute in {elsewhere} threads, this machine has {total} cores: {trials} trials at "
+            "a time may be slow; --workers takes another number"
+        )
+    return ""
+
+
 def temporary_folder() -> Path:
     """A folder for temporary files whose path is short enough for Ray's sockets.
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
-from rich.progress import track
 
 from dlkd.ablations.grid import Cell, Grid
 from dlkd.data import Category, ImageDataset
@@ -31,6 +30,7 @@ from dlkd.training.evaluate import NormalRange, evaluate
 from dlkd.training.examples import save_examples
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.module import DistillationTask
+from dlkd.training.step_bar import progress
 from dlkd.training.trial import RESULT, costs, device, fit, load_category, versions
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def estimate(
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="dlkd-cost-") as folder:
         store = Path(folder)
-        for cell in track(cells, description="timing the parts of a trial", disable=not bar):
+        for cell in progress(cells, "timing the parts of a trial", shown=bar):
             spec = cell.spec
             data = json.dumps([spec.dataset, spec.category], sort_keys=True)
             if data not in categories:

@@ -14,6 +14,7 @@ from dlkd.machine import (
     check_system,
     choose_threads,
     cores,
+    crowded,
     open_files,
     running_elsewhere,
     temporary_folder,
@@ -107,6 +108,28 @@ def test_threads(
     monkeypatch.setattr(machine, "running_elsewhere", lambda: elsewhere)
     found, line = choose_threads(asked, environment)
     assert found == threads
+    assert said in line
+    assert bool(said) == bool(line)
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("trials", "threads", "elsewhere", "said"),
+    [
+        (8, 1, 0, ""),
+        (2, 4, 0, ""),
+        (6, 1, 2, ""),
+        (9, 1, 0, "9 trials at a time take 9 threads on 8 cores and slow each other; take --workers 8"),
+        (4, 3, 5, "4 trials at a time take 12 threads on 8 cores and slow each other; take --workers 2"),
+        (1, 9, 0, "1 trials at a time take 9 threads on 8 cores and slow each other; take --threads 8 --workers 1"),
+        (6, 1, 3, "other programs compute in 3 threads, this machine has 8 cores: 6 trials at a time may be slow"),
+    ],
+)
+def test_trials_without_a_core_for_each_thread_are_said(
+    trials: int, threads: int, elsewhere: int, said: str, eight: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "running_elsewhere", lambda: elsewhere)
+    line = crowded(trials, threads)
     assert said in line
     assert bool(said) == bool(line)
     assert "\n" not in line

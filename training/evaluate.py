@@ -19,6 +19,7 @@ from dlkd.metrics import Regions, Undefined, average_precision, f1_max, image_au
 from dlkd.metrics.inputs import Masks, Stack
 from dlkd.models.dlkd import DLKD
 from dlkd.training.data_module import CategoryData
+from dlkd.training.step_bar import progress
 
 METRICS = ("image_auroc", "pixel_auroc", "pro", "image_ap", "image_f1_max", "pixel_ap", "pixel_f1_max")
 """Image and pixel AUROC and PRO are the paper's; the others are average precision and the largest F1."""
@@ -52,8 +53,8 @@ class Evaluation:
     seconds: float = 0.0
 
 
-def evaluate(model: DLKD, data: CategoryData) -> Evaluation:
-    """Run the model over the test images, in eval mode and without gradients, and score it."""
+def evaluate(model: DLKD, data: CategoryData, *, bar: bool = False) -> Evaluation:
+    """Run the model over the test images, in eval mode and without gradients, and score it; `bar` shows how far."""
     model.eval()
     if not data.category.test:
         height, width = data.test_set.image_size
@@ -66,7 +67,7 @@ def evaluate(model: DLKD, data: CategoryData) -> Evaluation:
     maps, scores, labels, masks = [], [], [], []
     seconds = 0.0
     with torch.inference_mode():
-        for batch in data.test_dataloader():
+        for batch in progress(data.test_dataloader(), "scoring test images", shown=bar):
             start = perf_counter()
             batch_maps = model(batch["image"].to(device))
             scores.append(model.score(batch_maps).float().cpu().numpy())
@@ -123,7 +124,7 @@ class NormalRange:
         return f"the threshold is the {what}"
 
 
-def normal_range(model: DLKD, data: CategoryData, *, images: int = 64) -> NormalRange:
+def normal_range(model: DLKD, data: CategoryData, *, images: int = 64, bar: bool = False) -> NormalRange:
     """The range of normal training images; the threshold is the mean + 3 standard deviations of their scores.
 
     Takes at most `images` of them, evenly spaced, in batches as training does, and no test image. The student has seen
@@ -134,7 +135,8 @@ def normal_range(model: DLKD, data: CategoryData, *, images: int = 64) -> Normal
     chosen = np.unique(np.linspace(0, len(data.train_set) - 1, min(images, len(data.train_set))).astype(int))
     scores, levels = [], []
     with torch.inference_mode():
-        for start in range(0, len(chosen), data.config.batch_size):
+        starts = range(0, len(chosen), data.config.batch_size)
+        for start in progress(starts, "scoring normal images", shown=bar):
             part = chosen[start : start + data.config.batch_size]
             batch = torch.stack([data.train_set[int(i)]["image"] for i in part])
             maps = model(batch.to(device))

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from rich.progress import track
 
 from dlkd.data import DataError, ImageDataset, Sample, read_image
 from dlkd.data.images import proportions
@@ -26,6 +25,7 @@ from dlkd.files import atomic_path, bounded_name, errors_name, write_text
 from dlkd.models.dlkd import DLKD
 from dlkd.training.evaluate import NormalRange
 from dlkd.training.pictures import save_prediction
+from dlkd.training.step_bar import progress
 from dlkd.training.trial import SPEC, TrialSpec, device
 
 SCORES = "scores.csv"
@@ -108,7 +108,7 @@ def predict_images(
         writer = csv.DictWriter(table, COLUMNS)
         writer.writeheader()
         starts = range(0, len(files), size)
-        for start in track(starts, description="scoring", disable=not bar):
+        for start in progress(starts, "scoring", shown=bar):
             read, batch = [], []
             for i in range(start, min(start + size, len(files))):
                 try:

@@ -1,12 +1,20 @@
-"""A progress bar over the steps of a training, on stderr."""
+"""Progress bars on stderr: over the steps of a training, and over batches that are scored."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
 
 import lightning as L
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
+
+T = TypeVar("T")
+
+
+def progress(batches: Collection[T], doing: str, *, shown: bool) -> Iterable[T]:
+    """The batches one by one, with a bar of what is done and the time left where it is to be shown."""
+    return track(batches, description=doing, console=Console(stderr=True)) if shown else batches
 
 
 def planned_steps(trainer: L.Trainer, max_steps: int) -> int:

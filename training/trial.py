@@ -162,7 +162,7 @@ def run_trial(
             result, weights and spec stay until the longer training has ended.
         start: weights that training starts from; `spec.start` is their `weights_digest`.
         keep_state: leave the last whole epoch's checkpoint, three times the weights, so that the trial can go on.
-        bar: show a progress bar.
+        bar: show progress bars of training and scoring.
         on_epoch: called with the fraction done after each epoch.
         contents: `spec.contents` as somebody found it who goes by it, as a grid's keys do.
 
@@ -209,8 +209,8 @@ def _run(
     start = perf_counter()
     curve = fit(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
     seconds = perf_counter() - start
-    evaluation = evaluate(model.to(device()), data)
-    normal = normal_range(model, data)
+    evaluation = evaluate(model.to(device()), data, bar=bar)
+    normal = normal_range(model, data, bar=bar)
     result = TrialResult(
         evaluation.metrics,
         evaluation.undefined,

@@ -318,10 +318,13 @@ def test_a_trial_starts_from_anothers_weights(make_spec: MakeSpec, tmp_path: Pat
         weights_digest(tmp_path / "nowhere")
 
 
-def test_the_bar_counts_steps(make_spec: MakeSpec, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_bars_count_steps_and_images(make_spec: MakeSpec, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_trial(make_spec(epochs=999, max_steps=3), tmp_path / "t", REGISTRY, bar=True)
-    said = capfd.readouterr().err
+    out, said = capfd.readouterr()
+    assert out == ""
     assert "3/3" in said
+    assert "scoring test images" in said
+    assert "scoring normal images" in said
     assert "999" not in said
 
 
