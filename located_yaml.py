@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Iterable, Iterator
@@ -116,7 +117,10 @@ def read_yaml(path: Path) -> LocatedYaml:
     """
     path = path.expanduser()
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or 0 in (*content[:1], *content[1:2]):
+            raise ConfigError([Problem(str(path), 0, (), "cannot read: UTF-16 text; save it as UTF-8")])
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError([Problem(str(path), 0, (), f"cannot read: {reason}")]) from error
@@ -137,7 +141,8 @@ def parse_yaml(text: str, file: str) -> LocatedYaml:
             located.problems.sort(key=lambda problem: problem.line)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise _unreadable(file, mark.line + 1 if mark else 0, str(error.problem)) from error
+        more = "; one file holds one" if "another document" in str(error.problem) else ""
+        raise _unreadable(file, mark.line + 1 if mark else 0, f"{error.problem}{more}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _unreadable(file, line, f"{error.reason} (#x{error.character:04x})") from error
@@ -270,8 +275,14 @@ def _scalar(node: yaml.Node) -> Any:
     """The plain value of a scalar, through PyYAML's safe constructors."""
     constructor = _Loader("")
     try:
-        return node.value if node.tag == MERGE else constructor.construct_document(node)
-    except ValueError as error:  # what looks like a date or a number and is none
+        value = node.value if node.tag == MERGE else constructor.construct_document(node)
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # what a tag calls a date or a number and is none: PyYAML checks little
         raise yaml.constructor.ConstructorError(None, None, f"{node.value!r}: {error}", node.start_mark) from error
     finally:
         constructor.dispose()
+    if value is not None and not isinstance(value, str | int | float):
+        message = f"a value is text, a number, true, false or null, not {node.tag.rpartition(':')[2]}"
+        raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
+    return value

@@ -165,7 +165,9 @@ def as_meant(kind: type[pydantic.BaseModel], document: LocatedYaml, name: str) -
 
 def _parse(document: LocatedYaml, name: str) -> Grid:
     problems = list(document.problems)
-    data = as_meant(Grid, document, name) if isinstance(document.data, dict) else {}
+    if not isinstance(document.data, dict):
+        raise ConfigError([*problems, document.problem((), "expected the keys 'title', 'rows' and 'reference'")])
+    data = as_meant(Grid, document, name)
     grid = None
     try:
         grid = Grid.model_validate({"name": name, **data})

@@ -5,7 +5,10 @@ import math
 import pytest
 import yaml
 
+from dlkd.ablations.grid import load_grid
+from dlkd.ablations.search import find_search
 from dlkd.located_yaml import ConfigError, LocatedYaml, Problem, dump_yaml, nearest, parse_yaml, read_yaml, show_path
+from dlkd.registry import default_registry, load_registry
 
 TEXT = """\
 # a comment
@@ -87,6 +90,12 @@ def test_an_empty_file_holds_nothing():
             5,
         ),
         ("x: 1\na: !!int four\n", 2),
+        ("x: 1\na: !!timestamp 1\n", 2),
+        ("x: 1\na: !!timestamp 2026-01-02\n", 2),
+        ("x: 1\na: !!bool x\n", 2),
+        ("x: 1\na: !!int ''\n", 2),
+        ("x: 1\na: !!binary eA==\n", 2),
+        ("x: 1\na: '\\uD83D\n", 3),
         ("a: &x [1, *x]\n", 0),  # holds itself
         ("v: &x\n  k: *x\n", 0),
         ("a: " + "[" * 5000, 0),
@@ -194,3 +203,48 @@ def test_what_is_dumped_reads_back(value):
     read = parse_yaml(dump_yaml({"a": [value], "b": {"c": value}}), "f.yaml").data
     assert read == {"a": [value], "b": {"c": value}}
     assert type(read["a"][0]) is type(value)
+
+
+GRID = "title: t\nreference: a\nrows:\n- {label: a, variant: dlkd}\n"
+SEARCH = "title: t\nsearch:\n  variant: dlkd\n  space:\n    sigma: {choice: [2, 4]}\n"
+VARIANTS = "variants:\n  mine:\n    extends: dlkd\n    sigma: 2\n"
+
+
+def read_as(kind, path):
+    if kind == "registry":
+        return load_registry(path).variants["mine"]
+    if kind == "grid":
+        return load_grid(str(path)).model_dump()
+    return find_search(str(path), default_registry()).model_dump()
+
+
+@pytest.mark.parametrize(("kind", "text"), [("registry", VARIANTS), ("grid", GRID), ("search", SEARCH)])
+def test_files_of_other_editors(tmp_path, kind, text):
+    """A byte order mark and other line ends are read; each other way that a file may be is one located message."""
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(text.encode())
+    plain = read_as(kind, path)
+    for same in (text.encode("utf-8-sig"), text.replace("\n", "\r\n").encode(), ("---\n" + text + "...\n").encode()):
+        path.write_bytes(same)
+        assert read_as(kind, path) == plain
+    third = text.splitlines(keepends=True)
+    for content, says in (
+        (text.encode("utf-16"), ": cannot read: UTF-16 text; save it as UTF-8"),
+        (text.encode("utf-16-le"), ": cannot read: UTF-16 text; save it as UTF-8"),
+        (text.encode("latin-1") + b"# caf\xe9", ": cannot read: not UTF-8 text"),
+        ((third[0] + "#\0\n" + third[1]).encode(), ":2: not readable as YAML: special characters are not allowed"),
+        ((third[0] + "\t" + third[1]).encode(), ":2: not readable as YAML: "),
+        ((text + "---\n" + text).encode(), "not readable as YAML: but found another document; one file holds one"),
+        (b"", ": expected the keys "),
+        (b"# words only\n---\n", ": expected the keys "),
+        (b"- 1\n- 2\n", ":1: expected the keys "),
+        (b"words\n", ":1: expected the keys "),
+        (b"7\n", ":1: expected the keys "),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError) as caught:
+            # What is no mapping is not known to be a search: the grid's reader says so.
+            read_as("grid" if kind == "search" and b"search" not in content[:40] else kind, path)
+        assert str(path) in str(caught.value)
+        assert says in str(caught.value), (content, str(caught.value))
+        assert len(caught.value.problems) == 1
