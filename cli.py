@@ -61,7 +61,7 @@ RegistryFiles = Annotated[
 ]
 Imports = Annotated[
     list[Path] | None,
-    typer.Option("--import", help="A Python file whose components register themselves; repeatable."),
+    typer.Option("--import", help="A Python file, or a package's folder, that registers its components; repeatable."),
 ]
 Overrides = Annotated[
     list[str] | None,

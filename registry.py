@@ -70,9 +70,12 @@ def load_components() -> None:
         before = set(_COMPONENTS)
         try:
             point.load()
-        except ImportError as error:
+        except Exception as error:  # whatever a file of somebody else may raise
+            if point.module.partition(".")[0] == "dlkd" and not isinstance(error, ImportError):
+                raise
             where = f"entry point {point.name} = {point.value}"
-            raise ConfigError([Problem(where, 0, (), f"cannot be imported: {error}")]) from error
+            said = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+            raise ConfigError([Problem(where, 0, (), f"cannot be imported: {said}")]) from error
         file = getattr(sys.modules.get(point.module), "__file__", None)
         if file is not None and point.module.partition(".")[0] != "dlkd":
             _came_with.update(dict.fromkeys(set(_COMPONENTS) - before, Path(file).resolve()))

@@ -24,6 +24,7 @@ from dlkd.registry import (
     ConfigError,
     Registry,
     arguments,
+    component_files,
     create_model,
     default_registry,
     get,
@@ -133,6 +134,23 @@ def test_an_entry_point_that_cannot_be_imported_is_named(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point("no_such_package_anywhere")])
     with pytest.raises(ConfigError, match=r"entry point theirs = no_such_package_anywhere: cannot be imported: No mod"):
         load_components.__wrapped__()
+
+
+def test_an_entry_point_that_fails_is_named_and_one_that_runs_is_followed(monkeypatch, tmp_path, components):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "their_bad_part.py").write_text("1 / 0")
+    (tmp_path / "their_good_part.py").write_text(
+        "from torch import nn\nimport their_neighbour\nfrom dlkd.registry import register\n"
+        "register('act', 'theirs')(nn.Mish)"
+    )
+    (tmp_path / "their_neighbour.py").touch()
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point("their_bad_part")])
+    with pytest.raises(ConfigError, match=r"= their_bad_part: cannot be imported: ZeroDivisionError: division by"):
+        load_components.__wrapped__()
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point("their_good_part")])
+    load_components.__wrapped__()
+    assert component_files("act", "theirs") == {tmp_path / "their_good_part.py", tmp_path / "their_neighbour.py"}
+    assert component_files("act", "relu") == set()
 
 
 def test_an_installed_package_of_somebody_else_is_composed_by_yaml(tmp_path):
