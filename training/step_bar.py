@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import lightning as L
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 T = TypeVar("T")
 
 
-def progress(batches: Collection[T], doing: str, *, shown: bool) -> Iterable[T]:
+def progress(batches: Iterable[T], doing: str, *, shown: bool) -> Iterable[T]:
     """The batches one by one, with a bar of what is done and the time left where it is to be shown."""
     return track(batches, description=doing, console=Console(stderr=True)) if shown else batches
 
