@@ -279,7 +279,9 @@ def _scalar(node: yaml.Node) -> Any:
     except yaml.YAMLError:
         raise
     except Exception as error:  # what a tag calls a date or a number and is none: PyYAML checks little
-        raise yaml.constructor.ConstructorError(None, None, f"{node.value!r}: {error}", node.start_mark) from error
+        kind = node.tag.rpartition(":")[2]
+        said = f"{node.value!r}: {error}" if isinstance(error, ValueError) else f"{node.value!r} is no {kind}"
+        raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
     finally:
         constructor.dispose()
     if value is not None and not isinstance(value, str | int | float):
