@@ -149,17 +149,12 @@ def test_oblong_images_everywhere(run: Run) -> None:
     assert code == 0, err
     assert "48 x 80 pixels" in out
     assert "(1, 48, 80)" in out
-    commands = (
-        ["train", "tiny", "--dataset", "data"],
-        ["show", "tiny"],
-        ["ablate", "table4", "--dry-run"],
-        ["show", "tiny"],
-    )
-    for bad, command in zip(("31", "64x16", "64x", "large"), commands, strict=True):
-        code, _, err = run(*command, "--registry", "tiny.yaml", "--image-size", bad)
-        assert code == 2
-        assert "image_size: Value error, must be a side or a height and a width, 32 pixels or more" in err
-        assert "Traceback" not in err
+    for bad in ("31", "64x16", "64x", "large"):
+        for command in (["train", "tiny", "--dataset", "data"], ["show", "tiny"], ["ablate", "table4", "--dry-run"]):
+            code, _, err = run(*command, "--registry", "tiny.yaml", "--image-size", bad)
+            assert code == 2
+            assert "image_size: Value error, must be a side or a height and a width, 32 pixels or more" in err
+            assert "Traceback" not in err
 
 
 def test_all_problems_of_a_registry_file_are_shown_with_their_lines(run: Run) -> None:
