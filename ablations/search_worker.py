@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -71,8 +70,8 @@ class SearchWorker(tune.Trainable):
         """Drop the checkpoints of a trial that has ended or been stopped; after an error another process has them."""
         if self.at_rest and self.folder.is_dir():
             for place in self.folder.iterdir():
-                if place.is_dir():
-                    shutil.rmtree(place)
+                if place.is_dir() or place.suffix == ".lock":  # a category's folder, and what held it
+                    delete(place)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Tune keeps nothing: the checkpoints are in the trial's folder."""
