@@ -186,8 +186,9 @@ class Study(pydantic.BaseModel):
 
         Files count by their contents, not by their place, and the variant by what it is, not by its name.
         """
-        unsaid: dict[str, Any] = {"search": {"trials", "variant"}, "train": PLACE_ONLY, "digests": True}
-        decides = self.model_dump(mode="json", exclude=unsaid)
+        decides = self.model_dump(
+            mode="json", exclude={"search": {"trials", "variant"}, "train": PLACE_ONLY, "digests": True}
+        )
         decides["model"] = self.settings({}, registry)[0]
         decides = by_contents(decides, file_contents({key: decides[key] for key in ("search", "model")}))
         data = zip(self.data, self.digests, strict=True)
