@@ -3,17 +3,20 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Processes that share the tests, each on one thread. One of them by hand needs none: `pytest tests/data`.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-slow lint bench clean
 
 demo: $(INSTALLED)  ## Tables 4 and 5 on the embedded textures: runs/demo/report.html
 	$(BIN)/dlkd ablate table4 table5 untrained --dataset textures --preset demo --seeds 3 --out runs/demo
 
 test: $(INSTALLED)  ## the default suite
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
-test-all: $(INSTALLED)  ## the slow tests too
-	$(BIN)/python -m pytest -m "not gpu"
+test-slow: $(INSTALLED)  ## the slow tests, which the default suite leaves out
+	$(PYTEST) -m "slow and not gpu"
 
 lint: $(INSTALLED)  ## ruff and mypy, the latter through a link, since it cannot see an editable install
 	$(BIN)/ruff check .

@@ -45,7 +45,7 @@ def test_a_folder_of_an_older_dlkd_says_what_to_do(tmp_path: Path) -> None:
     write_trials(trials("ok"), tmp_path / TRIALS)
     for name, text in (("grids.json", "[]"), ("store.txt", "/x")):
         (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=r"older dlkd.*`dlkd ablate` command again: all cells are trained anew"):
+    with pytest.raises(ValueError, match=r"older dlkd.*`dlkd ablate` command again, and all cells are trained anew"):
         read_run(tmp_path)
     write_run(tmp_path, trials("ok"), [load_grid("table4")], tmp_path / "store")  # as that command does
     read_run(tmp_path)
