@@ -30,7 +30,7 @@ def interpreted(*selection: str) -> str:
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=880,
     )
     assert run.returncode == 0, run.stdout
     return run.stdout
@@ -42,6 +42,7 @@ def test_forward_and_gradients_in_tritons_interpreter() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("file", ["test_selective.py", "test_directional.py"])
 def test_every_test_of_a_backend_in_tritons_interpreter(file: str) -> None:
     assert " passed" in interpreted(file, "-k", "triton and not cuda")
