@@ -13,13 +13,13 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dlkd.ablations.cells import CELL, by_category
-from dlkd.ablations.estimates import average, estimate
-from dlkd.ablations.markdown import escape, markdown_table
-from dlkd.ablations.sign_flip import holm
-from dlkd.ablations.store import NOT_RUN, read_trials
-from dlkd.ablations.tables import label
-from dlkd.ablations.wording import DASH, listed, number, p_value, signed
+from dlkd.ablations.report.markdown import escape, markdown_table
+from dlkd.ablations.report.tables import label
+from dlkd.ablations.report.words import DASH, listed, number, p_value, signed
+from dlkd.ablations.run.store import NOT_RUN, read_trials
+from dlkd.ablations.statistics.estimates import average, estimate
+from dlkd.ablations.statistics.metric_cells import CELL, by_category
+from dlkd.ablations.statistics.sign_flip import holm
 from dlkd.text import plain
 
 SETTINGS = {

@@ -267,7 +267,7 @@ def test_an_error_of_our_own_making_keeps_its_traceback(run: Run, monkeypatch: p
 
 def test_a_dry_run_says_what_a_run_would_take(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a dataset that takes arguments after commas, too."""
-    from dlkd.ablations import cost
+    from dlkd.ablations.forecast import forecast as cost
 
     told = []
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dlkd.ablations.grid import load_grid, make_cells
+from dlkd.ablations.plan.grid import load_grid, make_cells
 from dlkd.registry import create_model, default_registry, load_registry
 from dlkd.training import PRESETS, Preset
 

@@ -140,7 +140,13 @@ def test_the_wheel_works_from_another_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     expected = {str(p.relative_to(ROOT)) for f in folders() for p in f.glob("*.py") if (f / "__init__.py").exists()}
-    expected |= {"registry.yaml", "py.typed", "cli.py", "ablations/table4.yaml", "ablations/report.html.j2"}
+    expected |= {
+        "registry.yaml",
+        "py.typed",
+        "cli.py",
+        "ablations/grids/table4.yaml",
+        "ablations/report/report.html.j2",
+    }
     missing = {name for name in expected if not (site / "dlkd" / name).is_file()}
     assert not missing
     assert not any((site / "dlkd" / name).exists() for name in ("tests", "benchmarks", "examples", "docs"))
@@ -148,9 +154,9 @@ def test_the_wheel_works_from_another_folder(tmp_path: Path) -> None:
 import sys
 sys.meta_path = [f for f in sys.meta_path if "editable" not in repr(f)]
 sys.path.insert(0, {str(site)!r})
-import dlkd, dlkd.ablations.report, dlkd.ablations.runner
+import dlkd, dlkd.ablations.report.content, dlkd.ablations.run.runner
 from dlkd.blocks import GFRB
-from dlkd.ablations.grid import shipped_grids
+from dlkd.ablations.plan.grid import shipped_grids
 assert dlkd.__file__.startswith({str(site)!r}), dlkd.__file__
 assert "dlkd" in dlkd.list_variants() and "table5" in shipped_grids()
 """

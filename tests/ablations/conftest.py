@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dlkd.ablations.grid import Cell, Grid, GridRow, make_cells
+from dlkd.ablations.plan.grid import Cell, Grid, GridRow, make_cells
 from dlkd.registry import Registry, default_registry
 from dlkd.training import METRICS, Preset, TrainConfig
 

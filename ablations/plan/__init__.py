@@ -1,0 +1,1 @@
+"""What a grid asks for: its rows, its cells and their keys."""

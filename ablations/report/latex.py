@@ -1,0 +1,116 @@
+"""A report's tables as LaTeX, for booktabs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from dlkd.ablations.report import words
+from dlkd.ablations.report.tables import Entry, Row, Table, label
+from dlkd.files import file_name
+from dlkd.text import plain
+
+if TYPE_CHECKING:
+    from dlkd.ablations.report.content import Report
+
+SIGNS = ("times", "div", "leq", "geq", "neq", "approx", "rightarrow", "leftarrow", "infty", "nabla", "surd")
+GREEK = (
+    *("alpha", "beta", "gamma", "delta", "varepsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu"),
+    *("xi", "pi", "rho", "sigma", "tau", "upsilon", "varphi", "chi", "psi", "omega"),
+    *("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega"),
+)
+LATIN = "\u017f"
+"""The last character of those that pdflatex has in its fonts without being asked."""
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": r"\textendash{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "<": "$<$",
+    ">": "$>$",
+    "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
+    # After the end of a row a bracket or an asterisk would be its argument.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    **{sign: f"$\\{name}$" for sign, name in zip("×÷≤≥≠≈→←∞∇√", SIGNS, strict=True)},
+    **{letter: f"$\\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", GREEK, strict=True)},
+    "µ": r"$\mu$",
+    "…": r"\dots{}",
+    "—": r"\textemdash{}",
+    "\u00a0": "~",
+}
+
+
+def latex(report: Report) -> str:
+    """One table environment a grid, to be taken in with \\input; needs the packages booktabs and graphicx."""
+    parts = ["% Needs \\usepackage{booktabs,graphicx}. Written by `dlkd report`."]
+    if report.comparable:
+        parts.append(f"% {plain(report.comparable)}")
+    tables = [_table(section.table) for section in report.sections]
+    others = "".join(sorted({character for table in tables for character in table if character > LATIN}))
+    if others:
+        parts.append(f"% Needs lualatex or xelatex and a font that has {others}; pdflatex does not know these.")
+    return "\n\n".join([*parts, *tables]) + "\n"
+
+
+def _table(table: Table) -> str:
+    each = 3 if table.grid.has_paper else 2
+    groups, rules, names = [""], [], ["Row"]
+    for i, metric in enumerate(table.metrics):
+        groups.append(rf"\multicolumn{{{each}}}{{c}}{{{_escape(label(metric))}}}")
+        rules.append(rf"\cmidrule(lr){{{2 + i * each}-{1 + (i + 1) * each}}}")
+        names += ["paper"] * table.grid.has_paper + ["measured", r"$\Delta$"]
+    body = [_row(table, row) for row in table.rows]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{_escape(words.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$ in "
+            rf"points against {_escape(table.grid.reference)}, p after Holm's correction.}}",
+            rf"\label{{tab:{file_name(table.grid.name)}}}",
+            r"\resizebox{\textwidth}{!}{%",
+            rf"\begin{{tabular}}{{l{'r' * each * len(table.metrics)}}}",
+            r"\toprule",
+            " & ".join(groups) + r" \\",
+            " ".join(rules),
+            " & ".join(names) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _row(table: Table, row: Row) -> str:
+    cells = [_escape(row.label) + (" (untrained)" if row.untrained else "")]
+    for metric in table.metrics:
+        entry = row.entries[metric]
+        if table.grid.has_paper:
+            cells.append(_escape(words.number(entry.paper)))
+        cells += [_measured(entry), "reference" if row.reference else _difference(entry)]
+    return " & ".join(cells) + r" \\"
+
+
+def _measured(entry: Entry) -> str:
+    if reason := words.absent(entry):
+        return _escape(reason)
+    within = f" ({words.interval(entry)})" if words.interval(entry) else ""
+    left_out = f", {words.partial(entry)}" if entry.partial else ""
+    return _escape(f"{words.number(entry.mean)}{within}{left_out}")
+
+
+def _difference(entry: Entry) -> str:
+    if math.isnan(entry.difference):
+        return "--"
+    return _escape(f"{words.signed(entry.difference)} ({words.p_value(entry.p)})")
+
+
+def _escape(text: str) -> str:
+    """`text` on one line as LaTeX shows it; two hyphens stay two."""
+    return "".join(SPECIAL.get(character, character) for character in plain(text)).replace("--", "-{}-")

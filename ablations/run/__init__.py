@@ -1,0 +1,1 @@
+"""Training of the cells that are missing, and where their results lie."""

@@ -1,0 +1,156 @@
+"""What a running grid shows: cells done, running and failed, and how long is left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
+from rich.text import Text
+
+from dlkd.ablations.plan.grid import Cell
+from dlkd.ablations.run.store import PROGRESS
+from dlkd.text import Terminal, plain, text_column
+from dlkd.training import TrialError, read_result
+
+REFRESH_SECONDS = 0.5
+
+
+class Display:
+    """A bar for the grid and one for each running cell; one line per event where the output is no terminal."""
+
+    def __init__(self, store: Path, console: Console | None = None) -> None:
+        self.store = store
+        self.console = console or Terminal(stderr=True)
+        self._cells: dict[str, Cell] = {}
+        self._begun: dict[str, float] = {}
+        self._took: list[float] = []
+        self._ended = 0
+        self._failures = 0
+        self._total = 0
+        self._workers = 1
+        self._bars: dict[str, TaskID] = {}
+        self._progress: Progress | None = None
+        self._all: TaskID | None = None
+        self._stop = threading.Event()
+        self._ticker: threading.Thread | None = None
+        self._lock = threading.RLock()
+
+    def start(self, cells: Sequence[Cell], todo: Sequence[Cell], workers: int) -> None:
+        """Show the grid: all its cells, those to be trained, and how many train at a time."""
+        self._cells = {cell.key: cell for cell in todo}
+        self._total, self._workers = len(todo), workers
+        places = sum(len(cell.rows) for cell in cells)
+        shared = places - len(cells)
+        self.console.print(
+            f"{len(cells)} cells ({places} table entries, {shared} of them shared), "
+            f"{len(cells) - len(todo)} already done, {len(todo)} to train, {workers} at a time"
+        )
+        if self.console.is_terminal and todo:
+            self._progress = Progress(
+                text_column("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                text_column("{task.fields[note]}"),
+                console=self.console,
+            )
+            self._all = self._progress.add_task("all cells", total=len(todo), note="starting")
+            self._progress.start()
+            self._ticker = threading.Thread(target=self._tick, daemon=True)
+            self._ticker.start()
+
+    def note(self, line: str) -> None:
+        """Something to know of the run."""
+        self._say(f"note: {line}")
+
+    def started(self, key: str) -> None:
+        """A cell runs."""
+        with self._lock:
+            self._begun[key] = monotonic()
+            if self._progress is not None:
+                self._bars[key] = self._progress.add_task(f"  {plain(self._cells[key].name)}", total=100, note="")
+            else:
+                self._say(f"running: {self._cells[key].name}")
+
+    def finished(self, key: str) -> None:
+        """A cell is done."""
+        with self._lock:
+            seconds = monotonic() - self._begun.get(key, monotonic())
+            self._took.append(seconds)
+            try:
+                metrics = read_result(self.store / key).metrics
+                shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+            except TrialError:
+                shown = "its result is on another machine"
+            self._end(key, f"done: {self._cells[key].name}: {shown} ({seconds:.0f} s)")
+
+    def failed(self, key: str, reason: str) -> None:
+        """A cell failed for good."""
+        with self._lock:
+            self._failures += 1
+            self._end(key, f"failed: {self._cells[key].name}: {reason}")
+
+    def stop(self) -> None:
+        """Take the bars away."""
+        self._stop.set()
+        if self._ticker is not None:
+            self._ticker.join()
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def seconds_left(self) -> float | None:
+        """Estimate from finished cells and the fractions of the running ones; None while there is neither."""
+        with self._lock:
+            now = monotonic()
+            running = {key: self._fraction(key) for key in self._begun}
+            each = list(self._took) or [(now - self._begun[k]) / f for k, f in running.items() if f > 0.05]
+            if not each:
+                return None
+            left = self._total - self._ended - sum(running.values())
+            return left * sum(each) / len(each) / self._workers
+
+    def _end(self, key: str, line: str) -> None:
+        self._ended += 1
+        self._begun.pop(key, None)
+        if self._progress is not None and self._all is not None:
+            self._progress.remove_task(self._bars.pop(key))
+            self._progress.advance(self._all)
+            self._say(line)
+        else:
+            left = self.seconds_left()
+            rest = "" if left is None else f", about {duration(left)} left"
+            self._say(f"{line} [{self._ended}/{self._total}{rest}]")
+
+    def _say(self, line: str) -> None:
+        """One line, on whichever console: labels and reasons may hold what rich takes for markup."""
+        self.console.print(Text(plain(line)), soft_wrap=True)
+
+    def _tick(self) -> None:
+        while not self._stop.wait(REFRESH_SECONDS):
+            with self._lock:
+                if self._progress is None or self._all is None:
+                    return
+                for key, bar in self._bars.items():
+                    self._progress.update(bar, completed=round(100 * self._fraction(key)))
+                left = self.seconds_left()
+                note = "estimating" if left is None else f"about {duration(left)} left"
+                if self._failures:
+                    note += f", {self._failures} failed"
+                self._progress.update(self._all, note=note)
+
+    def _fraction(self, key: str) -> float:
+        try:
+            return float((self.store / key / PROGRESS).read_text())
+        except (OSError, ValueError):  # not begun, just ended, or read in the middle of a write
+            return 0.0
+
+
+def duration(seconds: float) -> str:
+    """For people: "3 min 05 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,68 @@
+"""What a run leaves in its folder beside the report: trials, grids and the place of the store, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pydantic
+
+from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.run.store import read_about, read_trials, write_trials
+from dlkd.files import is_name
+
+TRIALS = "trials.parquet"
+OLDER = ("grids.json", "store.txt")
+PLACE = ["table", "row", "dataset", "category", "seed"]
+NEEDED = {*PLACE, "metric", "value", "status", "reason", "key", "image_size", "epochs", "max_steps", "teacher"}
+
+
+def write_run(folder: Path, trials: pd.DataFrame, grids: Sequence[Grid], store: Path) -> None:
+    """Write `trials.parquet`, which holds the grids and the store's place too: they change together or not at all."""
+    about = {"grids": [grid.model_dump(mode="json") for grid in grids], "store": str(store.resolve())}
+    write_trials(trials, folder / TRIALS, about)
+
+
+def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
+    """What `write_run` left. Raises ValueError that names the file where it cannot be read."""
+    path = folder / TRIALS
+    trials, about = read_trials(path), read_about(path)
+    if not about and (folder / OLDER[0]).exists():
+        raise ValueError(
+            f"{folder} was written by an older dlkd, which kept {' and '.join(OLDER)} beside {TRIALS}. Its own report "
+            "stays readable. This version resizes pictures and counts regions of masks in another way, so that no "
+            "figure is the same: give the same `dlkd ablate` command again, and all cells are trained anew; with "
+            "another --out the old report stays too"
+        )
+    try:
+        grids = [Grid.model_validate(grid) for grid in about["grids"]]
+        store = Path(about["store"])
+    except (KeyError, TypeError, pydantic.ValidationError) as error:
+        raise ValueError(f"{path} says nothing of its grids and store: write it anew with `dlkd ablate`") from error
+    if missing := NEEDED - set(trials.columns):
+        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}: write it anew with `dlkd ablate`")
+    if wrong := [key for key in trials["key"] if not is_name(str(key))]:
+        raise ValueError(f"cannot read {path}: the key {wrong[0]!r} names no folder of a store")
+    return trials, grids, store
+
+
+def holds_less(trials: pd.DataFrame, folder: Path, *, ended: bool) -> bool:
+    """Whether `trials` in the place of what stands in `folder` would lose finished cells, or bring none.
+
+    A run that ended by itself takes the place with any finished cell, since it was asked for; one that broke off has to
+    have all cells that stand there and more.
+    """
+    new = _finished(trials)
+    try:
+        old = _finished(read_trials(folder / TRIALS))
+    except ValueError:
+        return not ended and not new
+    return bool(old) and not new if ended else not old < new
+
+
+def _finished(trials: pd.DataFrame) -> set[tuple[object, ...]]:
+    if not {*PLACE, "status"} <= set(trials.columns):
+        return set()
+    done = trials[trials["status"].isin(["ok", "undefined"])]
+    return set(done[PLACE].itertuples(index=False, name=None))

@@ -1,0 +1,1 @@
+"""What a table of trials supports: averages, intervals, tests and effects."""

@@ -1,0 +1,254 @@
+"""Grids: what a file may say, which cells it stands for, and when two cells are one."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from dlkd.ablations.plan import grid as grid_module
+from dlkd.ablations.plan.grid import Cell, Grid, load_grid, make_cells, shipped_grids, unique
+from dlkd.ablations.search.definition import Parameter, Search, Study
+from dlkd.located_yaml import ConfigError
+from dlkd.registry import default_registry, load_file, load_registry
+from dlkd.training import PRESETS, Preset, TrainConfig
+
+REGISTRY = default_registry()
+TEXTURES = REGISTRY.complete("dataset", "textures")
+DEMO = PRESETS["demo"]
+SMALL = Preset(train=DEMO.train, model={"teacher": {"backbone": "test_resnet", "weights": "random"}})
+
+MakeCells = Callable[..., list[Cell]]
+
+
+@pytest.mark.parametrize("name", shipped_grids())
+def test_shipped_grids_resolve(name: str) -> None:
+    grid = load_grid(name)
+    cells = make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], SMALL)
+    assert sum(len(cell.rows) for cell in cells) == len(grid.rows)
+
+
+def test_rows_that_are_the_same_are_trained_once() -> None:
+    grids = [load_grid(name) for name in ("table4", "table5", "untrained")]
+    each = [make_cells(grid, REGISTRY, [(TEXTURES, ["brick", "grass"])], [0, 1], SMALL) for grid in grids]
+    cells = unique([cell for cells in each for cell in cells])
+    assert len(cells) == (3 + 3 + 2 - 2) * 2 * 2
+    shared = [cell.rows for cell in cells if len(cell.rows) == 3]
+    assert shared == 4 * [(("table4", "LFRB + GFRB + PRL"), ("table5", "PKD + CKD + Con + AS"), ("untrained", "DLKD"))]
+
+
+def test_the_key_follows_what_decides_the_result_and_nothing_else(make_tiny_cells: MakeCells) -> None:
+    def key(train: TrainConfig) -> str:
+        return make_tiny_cells([("A", {})], preset=Preset(train=train, model=base.model))[0].key
+
+    base = Preset(train=TrainConfig(image_size=32), model={"teacher": {"backbone": "test_resnet", "weights": "random"}})
+    same = key(base.train)
+    assert key(TrainConfig(image_size=32, workers=2, checkpoint_seconds=1)) == same
+    for other in (TrainConfig(image_size=64), TrainConfig(image_size=32, lr=0.1), TrainConfig(image_size=32, epochs=9)):
+        assert key(other) != same
+    keys = {cell.key for cell in make_tiny_cells([("A", {}), ("B", {"sigma": 1}), ("C", {"sigma": 1.0})], seeds=3)}
+    assert len(keys) == 6  # 1 and 1.0 are one setting
+
+
+def test_the_key_follows_the_contents_of_the_data_and_not_their_place(tiny_folder: Path, tmp_path: Path) -> None:
+    """Variants that are one network share a cell, datasets that are copies too."""
+    rows = [{"label": label, "variant": variant} for label, variant in (("A", "dlkd"), ("B", "same"))]
+    grid = Grid.model_validate({"name": "g", "title": "t", "rows": rows, "reference": "A"})
+    (tmp_path / "same.yaml").write_text("variants: {same: {extends: dlkd}}")
+    registry = load_registry(tmp_path / "same.yaml")
+
+    def keys(*roots: Path) -> list[str]:
+        nodes = [(registry.complete("dataset", {"name": "folder", "root": str(root)}), ["disc"]) for root in roots]
+        return [cell.key for cell in make_cells(grid, registry, nodes, [0], DEMO)]
+
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_folder, moved)
+    [key] = keys(tiny_folder)
+    assert keys(moved) == [key]
+    assert keys(moved, tiny_folder) == [key]
+    first, second = (moved / "disc/train/good" / name for name in ("000.png", "001.png"))
+    first.rename(moved / "x")
+    second.rename(first)
+    (moved / "x").rename(second)
+    assert keys(moved) != [key]
+
+
+def test_the_key_follows_the_code(make_tiny_cells: MakeCells, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make_tiny_cells()[0].key
+    monkeypatch.setattr(grid_module, "code_version", lambda: "another")
+    assert make_tiny_cells()[0].key != before
+
+
+def test_the_key_follows_what_the_users_file_imports(
+    make_tiny_cells: MakeCells, tmp_path: Path, components: None
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\nfrom dlkd.registry import register\n"
+        "@register('act', 'mine')\nclass Mine(nn.ReLU):\n    def forward(self, x):\n"
+        "        from my_slope import SLOPE\n        return SLOPE * super().forward(x)\n"
+    )
+    (tmp_path / "my_slope.py").write_text("SLOPE = 1.0")
+    load_file(tmp_path / "mine.py")
+    space = {"decoder.act": Parameter(choice=("relu", "mine"))}
+    study = Study(search=Search(variant="dlkd-lfrb", space=space), under={}, train=TrainConfig(), data=(), digests=())
+    rows = [("A", {}), ("B", {"decoder": {"act": "mine"}})]
+    before = [cell.key for cell in make_tiny_cells(rows)], study.key(REGISTRY)
+    (tmp_path / "my_slope.py").write_text("SLOPE = 2.0")
+    after = [cell.key for cell in make_tiny_cells(rows)], study.key(REGISTRY)
+    assert [old == new for old, new in zip(before[0], after[0], strict=True)] == [True, False]
+    assert before[1] != after[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("title: t\nrows: [{label: a, variant: dlkd}]\nreference: a\nrefrence: a", ":4: refrence: unknown key"),
+        ("title: t\nreference: a\nrows:\n  - {label: a, variant: dlkd, over: {}}", ":4: rows[0].over: unknown key"),
+        ("title: t\nrows: []\nreference: a", "rows"),
+        ("title: t\nrows: [{label: a, variant: dlkd}]\nreference: b", "no row is labelled 'b'"),
+        (
+            "title: t\nrows: [{label: a, variant: dlkd}, {label: a, variant: dlkd-lfrb}]\nreference: a",
+            "the label 'a' stands twice",
+        ),
+        (
+            "title: t\nrows: [{label: a, variant: dlkd, paper: {auroc: 99}}]\nreference: a",
+            "unknown metric 'auroc'",
+        ),
+        ("[1, 2]", "title"),
+        ("title: t\ntitle: u", "title"),
+    ],
+)
+def test_a_wrong_grid_says_where(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_grid(str(file))
+    assert says in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_rows_that_name_what_does_not_exist_are_found_before_anything_runs(make_tiny_cells: MakeCells) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'sigma'"):
+        make_tiny_cells([("A", {"sgima": 1})])
+
+
+def test_an_unknown_grid_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="unknown grid 'tabel4'; did you mean 'table4'"):
+        load_grid("tabel4")
+
+
+ROWS = """title: t
+reference: a
+rows:
+- label: a
+  variant: dlkd
+  %s
+- label: b
+  variant: dlkd
+  %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        ("factors: {X: true}", "sigma: 1", ":9: rows[1].sigma: unknown key"),
+        ("factors: {X: true}", "overrides: {}", ":7: rows[1].factors: lacks the factor 'X' of the row 'a'"),
+        ("factors: {X: true, Y: no}", "factors: {X: no}", ":9: rows[1].factors: lacks the factor 'Y' of the row 'a'"),
+        ("factors: {X: true}", "factors: {Z: true}", ":9: rows[1].factors: lacks the factor 'X'"),
+        ("factors: {X: true}", "factors: {X: true}", ":9: rows[1].factors: the same as those of the row 'a'"),
+        ("factors: {X: true, Y: no}", "factors: {X: no, Y: no}", ":6: rows[0].factors.Y: the factor 'Y' is the same"),
+        ("factors: {X: true, Y: no}", "factors: {X: no, Y: yes}", ":6: rows[0].factors.Y: the factor 'Y' changes"),
+        ("paper: {pro: 0.97}", "paper: {pro: 101}", ":9: rows[1].paper.pro: a figure in per cent is from 0 to 100"),
+        ("paper: {pro: .nan}", "paper: {}", ":6: rows[0].paper.pro: a figure in per cent is from 0 to 100, got nan"),
+        ("train: {lr: .inf}", "train: {}", ":6: rows[0].train.lr: "),
+        ("train: {lr: .nan}", "train: {betas: [0.5, 1.5]}", ":9: rows[1].train.betas[1]: "),
+        ("train: {lr: yes}", "train: {epocs: 2}", ":9: rows[1].train.epocs: unknown key; did you mean 'epochs'?"),
+        ("train: {lr: yes}", "train: {}", ":6: rows[0].train.lr: Value error, should be no true or false"),
+        ("train: [1]", "train: {}", ":6: rows[0].train: "),
+    ],
+)  # fmt: skip
+def test_a_wrong_row_says_where(tmp_path: Path, first: str, second: str, says: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(ROWS % (first, second))
+    with pytest.raises(ConfigError) as caught:
+        load_grid(str(file))
+    assert f"{file}{says}" in str(caught.value)
+
+
+def test_all_problems_of_all_rows_are_told_with_the_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what is wrong only on top of the preset, where two arguments have to fit each other."""
+
+    def fits(self: TrainConfig) -> TrainConfig:
+        if self.batch_size > self.image_size:
+            raise ValueError("too many for the image size")
+        return self
+
+    strict = type("Strict", (TrainConfig,), {"_fits": pydantic.model_validator(mode="after")(fits)})
+    file = tmp_path / "mine.yaml"
+    file.write_text(ROWS % ("train: {batch_size: 200}", "overrides: {sigma: .nan}"))
+    grid = load_grid(str(file))
+    monkeypatch.setattr("dlkd.training.config.TrainConfig", strict)
+    with pytest.raises(ConfigError) as caught:
+        make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], SMALL)
+    assert str(caught.value).splitlines() == [
+        f"{file}:6: rows[0].train: Value error, too many for the image size",
+        f"{file}:9: rows[1].overrides.sigma: expected finite numbers, got nan",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ('""', "is empty"),
+        ('"  "', "is empty"),
+        (r'"\uD83D"', r"cannot be printed: '\ud83d'"),
+        (r'"a\ed"', r"'a\x1bd'"),
+        (r'"\u202Eb"', "cannot"),
+    ],
+)
+def test_a_label_is_text_that_can_be_shown(tmp_path: Path, label: str, says: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"title: t\nrows:\n- {{label: {label}, variant: dlkd}}\nreference: a\n")
+    with pytest.raises(ConfigError) as caught:
+        load_grid(str(file))
+    assert f"{file}:3: rows[0].label" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_titles_and_labels_are_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("title: >\n  two\n  lines\nrows:\n- label: |\n    a\n  variant: dlkd\nreference: a\n")
+    found = load_grid(str(file))
+    assert (found.title, found.rows[0].label, found.reference) == ("two lines", "a", "a")
+
+
+def test_labels_and_categories_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    rows = ", ".join(f"{{label: {label}, variant: dlkd}}" for label in ("16", "yes", "1.0", "null", "1e-2"))
+    file.write_text(f"title: 7\nrows: [{rows}]\ncategories: [01, 02, 3]\nreference: 16\n")
+    grid = load_grid(str(file))
+    assert [row.label for row in grid.rows] == ["16", "yes", "1.0", "null", "1e-2"]
+    assert grid.categories == ("01", "02", "3")
+    assert (grid.title, grid.reference) == ("7", "16")
+
+
+def test_paths_of_a_file_are_relative_to_it_and_rows_say_where_they_are_wrong(tmp_path: Path) -> None:
+    (tmp_path / "D").mkdir()
+    file = tmp_path / "mine.yaml"
+    row = "{label: %s, variant: %s, overrides: {teacher: {backbone: test_resnet, weights: ./w.pth}}}"
+    head = "title: t\ndatasets: ['mvtec:./D,unmasked=refuse', D, textures, 'mvtec:~/x']\nreference: a\nrows:\n  - "
+    file.write_text(head + row % ("a", "dlkd"))
+    grid = load_grid(str(file))
+    named = (f"mvtec:{tmp_path / 'D'},unmasked=refuse", str(tmp_path / "D"), "textures", f"mvtec:{Path.home() / 'x'}")
+    assert grid.datasets == named
+    [cell] = make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], DEMO)
+    assert cell.spec.model["teacher"]["weights"] == str(tmp_path / "w.pth")
+    file.write_text(head + row % ("a", "dlkdd") + "\n  - {label: b, variant: dlkd, overrides: {sgima: 1}}")
+    with pytest.raises(ConfigError) as caught:
+        make_cells(load_grid(str(file)), REGISTRY, [(TEXTURES, ["brick"])], [0], DEMO)
+    assert [(p.line, p.path) for p in caught.value.problems] == [
+        (5, ("rows", 0, "variant")),
+        (6, ("rows", 1, "overrides", "sgima")),
+    ]
