@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dlkd.files import file_name
-from dlkd.machine import MachineError, check_system, choose_threads, cores, crowded
+from dlkd.machine import MachineError, check_system, choose_threads, cores, crowded, expanded, out_of_memory
 from dlkd.text import Terminal, text_table
 
 # torch, Lightning and Ray take seconds to import; each command imports what it needs, so that --help is quick.
@@ -54,6 +54,7 @@ _lost = ["nothing was begun"]
 _begun = [0.0]
 """When the command began; the last one holds."""
 USER_ERROR = 2
+LESS_MEMORY = "a smaller --image-size or --batch-size takes less, and so do fewer --workers"
 
 RegistryFiles = Annotated[
     list[Path] | None,
@@ -113,10 +114,17 @@ def _errors() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        if out_of_memory(error):
+            err.print(f"error: out of memory ({_first_line(error)}): {LESS_MEMORY}", soft_wrap=True, style="red")
+            sys.exit(USER_ERROR)
         if not _is_users(error):
             raise
         err.print(f"error: {error}", soft_wrap=True, style="red")
         sys.exit(USER_ERROR)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).splitlines()[:1]) or type(error).__name__
 
 
 def _is_users(error: Exception) -> bool:
@@ -689,18 +697,23 @@ def _preset(name: str, *values: Any, base: dict[str, Any] | None = None, place: 
 
 def _dataset_node(registry: Registry, text: str) -> dict[str, Any]:
     """`textures`, `mvtec:/data/mvtec`, `elpv,train_limit=200` or a folder's path -> a completed dataset node."""
+    from dlkd.data.label import needs_root
     from dlkd.registry import list_components
 
-    if Path(text).expanduser().is_dir():
-        return registry.complete("dataset", {"name": "folder", "root": str(Path(text).expanduser().resolve())})
+    if expanded(text).is_dir():
+        return registry.complete("dataset", {"name": "folder", "root": str(expanded(text).resolve())})
     name, _, root = text.partition(":")
     settings: list[str] = []
-    if not root or not Path(root).expanduser().is_dir():  # a folder's own name may hold commas
+    if not root or not expanded(root).is_dir():  # a folder's own name may hold commas
         place, *settings = text.split(",")
         name, _, root = place.partition(":")
     if name in list_components("dataset"):
         node = {"name": name, **_assignments(settings, "--dataset NAME,KEY=VALUE")}
-        return registry.complete("dataset", node | ({"root": str(Path(root).expanduser().resolve())} if root else {}))
+        if not root and "root" not in node and needs_root(name):
+            raise ValueError(f"{name} lies in a folder of yours: say which with {name}:PATH")
+        return registry.complete("dataset", node | ({"root": str(expanded(root).resolve())} if root else {}))
+    if expanded(text).exists():
+        raise ValueError(f"{text} is a file; a dataset is a folder in the MVTec layout")
     if "/" in text or text.startswith("."):
         raise ValueError(f"the dataset folder {text} does not exist")
     return registry.complete("dataset", name)

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from dlkd.machine import expanded
+
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 MOST_TEXT = 2**20
@@ -115,7 +117,7 @@ def read_yaml(path: Path) -> LocatedYaml:
     Raises:
         ConfigError: the file is missing, not UTF-8 or not YAML. Duplicate keys are collected in `problems`.
     """
-    path = path.expanduser()
+    path = expanded(path)
     try:
         content = path.read_bytes()
         if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or 0 in (*content[:1], *content[1:2]):
@@ -153,7 +155,7 @@ def parse_yaml(text: str, file: str) -> LocatedYaml:
 
 def absolute(path: str, folder: Path) -> str:
     """A path as it stands in a file of `folder`, absolute and with `~` followed."""
-    return str((folder / Path(path).expanduser()).absolute())
+    return str((folder / expanded(path)).absolute())
 
 
 def dump_yaml(data: Any, **options: Any) -> str:

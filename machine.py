@@ -119,6 +119,14 @@ def crowded(trials: int, threads: int) -> str:
     return ""
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with `~` and `~name` followed. Raises MachineError where the system knows no such home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise MachineError(f"{path}: this system knows no such home folder; write the path out") from None
+
+
 def temporary_folder() -> Path:
     """A folder for temporary files whose path is short enough for Ray's sockets.
 
@@ -156,6 +164,12 @@ def open_files(more: int) -> None:
             f"raise the limit (ulimit -Hn {needed}), or take fewer cells at a time"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the machine, or its GPU, had not the memory that was asked for, in Python, NumPy or PyTorch."""
+    torchs = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torchs)
 
 
 def _quotas(root: Path) -> list[float]:

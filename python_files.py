@@ -22,6 +22,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from dlkd.located_yaml import ConfigError, Problem
+from dlkd.machine import expanded
 
 PREFIX = "dlkd_import_"
 """Names of the packages that folders are here begin so."""
@@ -62,7 +63,7 @@ def python_file(path: Path) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    file = path.expanduser().resolve()
+    file = expanded(path).resolve()
     if (file / "__init__.py").is_file():
         return file / "__init__.py"
     if file.is_dir():

@@ -29,6 +29,7 @@ from torch.overrides import TorchFunctionMode
 
 from dlkd.contract import Rule, Shape
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, absolute, nearest, parse_yaml, read_yaml
+from dlkd.machine import MachineError, expanded
 from dlkd.python_files import PREFIX, digests, installed, python_file, run_file, sources
 
 T = TypeVar("T")
@@ -339,7 +340,7 @@ def load_registry(*files: Path) -> Registry:
     """
     load_components()
     packaged = importlib.resources.files("dlkd").joinpath("registry.yaml")
-    own = [f for f in files if f.expanduser().resolve() != Path(str(packaged)).resolve()]
+    own = [f for f in files if expanded(f).resolve() != Path(str(packaged)).resolve()]
     documents = [parse_yaml(packaged.read_text(encoding="utf-8"), "registry.yaml"), *map(read_yaml, own)]
     rows: dict[str, Row] = {}
     variants: dict[str, Node] = {}
@@ -432,6 +433,8 @@ class _Checker:
         own = dict(self.registry.variants[name])
         path: KeyPath = ("variants", name)
         parent = own.pop("extends", None)
+        if parent is not None:  # a name may be a number to YAML: it is taken as it was written
+            parent = source.texts.get((*path, "extends"), parent)
         base: Node = {}
         said: set[KeyPath] = set()
         if parent in (*chain, name):
@@ -545,7 +548,12 @@ class _Checker:
             self._wrong(source, path, f"expected {expected}, got {value!r}")
         if not _finite(value):
             self._wrong(source, path, f"expected finite numbers, got {value!r}")
-        return absolute(value, source.folder) if is_path(annotation, value) else value
+        if is_path(annotation, value):
+            try:
+                return absolute(value, source.folder)
+            except MachineError as error:
+                self._wrong(source, path, str(error))
+        return value
 
     def _wrong(self, source: LocatedYaml, path: KeyPath, message: str) -> None:
         # A child repeats what it inherits; the problem is shown once, where it stands in the file. A component

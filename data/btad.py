@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 
 from dlkd.data.category import Category, DataError
 from dlkd.data.layout import Unmasked, choose, found_in, read_layout, unmasked_option
+from dlkd.machine import expanded
 from dlkd.registry import register
 
 NAMES = ("01", "02", "03")
@@ -23,7 +23,7 @@ class BTAD:
     name = "btad"
 
     def __init__(self, root: str | PathLike[str], *, unmasked: Unmasked = "refuse") -> None:
-        self.root = Path(root).expanduser()
+        self.root = expanded(root)
         self.unmasked = unmasked_option(self.name, unmasked)
 
     def categories(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from dlkd.data.category import Category, DataError, Sample
 from dlkd.data.layout import choose, found_in, passed_over, refuse
 from dlkd.files import is_inside
+from dlkd.machine import expanded
 from dlkd.registry import register
 
 NAMES = ("mono", "poly")
@@ -52,7 +53,7 @@ class ELPV:
         for option, limit in (("train_limit", train_limit), ("test_limit", test_limit)):
             if limit is not None and limit < 1:
                 raise ValueError(f"elpv: {option} must be at least 1, or absent for all, got {limit}")
-        self._root = None if root is None else Path(root).expanduser()
+        self._root = None if root is None else expanded(root)
         self.seed, self.test_share, self.uncertain = seed, test_share, uncertain
         self.train_limit, self.test_limit = train_limit, test_limit
 

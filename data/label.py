@@ -8,9 +8,9 @@ import typing
 from collections.abc import Mapping, Sequence
 from itertools import count
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
+from dlkd.machine import expanded
 from dlkd.registry import Row, arguments, get, type_hints
 
 Node = Mapping[str, Any]
@@ -56,10 +56,16 @@ def _label(node: Node, parts: int, *, told_apart: bool = False) -> str:
         if not takes_paths(hints.get(parameter.name)):
             settings.append(f"{key}={value if isinstance(value, str) else json.dumps(value)}")
         elif name == "folder" or told_apart:
-            place = Path(value).expanduser().absolute()
+            place = expanded(value).absolute()
             shown = "/".join(place.parts[-parts:]).replace("//", "/")
             name = shown if name == "folder" else f"{name}:{shown}"
     return ",".join([name, *settings])
+
+
+def needs_root(name: str) -> bool:
+    """Whether a dataset cannot be made without the place of its folder."""
+    root = arguments(get("dataset", name), Row()).get("root")
+    return root is not None and root.default is inspect.Parameter.empty
 
 
 def takes_paths(annotation: Any) -> bool:

@@ -13,6 +13,7 @@ from dlkd.data.category import Category, DataError, Dataset
 from dlkd.data.images import read_mask
 from dlkd.data.layout import found_in
 from dlkd.files import is_name, new_folder
+from dlkd.machine import expanded
 
 
 def write_folder(dataset: Dataset, target: str | PathLike[str], *, categories: Iterable[str] | None = None) -> Path:
@@ -21,7 +22,7 @@ def write_folder(dataset: Dataset, target: str | PathLike[str], *, categories: I
     Pictures are copied byte for byte; masks become PNGs of 0 and 255, several for one image merged. `target`
     appears at once when all is written. Raises DataError where it exists and is not empty.
     """
-    target = Path(target).expanduser()
+    target = expanded(target)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise DataError(f"{target}: not an empty folder; choose another, or delete it first ({found_in(target)})")
     with new_folder(target) as unfinished:

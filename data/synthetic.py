@@ -18,6 +18,7 @@ from dlkd.data.category import Category, DataError, Sample
 from dlkd.data.defects import DEFECTS, plant
 from dlkd.data.images import read_image
 from dlkd.files import new_folder
+from dlkd.machine import expanded
 
 GENERATOR = 1  # raised when any pixel of the output changes
 
@@ -40,7 +41,7 @@ def carve_validation(
     order = np.random.default_rng([seed, len(category.train)]).permutation(len(category.train))
     held = [category.train[i] for i in sorted(order[:held_count])]
     train = tuple(category.train[i] for i in sorted(order[held_count:]))
-    folder = _planted(held, seed, cache_folder() if root is None else Path(root).expanduser())
+    folder = _planted(held, seed, cache_folder() if root is None else expanded(root))
     planted = tuple(
         Sample(folder / f"{i:05d}.png", 1, _defect(i), folder / f"{i:05d}_mask.png") for i in range(held_count)
     )

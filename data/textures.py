@@ -17,6 +17,7 @@ from dlkd.data.category import Category, DataError
 from dlkd.data.defects import DEFECTS, plant
 from dlkd.data.layout import choose, list_images, read_layout
 from dlkd.files import new_folder
+from dlkd.machine import expanded
 from dlkd.registry import register
 
 # Raised when any pixel of the output changes, so that kept folders are not taken for new ones.
@@ -57,7 +58,7 @@ class Textures:
             raise ValueError(f"textures: size must be 32 to {512 - TRAIN_COLUMNS}, got {size}")
         if train < 1 or test_good < 0 or test_per_defect < 0:
             raise ValueError("textures: train must be >= 1, test_good and test_per_defect >= 0")
-        self.root = cache_folder() if root is None else Path(root).expanduser()
+        self.root = cache_folder() if root is None else expanded(root)
         self.parameters = {
             **{"generator": GENERATOR, "seed": seed, "size": size, "train": train},
             **{"test_good": test_good, "test_per_defect": test_per_defect},

@@ -20,6 +20,7 @@ from dlkd.data.layout import (
     without_masks,
 )
 from dlkd.files import is_inside, is_name
+from dlkd.machine import expanded
 from dlkd.registry import register
 
 COLUMNS = ("object", "split", "label", "image", "mask")
@@ -32,7 +33,7 @@ class VisA:
     name = "visa"
 
     def __init__(self, root: str | PathLike[str], *, unmasked: Unmasked = "refuse") -> None:
-        self.root = Path(root).expanduser()
+        self.root = expanded(root)
         self.unmasked = unmasked_option(self.name, unmasked)
 
     @property

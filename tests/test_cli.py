@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -51,6 +52,28 @@ def run(tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capf
 
 def train(run: Run, *more: object) -> tuple[int, str, str]:
     return run("train", "tiny", "--dataset", "data", *TINY, "--set", "teacher.backbone=test_resnet", *more)
+
+
+def test_too_little_memory_is_one_message(capfd: pytest.CaptureFixture[str]) -> None:
+    for ask in (np.empty, torch.empty):
+        with pytest.raises(SystemExit) as stop, cli._errors():
+            ask(2**59)
+        assert stop.value.code == 2
+        said = capfd.readouterr().err
+        assert said.startswith("error: out of memory (")
+        assert "--image-size or --batch-size" in said
+
+
+def test_a_dataset_that_is_no_folder_is_named_with_the_way_out(run: Run) -> None:
+    for text, wanted in (
+        ("mvtec", "mvtec lies in a folder of yours: say which with mvtec:PATH"),
+        ("visa,unmasked=leave_out", "say which with visa:PATH"),
+        ("./tiny.yaml", "./tiny.yaml is a file; a dataset is a folder"),
+        ("nowhere/data", "the dataset folder nowhere/data does not exist"),
+    ):
+        code, _, err = run("data", "inspect", text)
+        assert code == 2
+        assert wanted in err
 
 
 # The demo preset names a teacher of its own; the tiny variant's is put back.

@@ -1,6 +1,7 @@
 """What a process may take of the machine: systems, cores, threads, temporary folders."""
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -9,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from dlkd import machine
+from dlkd.data.cache import cache_folder
 from dlkd.machine import (
     MachineError,
     check_system,
     choose_threads,
     cores,
     crowded,
+    expanded,
     open_files,
     running_elsewhere,
     temporary_folder,
@@ -187,3 +190,15 @@ def test_files_may_be_open_as_many_as_are_needed(
     if hard > 0:
         with pytest.raises(MachineError, match=r"allows a process 4096 open files: raise the limit"):
             open_files(5000)
+
+
+def test_a_home_folder_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/some/home")
+    assert expanded("~/data") == Path("/some/home/data")
+    with pytest.raises(MachineError, match=r"~nobody-here/data: this system knows no such home folder; write"):
+        expanded("~nobody-here/data")
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("DLKD_CACHE", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # a container whose user has no entry
+    with pytest.raises(MachineError, match=r"no home folder for ~/\.cache/dlkd: set DLKD_CACHE to a folder"):
+        cache_folder()

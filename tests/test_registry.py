@@ -338,6 +338,12 @@ def test_wrong_overrides(name, overrides, message):
 # Merging.
 
 
+def test_a_variant_may_be_named_by_what_yaml_takes_for_a_number(read, problems):
+    registry = read("variants: {16: {extends: dlkd, sigma: 3}, on: {extends: 16}, 1.50: {extends: on}}")
+    assert registry.resolve("1.50", RANDOM)["sigma"] == 3
+    assert "unknown variant '0x1'" in problems("variants: {a: {extends: 0x1}}")[0]
+
+
 def test_extends_merges_key_by_key(read):
     registry = read("""
         variants:
@@ -687,3 +693,11 @@ def test_a_component_of_another_name_takes_nothing_of_the_preset(components: Non
 
     node = default_registry().resolve("dlkd", {"teacher": {"name": "mine"}}, under=PRESET)
     assert node["teacher"] == {"name": "mine", "backbone": "b"}
+
+
+def test_a_path_into_a_home_that_is_not_there_stands_in_its_place(problems):
+    text = "variants: {a: {extends: dlkd, teacher: {weights: ~nobody-here/w.pth}}}"
+    assert problems(text) == [
+        "mine.yaml:1: variants.a.teacher.weights: ~nobody-here/w.pth: this system knows no such "
+        "home folder; write the path out"
+    ]

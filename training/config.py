@@ -145,7 +145,7 @@ def wrong_arguments(error: pydantic.ValidationError) -> Iterator[tuple[KeyPath, 
             yield path, f"unknown key{nearest(str(path[-1]), TrainConfig.model_fields)}"
         else:
             got = f", got {e['input']!r}" if path else ""
-            yield path, e["msg"] + got
+            yield path, e["msg"].removeprefix("Value error, ") + got
 
 
 PRESETS = {
