@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PureWindowsPath
 
 from filelock import FileLock, Timeout
@@ -17,6 +17,9 @@ from dlkd.machine import open_files
 
 LONGEST_NAME = 100
 """Bytes of a file's name; most disks take 255, and endings are put behind it."""
+
+OWNER = "owner.lock"
+"""A scratch folder's file that its process holds while it lives."""
 
 
 class HeldError(ValueError):
@@ -85,6 +88,27 @@ def new_folder(path: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(prefix: str, place: Path) -> Iterator[Path]:
+    """A folder in `place` for temporary files, gone when the block ends.
+
+    Folders of that prefix whose owner was killed are deleted first. An owner holds a lock in its folder, which the
+    system lets go of when the process dies; a folder of another user, or without a lock, is left alone.
+    """
+    for folder in place.glob(f"{prefix}*"):
+        _delete_ownerless(folder)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as name, FileLock(Path(name) / OWNER):
+        yield Path(name)
+
+
+def _delete_ownerless(folder: Path) -> None:
+    with suppress(OSError, Timeout):
+        own = not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()
+        if own and not folder.is_symlink() and (folder / OWNER).is_file():
+            with FileLock(folder / OWNER, blocking=False):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

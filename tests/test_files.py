@@ -19,6 +19,7 @@ from dlkd.files import (
     is_inside,
     is_name,
     new_folder,
+    scratch_folder,
     write_text,
 )
 
@@ -45,6 +46,31 @@ def test_errors_of_a_full_disk_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"/nowhere") as caught, atomic_path(path):
         Path("/nowhere/b").read_bytes()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_processes_left_of_scratch_folders_goes_at_the_next_start(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from dlkd.files import scratch_folder
+with scratch_folder("ray-", Path({str(tmp_path)!r})) as folder:
+    (folder / "socket").mkdir()
+    print(folder, flush=True)
+    input()
+"""
+    (tmp_path / "ray-of-somebody").mkdir()
+    (tmp_path / "ray-link").symlink_to(tmp_path / "ray-of-somebody")
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout is not None
+        left = Path(other.stdout.readline().strip())
+        with scratch_folder("ray-", tmp_path) as own:
+            assert own.is_dir()
+            assert (left / "socket").is_dir()
+        assert not own.exists()
+        other.kill()
+    assert left.is_dir()
+    with scratch_folder("ray-", tmp_path):
+        assert not left.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ray-link", "ray-of-somebody"]
 
 
 def test_a_folder_that_another_process_holds_is_refused_or_waited_for(tmp_path: Path) -> None:

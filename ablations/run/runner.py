@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,8 +29,8 @@ from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.remote import Storage, StorageError
 from dlkd.ablations.run.store import FAILURE, failure, mend, missing_cells
 from dlkd.ablations.run.worker import CellWorker
-from dlkd.files import all_alone, delete, empty, write_text
-from dlkd.machine import MachineError, temporary_folder
+from dlkd.files import all_alone, delete, empty, scratch_folder, write_text
+from dlkd.machine import MachineError, expanded, temporary_folder
 from dlkd.python_files import digests, python_file
 from dlkd.training.trial import RESULT, device
 
@@ -122,14 +122,14 @@ def run_cells(
         display.stop()
         return
     try:
-        with tempfile.TemporaryDirectory(prefix="dlkd-ray-", dir=temporary_folder()) as scratch:
-            start_ray(pool, Path(scratch))
+        with ray_folder() as scratch:
+            start_ray(pool, scratch)
             try:
                 if force:
                     forget(folders.values(), storage)
                 for cell in todo:
                     delete(folders[cell.key] / FAILURE)
-                _fit(todo, store, pool, storage, display, trainable, Path(scratch))
+                _fit(todo, store, pool, storage, display, trainable, scratch)
             finally:
                 ray.shutdown()
     finally:
@@ -176,6 +176,11 @@ def check_pool(pool: Pool) -> None:
             f"--trials-per-gpu {pool.trials_per_gpu}: PyTorch sees no GPU on this machine; "
             "leave it out to train on CPUs"
         )
+
+
+def ray_folder() -> AbstractContextManager[Path]:
+    """A folder for Ray's files while it runs; what killed runs left of such goes first."""
+    return scratch_folder("dlkd-ray-", temporary_folder())
 
 
 def start_ray(pool: Pool, scratch: Path) -> None:
@@ -241,7 +246,7 @@ def _fit(
             "store": str(store.resolve()),
             "storage": None if storage is None else storage.url,
             "keep": pool.keep,
-            "registry": [str(f.expanduser().resolve()) for f in pool.registry_files],
+            "registry": [str(expanded(f).resolve()) for f in pool.registry_files],
             "imports": {str(python_file(f)): digests(f) for f in pool.imports},
             "threads": pool.threads,
             "gpu": pool.trials_per_gpu > 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,13 @@ from rich.text import Text
 
 from dlkd.ablations.report.tables import label
 from dlkd.ablations.run.remote import Storage
-from dlkd.ablations.run.runner import Pool, check_pool, forget, run_config, start_ray, why_failed
+from dlkd.ablations.run.runner import Pool, check_pool, forget, ray_folder, run_config, start_ray, why_failed
 from dlkd.ablations.run.store import FAILURE, first_line
 from dlkd.ablations.search.definition import Search, Study, search_folder, trial_key
 from dlkd.ablations.search.worker import DIVERGED, DONE, RUNGS, STOPPED, SearchWorker, are_rungs, read_rungs
 from dlkd.files import all_alone, delete, write_text
 from dlkd.located_yaml import dump_yaml
-from dlkd.machine import temporary_folder
+from dlkd.machine import expanded
 from dlkd.python_files import digests, python_file
 from dlkd.registry import Registry
 from dlkd.text import plain
@@ -150,8 +149,8 @@ def run_search(
         check_pool(pool)
         if storage is not None:
             storage.check()
-        with tempfile.TemporaryDirectory(prefix="dlkd-ray-", dir=temporary_folder()) as scratch:
-            start_ray(pool, Path(scratch))
+        with ray_folder() as scratch:
+            start_ray(pool, scratch)
             try:
                 if force:
                     shared = [] if storage is None else storage.names()
@@ -159,7 +158,7 @@ def run_search(
                     forget([folder / key for key in begun.union(shared)], storage)
                 for t in tried:
                     delete(folder / t.key / FAILURE)
-                _fit(study, folder, pool, Suggestions(study, tried, registry), tried, left, console, Path(scratch))
+                _fit(study, folder, pool, Suggestions(study, tried, registry), tried, left, console, scratch)
             finally:
                 ray.shutdown()
     if storage is not None:
@@ -182,7 +181,7 @@ def _fit(
     plain = {
         "study": study.model_dump(mode="json"),
         "folder": str(folder.resolve()),
-        "registry": [str(f.expanduser().resolve()) for f in pool.registry_files],
+        "registry": [str(expanded(f).resolve()) for f in pool.registry_files],
         "imports": {str(python_file(f)): digests(f) for f in pool.imports},
         "threads": pool.threads,
         "gpu": pool.trials_per_gpu > 0,
