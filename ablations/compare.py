@@ -15,7 +15,8 @@ from rich.text import Text
 
 from dlkd.ablations.report.markdown import escape, markdown_table
 from dlkd.ablations.report.tables import label
-from dlkd.ablations.report.words import DASH, listed, number, p_value, signed
+from dlkd.ablations.report.words import DASH, in_order, listed, number, p_value, signed
+from dlkd.ablations.run.run_folder import TRIALS, whole
 from dlkd.ablations.run.store import NOT_RUN, read_trials
 from dlkd.ablations.statistics.estimates import average, estimate
 from dlkd.ablations.statistics.metric_cells import CELL, by_category
@@ -29,6 +30,8 @@ SETTINGS = {
     "image_size": "image size",
     "epochs": "epochs",
     "max_steps": "most steps",
+    "pro_limit": "PRO's limit",
+    "score_at": "size of pixel metrics",
     "teacher": "teacher",
 }
 HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "cells")
@@ -110,7 +113,7 @@ def compare(a: Path, b: Path) -> Comparison:
     Means and differences are over the cells (dataset, category, seed) that both runs have; Holm's correction
     runs over the rows of a table, each metric by itself. Raises ValueError where a folder has no trials.
     """
-    one, two = (read_trials(folder / "trials.parquet") for folder in (a, b))
+    one, two = (whole(read_trials(folder / TRIALS), folder / TRIALS) for folder in (a, b))
     tables = {}
     for name in dict.fromkeys([*one["table"], *two["table"]]):
         tables[name] = list(_lines(one[one["table"] == name], two[two["table"] == name]))
@@ -173,4 +176,4 @@ def _notes(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[str]:
 
 
 def _values(column: pd.Series) -> list[str]:
-    return [str(value) for value in sorted(column.unique())] or [DASH]
+    return in_order(column) or [DASH]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dlkd.ablations.report.tables import Row, Table, label
-from dlkd.ablations.report.words import listed, number, p_value, seconds, signed
+from dlkd.ablations.report.words import in_order, listed, number, p_value, seconds, signed
 from dlkd.ablations.run.store import NOT_RUN, part_of_result
 
 COST_NOTE = (
@@ -90,6 +90,7 @@ def how_measured(trials: pd.DataFrame, store: Path) -> list[tuple[str, str]]:
         ("Seeds", listed([str(seed) for seed in sorted(trials["seed"].unique())])),
         ("Image size", f"{_values(trials['image_size'])} pixels"),
         ("Training", _length(trials)),
+        ("Pixel metrics", _pixels(trials)),
         ("Teacher", f"{_values(trials['teacher'])}, frozen"),
         ("Cells", f"{len(cells) - failed - not_run} trained and scored, {failed} failed" + waiting),
         ("Training time", f"{seconds(float(spent))} in all cells together"),
@@ -213,6 +214,15 @@ def _length(trials: pd.DataFrame) -> str:
     return listed(lengths) or "none"
 
 
+def _pixels(trials: pd.DataFrame) -> str:
+    """At which size pixel metrics were taken, and up to which false-positive rate PRO was."""
+    places = {"network": "the network's image size", "native": "each mask's own size"}
+    at = listed([places[place] for place in sorted(trials["score_at"].unique(), reverse=True)])
+    limits = _values(trials["pro_limit"])
+    differ = "; figures of different limits are not comparable" if trials["pro_limit"].nunique() > 1 else ""
+    return f"at {at}; PRO up to a false-positive rate of {limits}{differ}"
+
+
 def _versions(keys: pd.Series, store: Path) -> str:
     found: dict[str, set[str]] = {}
     for key in keys:
@@ -222,7 +232,7 @@ def _versions(keys: pd.Series, store: Path) -> str:
 
 
 def _values(column: pd.Series) -> str:
-    return listed([str(value) for value in sorted(column.unique())])
+    return listed(in_order(column))
 
 
 def _count(number_: int, one: str, many: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 
 from dlkd.ablations.report.tables import Entry, Row
 from dlkd.ablations.run.store import NOT_RUN
@@ -75,6 +77,12 @@ def sentence(title: str) -> str:
 def listed(items: list[str], last: str = "and") -> str:
     """a, b and c."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else ""
+
+
+def in_order(values: Iterable[object]) -> list[str]:
+    """Each value once as text, numbers in it by their size: 64, 128, 128x256."""
+    found = {str(value): [int(n) if n.isdecimal() else n for n in re.split(r"(\d+)", str(value))] for value in values}
+    return sorted(found, key=found.__getitem__)  # texts stand at even places, numbers at odd ones
 
 
 def costs(row: Row) -> list[tuple[float, str]]:

@@ -15,7 +15,8 @@ from dlkd.files import is_name
 TRIALS = "trials.parquet"
 OLDER = ("grids.json", "store.txt")
 PLACE = ["table", "row", "dataset", "category", "seed"]
-NEEDED = {*PLACE, "metric", "value", "status", "reason", "key", "image_size", "epochs", "max_steps", "teacher"}
+MEASURED_WITH = {"image_size", "epochs", "max_steps", "pro_limit", "score_at", "teacher"}
+NEEDED = {*PLACE, "metric", "value", "status", "reason", "key", *MEASURED_WITH}
 
 
 def write_run(folder: Path, trials: pd.DataFrame, grids: Sequence[Grid], store: Path) -> None:
@@ -40,11 +41,17 @@ def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
         store = Path(about["store"])
     except (KeyError, TypeError, pydantic.ValidationError) as error:
         raise ValueError(f"{path} says nothing of its grids and store: write it anew with `dlkd ablate`") from error
-    if missing := NEEDED - set(trials.columns):
-        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}: write it anew with `dlkd ablate`")
+    whole(trials, path)
     if wrong := [key for key in trials["key"] if not is_name(str(key))]:
         raise ValueError(f"cannot read {path}: the key {wrong[0]!r} names no folder of a store")
     return trials, grids, store
+
+
+def whole(trials: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """`trials`, read from `path`, with all columns that a report needs. Raises ValueError where they lack one."""
+    if missing := NEEDED - set(trials.columns):
+        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}: write it anew with `dlkd ablate`")
+    return trials
 
 
 def holds_less(trials: pd.DataFrame, folder: Path, *, ended: bool) -> bool:

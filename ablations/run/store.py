@@ -86,8 +86,8 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
     """All trials in long form: one line for each table row, dataset, category, seed and metric.
 
     Columns: table, row, dataset, category, seed, metric, value, status ("ok", "undefined", "failed", "not run"),
-    reason, variant, key, the costs, and image_size, max_steps, epochs, teacher, so that a table can say what it rests
-    on.
+    reason, variant, key, the costs, and image_size, max_steps, epochs, pro_limit, score_at, teacher, so that a table
+    can say what it rests on.
     """
     lines = []
     for cell, dataset in zip(cells, dataset_labels([cell.spec.dataset for cell in cells]), strict=True):
@@ -118,6 +118,8 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
                         "image_size": spec.train.size_text,
                         "epochs": spec.train.epochs,
                         "max_steps": spec.train.max_steps,
+                        "pro_limit": spec.train.pro_limit,
+                        "score_at": spec.train.score_at,
                         "teacher": spec.model.get("teacher", {}).get("backbone", ""),
                         **({} if found is None else found.costs),
                     }

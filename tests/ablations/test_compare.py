@@ -16,7 +16,7 @@ def run(folder, value, *, seeds=(0, 1), rows=("LFRB", "DLKD"), steps=16, key="")
             **{"table": "table4", "row": row, "dataset": "textures", "category": category, "seed": seed},
             **{"metric": metric, "value": value + 0.01 * c + 0.001 * seed, "status": "ok", "reason": ""},
             **{"key": f"{key}{row}-{category}-{seed}", "image_size": 128, "epochs": 1000, "max_steps": steps},
-            "teacher": "tf_efficientnet_lite0",
+            **{"teacher": "tf_efficientnet_lite0", "pro_limit": 0.3, "score_at": "network"},
         }
         for row in rows
         for c, category in enumerate(("brick", "grass", "gravel"))
@@ -45,6 +45,12 @@ def test_a_run_beside_itself_differs_in_nothing(tmp_path):
         assert line.difference == 0
         assert not line.told_apart
         assert line.shared == line.cells == 6
+
+
+def test_a_run_of_a_version_with_other_columns_is_refused(tmp_path):
+    run(tmp_path / "a", 0.8).drop(columns="pro_limit").to_parquet(tmp_path / "a" / "trials.parquet")
+    with pytest.raises(ValueError, match=r"a/trials\.parquet lacks the columns pro_limit: write it anew"):
+        compare(tmp_path / "a", tmp_path / "a")
 
 
 def test_a_gain_is_measured_and_told_apart(tmp_path):

@@ -46,6 +46,7 @@ def trials_of(grid, *, means, categories=CATEGORIES, seeds=(0, 1), dataset="text
                             **{"seed": seed, "metric": metric, "value": mean + spread * (c - 1), "status": "ok"},
                             **{"reason": "", "variant": row.variant, "key": f"{row.variant}-{category}-{seed}"},
                             **{"image_size": 128, "epochs": 1000, "max_steps": 16, "teacher": "tf_efficientnet_lite0"},
+                            **{"pro_limit": 0.3, "score_at": "network"},
                             **{"parameters": 2e6, "flops": 5e8, "train_seconds": 10.0, "images_per_second": 50.0},
                             "peak_memory_bytes": 2.0**30,
                         }
@@ -419,6 +420,23 @@ def test_the_papers_own_setting_is_not_called_incomparable(tmp_path):
     cells = grid(rows=("A", "B"))
     trials = trials_of(cells, means=(0.8, 0.9), dataset="mvtec").assign(image_size=256, teacher="resnet18.tv_in1k")
     assert make_report(trials, [cells], tmp_path).comparable.endswith("same data, teacher and image size.")
+
+
+def test_how_pixel_metrics_were_taken_is_said_and_sizes_go_by_number(tmp_path):
+    cells = grid(rows=("A", "B"))
+    trials = trials_of(cells, means=(0.8, 0.9))
+    assert dict(make_report(trials, [cells], tmp_path).facts)["Pixel metrics"] == (
+        "at the network's image size; PRO up to a false-positive rate of 0.3"
+    )
+    first = trials["row"] == "A"
+    mixed = trials.assign(pro_limit=0.3, image_size="128")
+    mixed.loc[first, ["pro_limit", "image_size", "score_at"]] = [0.05, "64", "native"]
+    facts = dict(make_report(mixed, [cells], tmp_path).facts)
+    assert facts["Image size"] == "64 and 128 pixels"
+    assert facts["Pixel metrics"] == (
+        "at the network's image size and each mask's own size; PRO up to a false-positive rate of 0.05 and 0.3; "
+        "figures of different limits are not comparable"
+    )
 
 
 def test_a_grid_that_the_trials_lack_is_an_error(tmp_path):
