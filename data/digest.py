@@ -55,6 +55,7 @@ def category_digest(category: Category, *, progress: Progress | None = None) -> 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes. Raises DataError for what cannot be read."""
     try:
+        check_plain(path)
         with path.open("rb") as file:
             digest = hashlib.sha256()
             while part := file.read(2**20):
@@ -62,6 +63,13 @@ def file_digest(path: Path) -> str:
             return digest.hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def check_plain(path: Path) -> None:
+    """Raise DataError for a folder, a device, or a pipe, which would be waited for without end."""
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+        raise DataError(f"{path}: is {what} in the place of a file; move it elsewhere")
 
 
 class KnownFiles:

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dlkd.data.category import DataError
+from dlkd.data.digest import check_plain
 from dlkd.data.layout import list_images
 
 LARGEST = 2**29
 """Pixels of the largest picture that is read: 1.6 GB as RGB. Pillow's own limits warn from a sixth of it."""
 Image.MAX_IMAGE_PIXELS = None
 
+CAMERA_BITS = (8, 12, 14)
+"""Fewer than 16 bits a value that cameras and other programs leave in files of 16."""
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _PAGED = ("TIFF", "GIF", "WEBP", "PNG")
 _LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
@@ -40,9 +43,11 @@ def look_at_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
     picture, bent = _open(path)
     if picture.mode in (*_SIXTEEN_BIT, "I", "F"):
         values = np.asarray(picture)
-        if picture.mode != "F" and values.size and 0 < values.max() <= 4095:
+        top = int(values.max(initial=0)) if picture.mode != "F" else 0
+        if bits := next((bits for bits in CAMERA_BITS if 0 < top < 2**bits), None):
             bent.append(
-                "16 bit without a value above 4095 (a 12-bit camera?): read dark, as 16 bit; scale them to 0..65535"
+                f"16 bit without a value above {2**bits - 1} ({bits} bits in 16?): read as 16 bit, "
+                f"{2 ** (16 - bits)} times too dark if so; multiply all by {2 ** (16 - bits)}, or save them as 8 bit"
             )
         return np.repeat(_deep_grey(path, picture)[..., None], 3, axis=2), bent
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") and np.asarray(picture.getchannel("A")).min() < 255:
@@ -102,6 +107,7 @@ def turned(mask: NDArray[np.bool_], image: Path) -> NDArray[np.bool_]:
 def proportions(path: Path) -> float:
     """Width per height of a picture as it is read, upright, from its header alone; NaN where that cannot be read."""
     try:
+        check_plain(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as picture:
@@ -121,6 +127,7 @@ def _open(path: Path, *, stored: bool = False) -> tuple[Image.Image, list[str]]:
     """The decoded picture, turned upright unless as `stored`, and what that changed."""
     bent: list[str] = []
     try:
+        check_plain(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's on odd metadata: the pixels are whole, or an error is raised
             with Image.open(path) as picture:

@@ -17,7 +17,7 @@ from dlkd.files import write_text
 
 Progress = Callable[[int, int], None]
 
-VERSION = f"1 {PIXELS}"
+VERSION = f"2 {PIXELS}"
 """Raised when a reader changes what it accepts or says."""
 
 

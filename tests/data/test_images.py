@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from PIL import Image
 
 from dlkd.data import DataError, Sample, images, native_mask, read_image, read_mask
-from dlkd.data.images import look_at_image, look_at_mask
+from dlkd.data.digest import file_digest
+from dlkd.data.images import look_at_image, look_at_mask, proportions
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 COLOUR = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
@@ -214,6 +217,16 @@ def test_very_large_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         read_image(path)
 
 
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    for name, what in (("pipe", "a pipe, a socket or a device"), ("folder", "a folder")):
+        for read in (read_image, file_digest):
+            with pytest.raises(DataError, match=rf"{name}\.png: is {what} in the place of a file"):
+                read(tmp_path / f"{name}.png")
+    assert math.isnan(proportions(tmp_path / "pipe.png"))
+
+
 def test_what_is_changed_is_told(tmp_path: Path) -> None:
     pages = [Image.fromarray(COLOUR), Image.fromarray(COLOUR[::-1])]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
@@ -223,7 +236,15 @@ def test_what_is_changed_is_told(tmp_path: Path) -> None:
         "pages.tif": "several pages",
         save(tmp_path / "cmyk.jpg", COLOUR, "CMYK").name: "CMYK colours become RGB",
         save(tmp_path / "turned.jpg", COLOUR, exif=exif).name: "turned upright",
-        save(tmp_path / "dark.png", np.full((4, 4), 4095, np.uint16)).name: "16 bit without a value above 4095",
+        save(
+            tmp_path / "dark.png", np.full((4, 4), 4095, np.uint16)
+        ).name: "4095 (12 bits in 16?): read as 16 bit, 16 times",
+        save(
+            tmp_path / "deep.png", np.full((4, 4), 16000, np.uint16)
+        ).name: "16383 (14 bits in 16?): read as 16 bit, 4 t",
+        save(
+            tmp_path / "black.png", np.full((4, 4), 255, np.uint16)
+        ).name: "255 (8 bits in 16?): read as 16 bit, 256 t",
         save(tmp_path / "alpha.png", np.full((4, 4, 4), 9, np.uint8)).name: "transparency is dropped",
     }
     for name, wanted in told.items():
