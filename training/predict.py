@@ -86,9 +86,12 @@ def predict_images(
         bar: show a progress bar.
 
     Raises:
-        DataError: there is no image at `images`.
+        DataError: there is no image at `images`, or `out` has a scores.csv that no prediction wrote.
     """
     files = find_images(images, out)
+    scores_file = out / SCORES
+    if scores_file.exists() and scores_file.stat().st_size and not _are_scores(scores_file):
+        raise DataError(f"{scores_file} is not of a prediction and would be replaced; name another --out")
     size = batch_size or spec.train.batch_size
     normal = normal if threshold is None else NormalRange(normal.level, threshold)
     dataset = ImageDataset(
@@ -100,7 +103,6 @@ def predict_images(
     )
     out.mkdir(parents=True, exist_ok=True)
     done = Predicted()
-    scores_file = out / SCORES
     with (
         errors_name(scores_file),
         scores_file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as table,
@@ -187,8 +189,13 @@ def _folders(folder: Path, out: Path, seen: set[Path]) -> Iterator[Path]:
 def _written_by_dlkd(folder: Path) -> bool:
     if any((folder / name).exists() for name in (SPEC, "trials.parquet")):
         return True
+    return _are_scores(folder / SCORES)
+
+
+def _are_scores(path: Path) -> bool:
+    """Whether a prediction wrote the file."""
     try:
-        with (folder / SCORES).open(encoding="utf-8", errors="replace") as table:
+        with path.open(encoding="utf-8", errors="replace") as table:
             return table.readline().rstrip() == ",".join(COLUMNS)
     except OSError:
         return False

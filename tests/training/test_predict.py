@@ -92,6 +92,17 @@ def test_a_full_disk_names_the_scores(trial: Path, tiny_folder: Path, tmp_path: 
         predict_images(model, spec, read_result(trial).normal, images, tmp_path / "out", overlays=False)
 
 
+def test_scores_of_somebody_else_are_not_replaced(trial: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    spec, model = load_model(trial, REGISTRY)
+    (tmp_path / "scores.csv").write_text("player,points\nme,3\n")
+    images = tiny_folder / "disc" / "test" / "good"
+    with pytest.raises(
+        DataError, match=r"scores\.csv is not of a prediction and would be replaced; name another --out"
+    ):
+        predict_images(model, spec, read_result(trial).normal, images, tmp_path)
+    assert (tmp_path / "scores.csv").read_text() == "player,points\nme,3\n"
+
+
 def test_only_a_users_own_pictures_are_found(tmp_path: Path) -> None:
     for name in (
         "a.png", "below/b.JPG", ".hidden/c.png", ".d.png", "out/e.png", "earlier/f.png", "trial/g.png",
