@@ -81,8 +81,13 @@ def listed(items: list[str], last: str = "and") -> str:
 
 def in_order(values: Iterable[object]) -> list[str]:
     """Each value once as text, numbers in it by their size: 64, 128, 128x256."""
-    found = {str(value): [int(n) if n.isdecimal() else n for n in re.split(r"(\d+)", str(value))] for value in values}
-    return sorted(found, key=found.__getitem__)  # texts stand at even places, numbers at odd ones
+    found = {str(value): _parts(str(value)) for value in values}
+    return sorted(found, key=found.__getitem__)
+
+
+def _parts(text: str) -> list[tuple[str, float]]:
+    """Each text with the number behind it."""
+    return [(before, float(n or 0)) for before, n in re.findall(r"([^0-9]*)([0-9]+(?:\.[0-9]+)?|$)", text)]
 
 
 def costs(row: Row) -> list[tuple[float, str]]:

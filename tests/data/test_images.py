@@ -117,7 +117,7 @@ def test_not_a_picture_and_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"b\.png: no such file"):
         read_image(tmp_path / "b.png")
     (tmp_path / "c.png").mkdir()
-    with pytest.raises(DataError, match=r"c\.png: cannot be read"):
+    with pytest.raises(DataError, match=r"c\.png: is a folder in the place of a file"):
         read_image(tmp_path / "c.png")
 
 
