@@ -25,9 +25,11 @@ from dlkd.text import Terminal, text_table
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from dlkd.ablations.plan.grid import Cell, Grid
-    from dlkd.ablations.run.runner import Pool
-    from dlkd.ablations.search.definition import SearchFile, Study
+    from dlkd.ablations.plan.cells import Cell
+    from dlkd.ablations.plan.grid import Grid
+    from dlkd.ablations.run.pool import Pool
+    from dlkd.ablations.search.definition import SearchFile
+    from dlkd.ablations.search.study import Study
     from dlkd.located_yaml import LocatedYaml
     from dlkd.registry import Registry
     from dlkd.training import Preset
@@ -351,11 +353,14 @@ def ablate(
     imports: Imports = None,
 ) -> None:
     """Train every cell of one or more grids in parallel and write the report."""
-    from dlkd.ablations.plan.grid import load_grid, make_cells, unique
+    from dlkd.ablations.plan.cells import make_cells, unique
+    from dlkd.ablations.plan.grid_files import load_grid
     from dlkd.ablations.run.display import Display
     from dlkd.ablations.run.run_folder import TRIALS, holds_less, write_run
-    from dlkd.ablations.run.store import collect, missing_cells
-    from dlkd.ablations.search.definition import find_search, make_study, search_folder
+    from dlkd.ablations.run.store import missing_cells
+    from dlkd.ablations.run.trials import collect
+    from dlkd.ablations.search.search_files import find_search
+    from dlkd.ablations.search.study import make_study, search_folder
 
     del resume
     registry = _registry(registry_files, imports)
@@ -373,7 +378,7 @@ def ablate(
         return chosen, [(node, _categories(registry, node, only, some=len(nodes) > 1)) for node in nodes]
 
     def pool() -> Pool:
-        from dlkd.ablations.run.runner import Pool
+        from dlkd.ablations.run.pool import Pool
 
         return Pool(
             workers=at_a_time,
@@ -472,7 +477,7 @@ def list_command(
     imports: Imports = None,
 ) -> None:
     """Show variants, components, grids and presets."""
-    from dlkd.ablations.plan.grid import shipped_grids
+    from dlkd.ablations.plan.grid_files import shipped_grids
     from dlkd.located_yaml import nearest
     from dlkd.registry import list_components, list_variants
     from dlkd.training import PRESETS
@@ -774,12 +779,12 @@ def _print_metrics(metrics: dict[str, float], undefined: dict[str, str]) -> None
 
 
 def _print_cells(cells: list[Cell], grids: list[Grid], store: Path, registry: Registry, pool: Pool) -> None:
-    from dlkd.ablations.forecast.forecast import estimate
+    from dlkd.ablations.forecast.forecast import forecast
     from dlkd.ablations.run.display import duration
     from dlkd.ablations.run.store import missing_cells
 
     missing = missing_cells(cells, store)
-    cost = estimate(missing, grids, registry, pool, begun=perf_counter() - _begun[-1], bar=err.is_terminal)
+    cost = forecast(missing, grids, registry, pool, begun=perf_counter() - _begun[-1], bar=err.is_terminal)
     table = text_table("cell", "rows", "state")
     for cell in cells:
         rows = "; ".join(f"{table}: {row}" for table, row in cell.rows)
@@ -801,9 +806,11 @@ def _search(
     file: SearchFile, study: Study, registry: Registry, store: Path, out_folder: Path, pool: Pool, force: bool
 ) -> None:
     """Run a search and write what it found."""
-    from dlkd.ablations.search.definition import search_folder, trial_key
-    from dlkd.ablations.search.report import SearchReport, holds_less, search_trials, write_found
-    from dlkd.ablations.search.runner import FAILED, read_tried, run_search
+    from dlkd.ablations.search.records import FAILED, read_tried, trial_key
+    from dlkd.ablations.search.report import SearchReport
+    from dlkd.ablations.search.results import holds_less, search_trials, write_found
+    from dlkd.ablations.search.runner import run_search
+    from dlkd.ablations.search.study import search_folder
 
     _if_interrupted(
         "finished trials are kept; those that ran lose what is younger than their last checkpoint. The same command "
@@ -830,7 +837,7 @@ def _search(
 
 
 def _print_search(file: SearchFile, study: Study, folder: Path) -> None:
-    from dlkd.ablations.search.runner import read_tried
+    from dlkd.ablations.search.records import read_tried
     from dlkd.data import dataset_labels
 
     table = text_table("parameter", "", "values")
@@ -845,9 +852,9 @@ def _print_search(file: SearchFile, study: Study, folder: Path) -> None:
 
 
 def _report(folder: Path) -> None:
-    from dlkd.ablations.report.content import write_report
+    from dlkd.ablations.report.write import write_report
     from dlkd.ablations.run.run_folder import read_run
-    from dlkd.ablations.search.report import PARQUET, read_found
+    from dlkd.ablations.search.results import PARQUET, read_found
 
     if (folder / PARQUET).exists():
         found = read_found(folder)

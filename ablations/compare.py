@@ -14,10 +14,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from dlkd.ablations.report.markdown import escape, markdown_table
-from dlkd.ablations.report.tables import label
-from dlkd.ablations.report.words import DASH, in_order, listed, number, p_value, signed
+from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.numbers import DASH, in_order, listed, number, p_value, signed
 from dlkd.ablations.run.run_folder import TRIALS, whole
-from dlkd.ablations.run.store import NOT_RUN, read_trials
+from dlkd.ablations.run.trials import NOT_RUN, read_trials
 from dlkd.ablations.statistics.estimates import average, estimate
 from dlkd.ablations.statistics.metric_cells import CELL, by_category
 from dlkd.ablations.statistics.sign_flip import holm
@@ -38,8 +38,8 @@ HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "ce
 
 
 @dataclass(frozen=True)
-class Line:
-    """One metric of one row; per cent and points, NaN where a run lacks it."""
+class Difference:
+    """One metric of one row in both runs; per cent and points, NaN where a run lacks it."""
 
     row: str
     metric: str
@@ -74,7 +74,7 @@ class Comparison:
 
     names: tuple[str, str]
     notes: list[str]
-    tables: dict[str, list[Line]]
+    tables: dict[str, list[Difference]]
 
     def markdown(self) -> str:
         """The same as Markdown."""
@@ -120,7 +120,7 @@ def compare(a: Path, b: Path) -> Comparison:
     return Comparison((str(a), str(b)), list(_notes(one, two)), tables)
 
 
-def _lines(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[Line]:
+def _lines(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[Difference]:
     rows = list(dict.fromkeys([*one["row"], *two["row"]]))
     metrics = list(dict.fromkeys([*one["metric"], *two["metric"]]))
     found = {}
@@ -131,7 +131,7 @@ def _lines(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[Line]:
         for (row, result), p in zip(results.items(), adjusted, strict=True):
             pair = pairs[row]
             both = pair.dropna() if pair.notna().all(axis=1).any() else pair
-            found[row, metric] = Line(
+            found[row, metric] = Difference(
                 row=row,
                 metric=metric,
                 a=average(by_category(both["a"])) * 100,
@@ -154,8 +154,8 @@ def _pair(one: pd.DataFrame, two: pd.DataFrame, row: str, metric: str) -> pd.Dat
     sides = {}
     for name, trials in (("a", one), ("b", two)):
         own = trials[(trials["row"] == row) & (trials["metric"] == metric)]
-        values = own["value"].astype(float).where((own["status"] == "ok") & np.isfinite(own["value"]))
-        sides[name] = values.set_axis(pd.MultiIndex.from_frame(own[CELL]))
+        present = own["value"].astype(float).where((own["status"] == "ok") & np.isfinite(own["value"]))
+        sides[name] = present.set_axis(pd.MultiIndex.from_frame(own[CELL]))
     return pd.concat(sides, axis=1).sort_index()
 
 
@@ -163,7 +163,7 @@ def _notes(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[str]:
     keys_a, keys_b = set(one["key"]), set(two["key"])
     yield f"{len(keys_a)} cells in A, {len(keys_b)} in B; {len(keys_a & keys_b)} of them are the same trials"
     for column, name in SETTINGS.items():
-        values_a, values_b = _values(one[column]), _values(two[column])
+        values_a, values_b = in_order(one[column]) or [DASH], in_order(two[column]) or [DASH]
         if values_a != values_b:
             yield f"{name}: {listed(values_a)} in A, {listed(values_b)} in B"
     for name, trials in (("A", one), ("B", two)):
@@ -173,7 +173,3 @@ def _notes(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[str]:
         not_run = trials.loc[trials["status"] == NOT_RUN, "key"].nunique()
         if not_run:
             yield f"{not_run} cells of {name} were not run"
-
-
-def _values(column: pd.Series) -> list[str]:
-    return in_order(column) or [DASH]

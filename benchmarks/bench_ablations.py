@@ -51,9 +51,10 @@ def run_runner(count: int) -> dict[str, Any]:
     """`count` stubs through `run_cells`."""
     from rich.console import Console
 
-    from dlkd.ablations.plan.grid import Cell
+    from dlkd.ablations.plan.cells import Cell
     from dlkd.ablations.run.display import Display
-    from dlkd.ablations.run.runner import Pool, run_cells
+    from dlkd.ablations.run.pool import Pool
+    from dlkd.ablations.run.runner import run_cells
     from dlkd.ablations.run.worker import CellWorker
     from dlkd.files import write_text
     from dlkd.registry import default_registry

@@ -7,7 +7,7 @@ from dlkd.data.dataset import ImageDataset, Item, native_mask
 from dlkd.data.elpv import ELPV
 from dlkd.data.folder import Folder, MVTec
 from dlkd.data.images import read_image, read_mask
-from dlkd.data.inspect import CategoryReport, Report, inspect_dataset
+from dlkd.data.inspect import CategoryReport, DatasetReport, inspect_dataset
 from dlkd.data.label import dataset_label, dataset_labels
 from dlkd.data.mvtec_ad2 import MVTecAD2
 from dlkd.data.mvtec_loco import MVTecLOCO
@@ -23,13 +23,13 @@ __all__ = [
     "CategoryReport",
     "DataError",
     "Dataset",
+    "DatasetReport",
     "Folder",
     "ImageDataset",
     "Item",
     "MVTec",
     "MVTecAD2",
     "MVTecLOCO",
-    "Report",
     "Sample",
     "Textures",
     "VisA",

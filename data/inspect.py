@@ -92,7 +92,7 @@ class CategoryReport:
 
 
 @dataclass
-class Report:
+class DatasetReport:
     """`inspect_dataset`'s findings; `str` of it is text for people."""
 
     dataset: str
@@ -114,7 +114,7 @@ def inspect_dataset(
     categories: Iterable[str] | None = None,
     progress: Progress | None = None,
     network: tuple[int, int] | None = None,
-) -> Report:
+) -> DatasetReport:
     """Read every picture and mask once: counts, sizes, modes, masks, damage, test images seen in training.
 
     Duplicates are found by a hash of the decoded pixels, so another file format or name hides none.
@@ -123,7 +123,7 @@ def inspect_dataset(
     """
     names = dataset.categories() if categories is None else tuple(categories)
     name = getattr(dataset, "name", type(dataset).__name__)
-    return Report(name, [_inspect(dataset, category, progress, network) for category in names])
+    return DatasetReport(name, [_inspect(dataset, category, progress, network) for category in names])
 
 
 def _counts(counted: dict[str, int]) -> str:

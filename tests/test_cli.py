@@ -290,15 +290,15 @@ def test_an_error_of_our_own_making_keeps_its_traceback(run: Run, monkeypatch: p
 
 def test_a_dry_run_says_what_a_run_would_take(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a dataset that takes arguments after commas, too."""
-    from dlkd.ablations.forecast import forecast as cost
+    from dlkd.ablations.forecast import forecast as module
 
     told = []
 
-    def estimate(cells: list[Any], grids: list[Any], *_: object, **__: object) -> cost.Estimate:
+    def forecast(cells: list[Any], grids: list[Any], *_: object, **__: object) -> module.Forecast:
         told.append([grid.name for grid in grids])
-        return cost.Estimate({cell.key: 50.0 for cell in cells}, 9.0, 130.0, 6.0)
+        return module.Forecast({cell.key: 50.0 for cell in cells}, 9.0, 130.0, 6.0)
 
-    monkeypatch.setattr(cost, "estimate", estimate)
+    monkeypatch.setattr(module, "forecast", forecast)
     code, out, err = run(
         *("ablate", "table4", "--dataset", "elpv,train_limit=9,test_limit=2", "--category", "mono", "--dry-run"),
         *("--workers", "2"),

@@ -17,7 +17,7 @@ import pytest
 import typer
 import yaml
 
-from dlkd.ablations.plan.grid import load_grid
+from dlkd.ablations.plan.grid_files import load_grid
 from dlkd.cli import app
 from dlkd.located_yaml import ConfigError
 from dlkd.registry import default_registry, get, list_components

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dlkd.ablations.plan.grid import load_grid, make_cells
+from dlkd.ablations.plan.cells import make_cells
+from dlkd.ablations.plan.grid_files import load_grid
 from dlkd.registry import create_model, default_registry, load_registry
 from dlkd.training import PRESETS, Preset
 

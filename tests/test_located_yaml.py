@@ -5,8 +5,8 @@ import math
 import pytest
 import yaml
 
-from dlkd.ablations.plan.grid import load_grid
-from dlkd.ablations.search.definition import find_search
+from dlkd.ablations.plan.grid_files import load_grid
+from dlkd.ablations.search.search_files import find_search
 from dlkd.located_yaml import ConfigError, LocatedYaml, Problem, dump_yaml, nearest, parse_yaml, read_yaml, show_path
 from dlkd.registry import default_registry, load_registry
 

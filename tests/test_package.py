@@ -66,48 +66,6 @@ def test_imports_are_absolute_and_go_through_the_package(source: Path) -> None:
         assert not wrong, f"line {node.lineno}: import dlkd.{wrong.pop()} instead"
 
 
-# What each room may import of dlkd, beside itself; ablations and cli may import everything. See docs/design.md.
-ARROWS = {
-    "contract": set(),
-    "located_yaml": {"machine"},
-    "files": {"machine"},
-    "machine": set(),
-    "text": set(),
-    "drawing": {"text"},
-    "python_files": {"located_yaml", "machine"},
-    "registry": {"contract", "located_yaml", "machine", "python_files"},
-    "blocks": {"contract", "registry", "machine"},
-    "losses": {"contract", "registry"},
-    "models": {"contract", "registry", "blocks", "losses", "files"},
-    "data": {"registry", "files", "machine", "text", "drawing"},
-    "metrics": set(),
-    "training": {
-        "contract",
-        "located_yaml",
-        "registry",
-        "files",
-        "text",
-        "drawing",
-        "blocks",
-        "losses",
-        "models",
-        "data",
-        "metrics",
-    },
-    "ablations": TOP_LEVEL - {"cli"},
-}
-
-
-@pytest.mark.parametrize("room", ARROWS)
-def test_arrows_point_one_way(room: str) -> None:
-    files = (ROOT / room).rglob("*.py") if (ROOT / room).is_dir() else [ROOT / f"{room}.py"]
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dlkd."):
-                other = str(node.module).split(".")[1]
-                assert other in {room, *ARROWS[room]}, f"{path.relative_to(ROOT)}:{node.lineno} imports {node.module}"
-
-
 @pytest.mark.parametrize("package", ["blocks", "data", "losses", "models"])
 def test_every_component_file_is_imported_by_its_package(package: str) -> None:
     """Components register when their file is imported, which the package does and nobody else has to."""

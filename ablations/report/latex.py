@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from dlkd.ablations.report import words
-from dlkd.ablations.report.tables import Entry, Row, Table, label
+from dlkd.ablations.report.content import Report
+from dlkd.ablations.report.tables import Entry, Table, TableRow
+from dlkd.ablations.report.words import entries, numbers
+from dlkd.ablations.report.words.entries import label
 from dlkd.files import file_name
 from dlkd.text import plain
-
-if TYPE_CHECKING:
-    from dlkd.ablations.report.content import Report
 
 SIGNS = ("times", "div", "leq", "geq", "neq", "approx", "rightarrow", "leftarrow", "infty", "nabla", "surd")
 GREEK = (
@@ -69,7 +67,7 @@ def _table(table: Table) -> str:
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\caption{{{_escape(words.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$ in "
+            rf"\caption{{{_escape(entries.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$ in "
             rf"points against {_escape(table.grid.reference)}, p after Holm's correction.}}",
             rf"\label{{tab:{file_name(table.grid.name)}}}",
             r"\resizebox{\textwidth}{!}{%",
@@ -87,28 +85,28 @@ def _table(table: Table) -> str:
     )
 
 
-def _row(table: Table, row: Row) -> str:
+def _row(table: Table, row: TableRow) -> str:
     cells = [_escape(row.label) + (" (untrained)" if row.untrained else "")]
     for metric in table.metrics:
         entry = row.entries[metric]
         if table.grid.has_paper:
-            cells.append(_escape(words.number(entry.paper)))
+            cells.append(_escape(numbers.number(entry.paper)))
         cells += [_measured(entry), "reference" if row.reference else _difference(entry)]
     return " & ".join(cells) + r" \\"
 
 
 def _measured(entry: Entry) -> str:
-    if reason := words.absent(entry):
+    if reason := entries.absent(entry):
         return _escape(reason)
-    within = f" ({words.interval(entry)})" if words.interval(entry) else ""
-    left_out = f", {words.partial(entry)}" if entry.partial else ""
-    return _escape(f"{words.number(entry.mean)}{within}{left_out}")
+    within = f" ({entries.interval(entry)})" if entries.interval(entry) else ""
+    left_out = f", {entries.partial(entry)}" if entry.partial else ""
+    return _escape(f"{numbers.number(entry.mean)}{within}{left_out}")
 
 
 def _difference(entry: Entry) -> str:
     if math.isnan(entry.difference):
         return "--"
-    return _escape(f"{words.signed(entry.difference)} ({words.p_value(entry.p)})")
+    return _escape(f"{numbers.signed(entry.difference)} ({numbers.p_value(entry.p)})")
 
 
 def _escape(text: str) -> str:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
 
-from dlkd.ablations.report import summary, words
-from dlkd.ablations.report.tables import Entry, Row, Table, label
+from dlkd.ablations.report.content import Report, Section
+from dlkd.ablations.report.tables import Entry, Table, TableRow
+from dlkd.ablations.report.words import entries, numbers
+from dlkd.ablations.report.words.conditions import COST_NOTE
+from dlkd.ablations.report.words.entries import label
 from dlkd.text import plain
-
-if TYPE_CHECKING:
-    from dlkd.ablations.report.content import Report
 
 
 def markdown(report: Report) -> str:
     """The report's text; pictures are files beside it."""
     parts = [f"# {escape(report.title)}", "## In short"]
     parts.append(
-        "\n".join(f"- **{escape(words.sentence(s.table.grid.title))}** {escape(s.headline)}" for s in report.sections)
+        "\n".join(f"- **{escape(entries.sentence(s.table.grid.title))}** {escape(s.headline)}" for s in report.sections)
     )
     if report.training:
         head = ["", "untrained", "trained", "difference", "p after Holm"]
@@ -30,16 +29,16 @@ def markdown(report: Report) -> str:
     for section in report.sections:
         table = section.table
         parts += [f"## {escape(table.grid.title)}", _results(table)]
-        parts.append(_notes(table))
+        parts.append(_notes(section))
         for picture in section.pictures:
             parts += [
                 f"### {picture.title}",
                 f"![{escape(picture.alt, brackets=True)}]({picture.file})",
                 escape(picture.caption),
             ]
-        parts += ["### Cost beside benefit", _costs(table), summary.COST_NOTE]
-        if table.sentences:
-            said = "\n".join(f"- {escape(sentence)}" for sentence in table.sentences)
+        parts += ["### Cost beside benefit", _costs(table), COST_NOTE]
+        if section.sentences:
+            said = "\n".join(f"- {escape(sentence)}" for sentence in section.sentences)
             parts += ["### Every comparison", said]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -52,7 +51,7 @@ def _results(table: Table) -> str:
     return markdown_table(head, [_row(table, row) for row in table.rows])
 
 
-def _row(table: Table, row: Row) -> list[str]:
+def _row(table: Table, row: TableRow) -> list[str]:
     name = escape(row.label)
     if row.untrained:
         name = f"**{name} (untrained)**"
@@ -60,44 +59,45 @@ def _row(table: Table, row: Row) -> list[str]:
     for metric in table.metrics:
         entry = row.entries[metric]
         if table.grid.has_paper:
-            cells.append(words.number(entry.paper))
+            cells.append(numbers.number(entry.paper))
         cells += [_measured(entry), "reference" if row.reference else _difference(entry)]
     return cells
 
 
 def _measured(entry: Entry) -> str:
-    if reason := words.absent(entry):
+    if reason := entries.absent(entry):
         return escape(reason)
-    parts = [f"**{words.number(entry.mean)}**", words.interval(entry), words.partial(entry)]
+    parts = [f"**{numbers.number(entry.mean)}**", entries.interval(entry), entries.partial(entry)]
     return "<br>".join(part for part in parts if part)
 
 
 def _difference(entry: Entry) -> str:
     if math.isnan(entry.difference):
-        return words.DASH
-    amount = words.signed(entry.difference)
+        return numbers.DASH
+    amount = numbers.signed(entry.difference)
     parts = [
         f"**{amount}**" if entry.told_apart else amount,
-        words.difference_interval(entry),
-        words.p_value(entry.p),
+        entries.difference_interval(entry),
+        numbers.p_value(entry.p),
     ]
     return "<br>".join(part for part in parts if part)
 
 
-def _notes(table: Table) -> str:
-    lines = summary.notes(table)
-    if table.failures:
-        lines += [f"{table.failures_heading}:"] + [f"  - {failure}" for failure in table.failures]
-    return "\n".join(line if line.startswith("  -") else f"- {line}" for line in map(escape, lines))
+def _notes(section: Section) -> str:
+    lines = [f"- {escape(note)}" for note in section.notes]
+    if section.failures:
+        lines.append(f"- {section.failures_heading}:")
+        lines += [f"  - {escape(failure)}" for failure in section.failures]
+    return "\n".join(lines)
 
 
 def _costs(table: Table) -> str:
-    head = ["Row", *words.COST_HEADS, *map(label, table.metrics)]
+    head = ["Row", *entries.COST_HEADS, *map(label, table.metrics)]
     lines = [
         [
             escape(row.label),
-            *(text for _, text in words.costs(row)),
-            *(words.number(row.entries[m].mean) for m in table.metrics),
+            *(text for _, text in entries.costs(row)),
+            *(numbers.number(row.entries[m].mean) for m in table.metrics),
         ]
         for row in table.rows
     ]

@@ -1,4 +1,4 @@
-"""A grid's trials as the table that a report prints, per cent and words, nothing drawn yet."""
+"""A grid's trials as the table that a report prints, in per cent; nothing is worded or drawn yet."""
 
 from __future__ import annotations
 
@@ -9,22 +9,13 @@ import numpy as np
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid, GridRow
-from dlkd.ablations.report.conclusions import conclusions
-from dlkd.ablations.run.store import NOT_RUN
+from dlkd.ablations.run.trials import NOT_RUN
 from dlkd.ablations.statistics.differences import paired_differences, row_summary
 from dlkd.ablations.statistics.factorial import factorial_effects
+from dlkd.ablations.statistics.metric_cells import CELL
+from dlkd.ablations.statistics.verdicts import told_apart
 
-LABELS = {
-    "image_auroc": "Image-AUROC",
-    "pixel_auroc": "Pixel-AUROC",
-    "pro": "PRO",
-    "image_ap": "Image-AP",
-    "image_f1_max": "Image-F1-max",
-    "pixel_ap": "Pixel-AP",
-    "pixel_f1_max": "Pixel-F1-max",
-}
 COSTS = ("parameters", "flops", "images_per_second", "peak_memory_bytes", "train_seconds")
-CELL = ["row", "dataset", "category", "seed"]
 NAN = float("nan")
 
 
@@ -71,7 +62,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row of a table: what it is, what it measured and what it cost."""
 
     label: str
@@ -93,29 +84,26 @@ class Table:
         rows: the grid's, in its order.
         differences: of `paired_differences`, all metrics.
         effects: of `factorial_effects`, all metrics; None where the grid is not factorial.
-        failures: what gave no figures and why, a line a row and reason.
-        failed_cells: how many cells failed.
-        not_run: how many cells were not run.
-        sentences: what the statistics say, in full.
+        absent: the cells without figures, a line each, with status and reason.
     """
 
     grid: Grid
     trials: pd.DataFrame
     metrics: list[str]
-    rows: list[Row]
+    rows: list[TableRow]
     differences: pd.DataFrame
     effects: pd.DataFrame | None
-    failures: list[str]
-    failed_cells: int
-    not_run: int
-    sentences: list[str]
+    absent: pd.DataFrame
 
     @property
-    def failures_heading(self) -> str:
-        """What `failures` are."""
-        if not self.not_run:
-            return "Failed cells"
-        return "Cells that failed or were not run" if self.failed_cells else "Cells that were not run"
+    def not_run(self) -> int:
+        """How many cells were not run."""
+        return int((self.absent["status"] == NOT_RUN).sum())
+
+    @property
+    def failed_cells(self) -> int:
+        """How many cells failed."""
+        return len(self.absent) - self.not_run
 
 
 def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
@@ -140,48 +128,25 @@ def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
         effects = pd.concat([factorial_effects(own, m, factors) for m in metrics], ignore_index=True)
     summaries = {m: row_summary(own, m).set_index("row") for m in metrics}
     rows = [_row(own, grid, row, summaries, differences) for row in grid.rows]
-    sentences = [] if differences.empty else conclusions(differences, effects)
-    for metric, label in LABELS.items():
-        sentences = [sentence.replace(f"{metric}, ", f"{label}, ") for sentence in sentences]
-    bad = _failed(own)
-    not_run = int((bad["status"] == NOT_RUN).sum())
-    return Table(grid, own, metrics, rows, differences, effects, _reasons(bad), len(bad) - not_run, not_run, sentences)
+    return Table(grid, own, metrics, rows, differences, effects, _absent(own))
 
 
-def label(metric: str) -> str:
-    """The metric's name for people."""
-    return LABELS.get(metric, metric)
-
-
-def _failed(trials: pd.DataFrame) -> pd.DataFrame:
+def _absent(trials: pd.DataFrame) -> pd.DataFrame:
     """One line for each cell without figures."""
     bad = trials["status"].isin(["failed", NOT_RUN]) | ((trials["status"] == "ok") & ~np.isfinite(trials["value"]))
-    return trials[bad].drop_duplicates(CELL).replace({"reason": {"": "its figure is not finite"}})
-
-
-def _reasons(failed: pd.DataFrame) -> list[str]:
-    """Row, cells and reason; what failed for one reason stands together."""
-    lines = []
-    for (row, reason), cells in failed.groupby(["row", "reason"], sort=False):
-        places = [
-            f"{dataset}/{category}, seed{'s' * (len(of_category) > 1)} {', '.join(map(str, of_category['seed']))}"
-            for (dataset, category), of_category in cells.groupby(["dataset", "category"], sort=False)
-        ]
-        many = f"{len(cells)} cells: " if len(cells) > 1 else ""
-        lines.append(f"{row}, {many}{'; '.join(places)}: {reason}")
-    return lines
+    return trials[bad].drop_duplicates(["row", *CELL]).replace({"reason": {"": "its figure is not finite"}})
 
 
 def _row(
     trials: pd.DataFrame, grid: Grid, row: GridRow, summaries: dict[str, pd.DataFrame], differences: pd.DataFrame
-) -> Row:
+) -> TableRow:
     own = trials[trials["row"] == row.label]
     entries = {
         metric: _entry(own[own["metric"] == metric], row, metric, summary, differences)
         for metric, summary in summaries.items()
     }
     untrained = not own.empty and bool(((own["epochs"] == 0) | (own["max_steps"] == 0)).all())
-    return Row(row.label, row.variant, untrained, row.label == grid.reference, entries, _costs(own))
+    return TableRow(row.label, row.variant, untrained, row.label == grid.reference, entries, _costs(own))
 
 
 def _entry(own: pd.DataFrame, row: GridRow, metric: str, summary: pd.DataFrame, differences: pd.DataFrame) -> Entry:
@@ -232,7 +197,7 @@ def _against_reference(row: str, metric: str, differences: pd.DataFrame) -> dict
         "difference_low": line["low"] * 100,
         "difference_high": line["high"] * 100,
         "p": float(line["p_holm"]),
-        "told_apart": bool(line["p_holm"] <= line["alpha"]),
+        "told_apart": told_apart(line),
     }
 
 

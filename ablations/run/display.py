@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 from rich.text import Text
 
-from dlkd.ablations.plan.grid import Cell
+from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.store import PROGRESS
 from dlkd.text import Terminal, plain, text_column
 from dlkd.training import TrialError, read_result

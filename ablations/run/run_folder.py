@@ -9,7 +9,7 @@ import pandas as pd
 import pydantic
 
 from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.run.store import read_about, read_trials, write_trials
+from dlkd.ablations.run.trials import read_about, read_trials, write_trials
 from dlkd.files import is_name
 
 TRIALS = "trials.parquet"

@@ -11,7 +11,8 @@ import lightning as L
 import torch
 from ray import tune
 
-from dlkd.ablations.search.definition import Study
+from dlkd.ablations.search.records import DIVERGED, DONE, RUNGS, read_rungs
+from dlkd.ablations.search.study import Study
 from dlkd.data import Category, carve_validation, dataset_labels
 from dlkd.files import alone, delete, file_name, write_text
 from dlkd.registry import Registry, load_registry, load_same
@@ -22,9 +23,6 @@ from dlkd.training.feature_cache import feature_cache
 from dlkd.training.module import DistillationTask, NonFiniteLossError, derive_seed
 from dlkd.training.trial import device, fit, hide_gpus, mend_trial
 
-RUNGS = "rungs.json"
-RUNG = {"score", "scores", "steps", "seconds", "note"}
-DONE, STOPPED, DIVERGED = "done", "stopped", "diverged"
 WORST = 0.0
 """The score of a setting whose loss turns NaN: every metric runs from 0 to 1."""
 
@@ -127,27 +125,6 @@ def _take(study: Study, parameters: dict[str, Any], rung: int, folder: Path, reg
     result = {"score": score, "scores": scores, "steps": steps, "seconds": perf_counter() - begun, "note": note}
     write_text(path, json.dumps([*known, result], indent=1))
     return result
-
-
-def read_rungs(path: Path) -> list[dict[str, Any]] | None:
-    """What `rungs.json` holds, nothing where there is none; None where it cannot be read."""
-    try:
-        rungs = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, RecursionError):
-        return None
-    return rungs if are_rungs(rungs) else None
-
-
-def are_rungs(found: Any) -> bool:
-    """Whether a file's data are rungs as `take_to_rung` gives them."""
-    return isinstance(found, list) and all(
-        isinstance(rung, dict)
-        and rung.keys() >= RUNG
-        and all(isinstance(rung[name], int | float) for name in ("score", "seconds"))
-        for rung in found
-    )
 
 
 def validation(study: Study, category: Category) -> Category:

@@ -50,9 +50,10 @@ def estimate(
     `family` is the number of tests that Holm's correction will share. `unit` is what the permutation test
     flips. "category": a category with all its seeds; the conclusion reaches beyond the categories tried.
     "trial": a (category, seed) pair; exact when no category has an effect, so the conclusion is about these
-    categories only: where the effect varies between categories about an average of zero, as strongly as seeds
-    do, it rang in 17% of 2,000 tables (two rows, 3 categories, 3 seeds). "auto": categories where there are
-    enough of them for Holm's first step to reach `alpha`, else trials; by counts alone, never by values.
+    categories only. It reported a difference in 17% of 2,000 simulated tables (two rows, 3 categories, 3 seeds)
+    that have none on average, but an effect that varies between categories as strongly as between seeds. "auto":
+    categories where there are enough of them for Holm's first step to reach `alpha`, else trials; by counts
+    alone, never by values.
 
     Keys: estimate, low, high, p, p_floor (smallest adjusted p that so many units can give), can_conclude,
     test, unit, n_units, n_categories, n_seeds, n_pairs, n_missing, partial, minimum_detectable (smallest true

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 ScanOrder = Literal["raster2", "cross4", "cross8", "hilbert8", "zigzag8"]
-Grid = npt.NDArray[np.int64]  # raster indices arranged as a (h, w) grid, possibly flipped or transposed
+Raster = npt.NDArray[np.int64]  # raster indices arranged as a (h, w) grid, possibly flipped or transposed
 Curve = npt.NDArray[np.int64]  # the same indices in walking order, (h*w,)
 
 
@@ -61,21 +61,21 @@ def _curves(order: str, h: int, w: int) -> npt.NDArray[np.int32]:
     return np.stack([walk(grid) for walk in _ORDERS[order]]).astype(np.int32)
 
 
-def _rows(grid: Grid) -> Curve:
+def _rows(grid: Raster) -> Curve:
     return grid.ravel()
 
 
-def _columns(grid: Grid) -> Curve:
+def _columns(grid: Raster) -> Curve:
     return grid.T.ravel()
 
 
-def _diagonals(grid: Grid) -> Curve:
+def _diagonals(grid: Raster) -> Curve:
     """Cells by anti-diagonal i + j, each from its top right end."""
     i, j = np.indices(grid.shape)
     return grid.ravel()[np.lexsort((i.ravel(), (i + j).ravel()))]
 
 
-def _zigzag(grid: Grid) -> Curve:
+def _zigzag(grid: Raster) -> Curve:
     """Anti-diagonals walked alternately up and down, as in JPEG."""
     i, j = np.indices(grid.shape)
     diagonal = (i + j).ravel()
@@ -83,7 +83,7 @@ def _zigzag(grid: Grid) -> Curve:
     return grid.ravel()[np.lexsort((along, diagonal))]
 
 
-def _hilbert(grid: Grid) -> Curve:
+def _hilbert(grid: Raster) -> Curve:
     """The Hilbert curve of the smallest enclosing 2^k square, less the cells outside the grid."""
     h, w = grid.shape
     side = 1 << (max(h, w) - 1).bit_length()
@@ -107,23 +107,23 @@ def _hilbert_cells(side: int) -> tuple[Curve, Curve]:
     return i, j
 
 
-def _of(walk: Callable[[Grid], Curve], image: Callable[[Grid], Grid]) -> Callable[[Grid], Curve]:
+def _of(walk: Callable[[Raster], Curve], image: Callable[[Raster], Raster]) -> Callable[[Raster], Curve]:
     return lambda grid: walk(image(grid))
 
 
-def _transposed(grid: Grid) -> Grid:
+def _transposed(grid: Raster) -> Raster:
     return grid.T
 
 
-def _flipped_rows(grid: Grid) -> Grid:
+def _flipped_rows(grid: Raster) -> Raster:
     return grid[::-1]
 
 
-def _flipped_columns(grid: Grid) -> Grid:
+def _flipped_columns(grid: Raster) -> Raster:
     return grid[:, ::-1]
 
 
-_ORDERS: dict[str, list[Callable[[Grid], Curve]]] = {
+_ORDERS: dict[str, list[Callable[[Raster], Curve]]] = {
     "raster2": [_rows],
     "cross4": [_rows, _columns],
     "cross8": [_rows, _columns, _diagonals, _of(_diagonals, _flipped_columns)],

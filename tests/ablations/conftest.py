@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dlkd.ablations.plan.grid import Cell, Grid, GridRow, make_cells
+from dlkd.ablations.plan.cells import Cell, make_cells
+from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.registry import Registry, default_registry
 from dlkd.training import METRICS, Preset, TrainConfig
 

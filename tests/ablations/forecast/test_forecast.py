@@ -7,12 +7,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dlkd.ablations.forecast import forecast as cost
-from dlkd.ablations.forecast.forecast import Parts, estimate, makespan, steps, trial_seconds
-from dlkd.ablations.plan.grid import Cell
-from dlkd.ablations.run.runner import Pool
+from dlkd.ablations.forecast import forecast as forecast_module
+from dlkd.ablations.forecast.forecast import forecast
+from dlkd.ablations.forecast.parts import Parts, time_parts
+from dlkd.ablations.forecast.schedule import makespan, steps, trial_seconds
+from dlkd.ablations.plan.cells import Cell
+from dlkd.ablations.run.pool import Pool
 from dlkd.registry import default_registry
 from dlkd.training import Preset, TrainConfig
+from dlkd.training.trial import load_category
 
 MakeCells = Callable[..., list[Cell]]
 PARTS = Parts(fixed=1e6, first=1e5, step=1e4, feature=1e3, picture=100.0, score=10.0, metric=1.0)
@@ -28,15 +31,15 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(torch.get_num_threads())
         return PARTS
 
-    monkeypatch.setattr(cost, "_time", time)
-    monkeypatch.setattr(cost, "_start_up", lambda cells, pool: 30.0)
-    monkeypatch.setattr(cost, "_report", lambda cells, grids, store: 5.0)
+    monkeypatch.setattr(forecast_module, "time_parts", time)
+    monkeypatch.setattr(forecast_module, "_start_up", lambda cells, pool: 30.0)
+    monkeypatch.setattr(forecast_module, "_report", lambda cells, grids, store: 5.0)
     return seen
 
 
 def test_each_part_is_counted_as_often_as_a_run_does_it(make_tiny_cells: MakeCells, timed: list[int]) -> None:
     cells = make_tiny_cells([("A", {}), ("B", {"sigma": 1.0})], seeds=2)
-    found = estimate(cells, [], default_registry(), Pool(workers=2), begun=4.0)
+    found = forecast(cells, [], default_registry(), Pool(workers=2), begun=4.0)
     # 6 images in batches of 3, 2 epochs; 7 test images, and 6 for the normal range
     trial = 1e6 + 4 * 1e4 + 13 * 10 + 7 * 1
     assert found.trials == {cell.key: trial for cell in cells}
@@ -46,9 +49,9 @@ def test_each_part_is_counted_as_often_as_a_run_does_it(make_tiny_cells: MakeCel
     assert found.total == found.start + found.training + found.report
     assert timed == [1, 1]  # seeds share a model
     lengths = make_tiny_cells([("A", {}), ("B", {}, {"max_steps": 3})])
-    assert list(estimate(lengths, [], default_registry(), Pool()).trials.values()) == [trial, trial - 1e4]
+    assert list(forecast(lengths, [], default_registry(), Pool()).trials.values()) == [trial, trial - 1e4]
     assert len(timed) == 3  # however long it trains
-    assert estimate([], [], default_registry(), Pool()).training == 0
+    assert forecast([], [], default_registry(), Pool()).training == 0
 
 
 def test_jobs_go_to_the_first_worker_that_is_free() -> None:
@@ -74,15 +77,15 @@ def test_many_training_images_are_not_all_scored(make_tiny_cells: MakeCells) -> 
 
 
 def test_timed_on_the_threads_of_a_trial(make_tiny_cells: MakeCells, timed: list[int]) -> None:
-    estimate(make_tiny_cells()[:1], [], default_registry(), Pool(threads=2))
+    forecast(make_tiny_cells()[:1], [], default_registry(), Pool(threads=2))
     assert timed == [2]
     assert torch.get_num_threads() == 1
 
 
 def test_every_part_takes_time(make_tiny_cells: MakeCells, tmp_path: Path) -> None:
     spec = make_tiny_cells()[0].spec
-    category = cost.load_category(spec, default_registry())
-    parts = cost._time(spec, category, default_registry(), tmp_path / "t")
+    category = load_category(spec, default_registry())
+    parts = time_parts(spec, category, default_registry(), tmp_path / "t")
     assert 0 < parts.feature < parts.step < 30
     assert 0 < parts.picture < parts.fixed < 30
     assert parts.score > 0
@@ -94,14 +97,14 @@ def test_every_part_takes_time(make_tiny_cells: MakeCells, tmp_path: Path) -> No
 @pytest.mark.parametrize("left", ["no test images", "no masks", "one image"])
 def test_categories_of_any_kind_are_timed(make_tiny_cells: MakeCells, tmp_path: Path, left: str) -> None:
     spec = make_tiny_cells()[0].spec
-    whole = cost.load_category(spec, default_registry())
+    whole = load_category(spec, default_registry())
     test = () if left == "no test images" else whole.test[:3] if left == "no masks" else whole.test
     train = whole.train[:2] if left == "one image" else whole.train
     some = type(whole)(whole.dataset, whole.name, train, test)
-    assert cost._time(spec, some, default_registry(), tmp_path / "t").step > 0
+    assert time_parts(spec, some, default_registry(), tmp_path / "t").step > 0
 
 
 @pytest.mark.slow
 def test_a_start_that_trains_nothing_takes_time(make_tiny_cells: MakeCells) -> None:
     cells = make_tiny_cells()
-    assert 1 < cost._start_up(cells, Pool(workers=2)) < 300
+    assert 1 < forecast_module._start_up(cells, Pool(workers=2)) < 300

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dlkd.ablations.plan.grid import Cell
+from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run import display as display_module
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.store import FAILURE, PROGRESS

@@ -15,10 +15,11 @@ import pytest
 import ray
 from rich.console import Console
 
-from dlkd.ablations.plan.grid import Cell
+from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.display import Display
+from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.remote import Storage, StorageError
-from dlkd.ablations.run.runner import Pool, run_cells
+from dlkd.ablations.run.runner import run_cells
 from dlkd.ablations.run.store import FAILURE, failure, missing_cells
 from dlkd.ablations.run.worker import CellWorker
 from dlkd.training import read_result

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dlkd.ablations.plan.grid import load_grid
+from dlkd.ablations.plan.grid_files import load_grid
 from dlkd.ablations.run.run_folder import TRIALS, holds_less, read_run, write_run
-from dlkd.ablations.run.store import write_trials
+from dlkd.ablations.run.trials import write_trials
 
 
 def trials(*statuses: str, key: str = "k") -> pd.DataFrame:

@@ -21,12 +21,14 @@ import yaml
 from rich.console import Console
 
 from dlkd import cli
-from dlkd.ablations.plan.grid import Cell
+from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run import runner
 from dlkd.ablations.run.display import Display
+from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.remote import Storage, StorageError
-from dlkd.ablations.run.runner import Pool, run_cells
-from dlkd.ablations.run.store import collect, missing_cells
+from dlkd.ablations.run.runner import run_cells
+from dlkd.ablations.run.store import missing_cells
+from dlkd.ablations.run.trials import collect
 from dlkd.files import HeldError, alone
 from dlkd.machine import MachineError
 from dlkd.registry import load_file, load_registry

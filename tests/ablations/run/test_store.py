@@ -11,18 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dlkd.ablations.plan.grid import Cell, Grid, GridRow, make_cells
+from dlkd.ablations.plan.cells import Cell, make_cells
+from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.tables import tabulate
-from dlkd.ablations.run.store import (
-    FAILURE,
-    collect,
-    failure,
-    mend,
-    missing_cells,
-    read_about,
-    read_trials,
-    write_trials,
-)
+from dlkd.ablations.run.store import FAILURE, failure, mend, missing_cells
+from dlkd.ablations.run.trials import collect, read_about, read_trials, write_trials
 from dlkd.files import alone, write_text
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, Preset, TrainConfig, read_result, run_trial

@@ -15,18 +15,24 @@ from PIL import Image
 from rich.console import Console
 
 from dlkd import cli
-from dlkd.ablations.plan.grid import load_grid, make_cells
-from dlkd.ablations.run.runner import Pool
-from dlkd.ablations.search.definition import Parameter, Search, Study, find_search, make_study, search_folder, trial_key
-from dlkd.ablations.search.report import SearchReport, read_found, search_trials, write_found
-from dlkd.ablations.search.runner import Suggestions, Tried, halving, read_tried, run_search
-from dlkd.ablations.search.worker import RUNGS, rung_config, take_to_rung, validation
+from dlkd.ablations.plan.cells import make_cells
+from dlkd.ablations.plan.grid_files import load_grid
+from dlkd.ablations.run.pool import Pool
+from dlkd.ablations.search.definition import Parameter, Search
+from dlkd.ablations.search.records import RUNGS, Tried, read_tried, trial_key
+from dlkd.ablations.search.report import SearchReport
+from dlkd.ablations.search.results import read_found, search_trials, write_found
+from dlkd.ablations.search.runner import run_search
+from dlkd.ablations.search.search_files import find_search
+from dlkd.ablations.search.study import Study, make_study, search_folder
+from dlkd.ablations.search.suggestions import Suggestions, halving
+from dlkd.ablations.search.worker import rung_config, take_to_rung, validation
 from dlkd.located_yaml import ConfigError
 from dlkd.registry import Registry, default_registry, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig
 
 REGISTRY = default_registry()
-EXAMPLE = Path(__file__).parents[2] / "examples" / "my_search.yaml"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "my_search.yaml"
 TINY = Preset(
     train=TrainConfig(image_size=32, batch_size=2, epochs=6),
     model={"teacher": {"backbone": "test_resnet", "weights": "random"}},

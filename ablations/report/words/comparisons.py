@@ -1,4 +1,4 @@
-"""What the statistics of a table say, in sentences: which parts earn their keep and which drown in noise."""
+"""Every comparison of a table in a sentence: which parts earn their keep and which drown in noise."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.numbers import count, points, signed, signed_points
+from dlkd.ablations.statistics.verdicts import told_apart
 
-def conclusions(differences: pd.DataFrame, effects: pd.DataFrame | None = None) -> list[str]:
+
+def comparisons(differences: pd.DataFrame, effects: pd.DataFrame | None = None) -> list[str]:
     """Sentences from `paired_differences` and, for a factorial grid, `factorial_effects`; any metrics.
 
     Figures are in points, hundredths of a metric that runs from 0 to 1. Each metric of a table is a family of
@@ -19,12 +23,12 @@ def conclusions(differences: pd.DataFrame, effects: pd.DataFrame | None = None) 
         stepwise = table["against"] == "above"
         repeated = ~stepwise & unordered.isin(unordered[stepwise.to_numpy()]).to_numpy()
         lines = table[~repeated].to_dict("records")
-        sentences.append(_overview(f"{metric}, row by row", lines))
+        sentences.append(_overview(f"{label(metric)}, row by row", lines))
         sentences += [_of_difference(line) for line in lines]
     if effects is not None:
         for metric, table in effects.groupby("metric", sort=False):
             lines = table.to_dict("records")
-            sentences.append(_overview(f"{metric}, factor by factor", lines))
+            sentences.append(_overview(f"{label(metric)}, factor by factor", lines))
             sentences += [_of_effect(line) for line in lines]
     return sentences
 
@@ -34,9 +38,9 @@ def _of_difference(line: dict[str, Any]) -> str:
     name = f"'{row}' against {'the full model' if line['against'] == 'full' else 'the row above,'} '{other}'"
     if pd.isna(difference):
         return f"{name}: {_nothing(line)}"
-    amount = _amount(abs(difference))
+    amount = points(abs(difference))
     better = f"{amount} {'better' if difference > 0 else 'worse'}"
-    if not _told_apart(line):
+    if not told_apart(line):
         says = _why_open(line, difference)
     elif line["against"] == "above":
         verdict = "earns its keep" if difference > 0 else "does harm"
@@ -52,8 +56,8 @@ def _of_effect(line: dict[str, Any]) -> str:
     name = f"'{line['effect']}'" if line["kind"] == "main" else f"interaction '{line['effect']}'"
     if pd.isna(effect):
         return f"{name}: {_nothing(line)}"
-    amount = _amount(abs(effect))
-    if not _told_apart(line):
+    amount = points(abs(effect))
+    if not told_apart(line):
         says = _why_open(line, effect)
     elif line["kind"] == "interaction":
         says = f"each adds {amount} {'more' if effect > 0 else 'less'} with the other on than with it off."
@@ -65,12 +69,8 @@ def _of_effect(line: dict[str, Any]) -> str:
 
 
 def _overview(subject: str, lines: list[dict[str, Any]]) -> str:
-    told = sum(_told_apart(line) for line in lines)
+    told = sum(told_apart(line) for line in lines)
     return f"{subject}: {told} of {len(lines)} can be told from noise (family-wise {lines[0]['alpha']:.0%})."
-
-
-def _told_apart(line: dict[str, Any]) -> bool:
-    return bool(line["p_holm"] <= line["alpha"])
 
 
 def _nothing(line: dict[str, Any]) -> str:
@@ -78,42 +78,30 @@ def _nothing(line: dict[str, Any]) -> str:
 
 
 def _why_open(line: dict[str, Any], effect: float) -> str:
-    found = f"{_signed(effect)} cannot be told from noise"
+    found = f"{signed_points(effect)} cannot be told from noise"
     if not line["can_conclude"]:
         return f"{found}, whatever its size: {line['note'].split('; ')[-1]}."
     if pd.isna(line["minimum_detectable"]):
         return f"{found}: the same value in every pair of cells."
-    enough = _amount(line["minimum_detectable"])
+    enough = points(line["minimum_detectable"])
     return f"{found}; only {enough} or more was likely to show (80% power)."
 
 
 def _figures(line: dict[str, Any], effect: float) -> str:
-    parts = [_signed(effect)]
+    parts = [signed_points(effect)]
     if pd.isna(line["low"]):
         parts.append(line["note"].split("; ")[0])
     else:
-        parts.append(f"{line['confidence']:.0%} interval {line['low'] * 100:+.2f} to {line['high'] * 100:+.2f}")
+        parts.append(f"{line['confidence']:.0%} interval {signed(line['low'] * 100)} to {signed(line['high'] * 100)}")
     parts.append(f"p = {line['p_holm']:.2g} after Holm")
     if not pd.isna(line["noise_floor"]):
-        parts.append(f"another seed alone moves it by {_amount(line['noise_floor'])}")
+        parts.append(f"another seed alone moves it by {points(line['noise_floor'])}")
     parts += [
-        _count(line["n_categories"], "category", "categories"),
-        _count(line["n_seeds"], "seed", "seeds"),
+        count(line["n_categories"], "category", "categories"),
+        count(line["n_seeds"], "seed", "seeds"),
     ]
-    if line["unit"] == "trial" and _told_apart(line):
+    if line["unit"] == "trial" and told_apart(line):
         parts.append("too few categories to speak of any but these")
     if line["partial"]:
-        parts.append(f"partial: {_count(line['n_missing'], 'cell', 'cells')} missing")
+        parts.append(f"partial: {count(line['n_missing'], 'cell', 'cells')} missing")
     return f"({', '.join(parts)})"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
-
-
-def _amount(value: float) -> str:
-    return f"{value * 100:.2f} points"
-
-
-def _signed(value: float) -> str:
-    return f"{value * 100:+.2f} points"

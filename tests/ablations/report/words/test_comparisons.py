@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dlkd.ablations.report.conclusions import conclusions
+from dlkd.ablations.report.words.comparisons import comparisons
 from dlkd.ablations.statistics.differences import paired_differences
 from dlkd.ablations.statistics.factorial import factorial_effects
 
@@ -24,14 +24,14 @@ def sentences(effects, *, n_categories=10, n_seeds=3, hole=False):
     if hole:
         values[0, 0, 0] = np.nan
     rows = ["base", "more", "full"][-len(effects) :]
-    return conclusions(paired_differences(as_trials(values, rows), METRIC, reference="full"))
+    return comparisons(paired_differences(as_trials(values, rows), METRIC, reference="full"))
 
 
 def test_a_gain_a_loss_and_noise_are_told_apart():
     overview, base, more, full = sentences([0.0, 0.03, 0.03])
-    assert overview == "image_auroc, row by row: 2 of 3 can be told from noise (family-wise 5%)."
+    assert overview == "Image-AUROC, row by row: 2 of 3 can be told from noise (family-wise 5%)."
     assert base.startswith("'base' against the full model 'full': ")
-    assert "worse; what 'full' has over 'base' earns its keep. (-3." in base
+    assert "worse; what 'full' has over 'base' earns its keep. (−3." in base
     assert "better; the step from 'base' to 'more' earns its keep. (+" in more
     assert "cannot be told from noise; only 0." in full
     assert "or more was likely to show (80% power)" in full
@@ -62,7 +62,7 @@ def test_what_cannot_be_shown_and_what_is_missing_is_said():
 def test_identical_and_failed_rows_are_said_to_be_so():
     values = np.stack([np.full((8, 3), 0.9), np.full((8, 3), 0.9), np.full((8, 3), np.nan)])
     table = paired_differences(as_trials(values, ["base", "full", "broken"]), METRIC, reference="full")
-    _, same, *broken = conclusions(table)
+    _, same, *broken = comparisons(table)
     assert "+0.00 points cannot be told from noise: the same value in every pair of cells" in same
     assert all("the cells that it needs are missing (24 cells missing)." in sentence for sentence in broken)
 
@@ -73,11 +73,11 @@ def test_factors_have_their_own_sentences():
     values = np.array([0.8, 0.8, 0.85, 0.95])[:, None, None] + rng.normal(0, 0.002, (4, 10, 3))
     trials = as_trials(values, list(factors.index))
     table = paired_differences(trials, METRIC, reference="11", comparisons=("full",))
-    said = conclusions(table, factorial_effects(trials, METRIC, factors))[4:]
-    assert said[0] == "image_auroc, factor by factor: 3 of 3 can be told from noise (family-wise 5%)."
+    said = comparisons(table, factorial_effects(trials, METRIC, factors))[4:]
+    assert said[0] == "Image-AUROC, factor by factor: 3 of 3 can be told from noise (family-wise 5%)."
     assert said[1].startswith("'lfrb': earns its keep: it adds 10.")
     assert said[3].startswith("interaction 'lfrb x gfrb': each adds 9.")
     assert "more with the other on than with it off." in said[3]
     values = 1 - values
-    said = conclusions(table, factorial_effects(as_trials(values, list(factors.index)), METRIC, factors))
+    said = comparisons(table, factorial_effects(as_trials(values, list(factors.index)), METRIC, factors))
     assert said[5].startswith("'lfrb': does harm: it takes away 10.")

@@ -1,17 +1,15 @@
-"""Grids: what a file may say, which cells it stands for, and when two cells are one."""
+"""What a grid's file may say, and where it is wrong."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pydantic
 import pytest
 
-from dlkd.ablations.plan import grid as grid_module
-from dlkd.ablations.plan.grid import Cell, Grid, load_grid, make_cells, shipped_grids, unique
-from dlkd.ablations.search.definition import Parameter, Search, Study
+from dlkd.ablations.plan.cells import Cell, make_cells
+from dlkd.ablations.plan.grid_files import load_grid, shipped_grids
 from dlkd.located_yaml import ConfigError
-from dlkd.registry import default_registry, load_file, load_registry
+from dlkd.registry import default_registry
 from dlkd.training import PRESETS, Preset, TrainConfig
 
 REGISTRY = default_registry()
@@ -27,77 +25,6 @@ def test_shipped_grids_resolve(name: str) -> None:
     grid = load_grid(name)
     cells = make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], SMALL)
     assert sum(len(cell.rows) for cell in cells) == len(grid.rows)
-
-
-def test_rows_that_are_the_same_are_trained_once() -> None:
-    grids = [load_grid(name) for name in ("table4", "table5", "untrained")]
-    each = [make_cells(grid, REGISTRY, [(TEXTURES, ["brick", "grass"])], [0, 1], SMALL) for grid in grids]
-    cells = unique([cell for cells in each for cell in cells])
-    assert len(cells) == (3 + 3 + 2 - 2) * 2 * 2
-    shared = [cell.rows for cell in cells if len(cell.rows) == 3]
-    assert shared == 4 * [(("table4", "LFRB + GFRB + PRL"), ("table5", "PKD + CKD + Con + AS"), ("untrained", "DLKD"))]
-
-
-def test_the_key_follows_what_decides_the_result_and_nothing_else(make_tiny_cells: MakeCells) -> None:
-    def key(train: TrainConfig) -> str:
-        return make_tiny_cells([("A", {})], preset=Preset(train=train, model=base.model))[0].key
-
-    base = Preset(train=TrainConfig(image_size=32), model={"teacher": {"backbone": "test_resnet", "weights": "random"}})
-    same = key(base.train)
-    assert key(TrainConfig(image_size=32, workers=2, checkpoint_seconds=1)) == same
-    for other in (TrainConfig(image_size=64), TrainConfig(image_size=32, lr=0.1), TrainConfig(image_size=32, epochs=9)):
-        assert key(other) != same
-    keys = {cell.key for cell in make_tiny_cells([("A", {}), ("B", {"sigma": 1}), ("C", {"sigma": 1.0})], seeds=3)}
-    assert len(keys) == 6  # 1 and 1.0 are one setting
-
-
-def test_the_key_follows_the_contents_of_the_data_and_not_their_place(tiny_folder: Path, tmp_path: Path) -> None:
-    """Variants that are one network share a cell, datasets that are copies too."""
-    rows = [{"label": label, "variant": variant} for label, variant in (("A", "dlkd"), ("B", "same"))]
-    grid = Grid.model_validate({"name": "g", "title": "t", "rows": rows, "reference": "A"})
-    (tmp_path / "same.yaml").write_text("variants: {same: {extends: dlkd}}")
-    registry = load_registry(tmp_path / "same.yaml")
-
-    def keys(*roots: Path) -> list[str]:
-        nodes = [(registry.complete("dataset", {"name": "folder", "root": str(root)}), ["disc"]) for root in roots]
-        return [cell.key for cell in make_cells(grid, registry, nodes, [0], DEMO)]
-
-    moved = tmp_path / "moved"
-    shutil.copytree(tiny_folder, moved)
-    [key] = keys(tiny_folder)
-    assert keys(moved) == [key]
-    assert keys(moved, tiny_folder) == [key]
-    first, second = (moved / "disc/train/good" / name for name in ("000.png", "001.png"))
-    first.rename(moved / "x")
-    second.rename(first)
-    (moved / "x").rename(second)
-    assert keys(moved) != [key]
-
-
-def test_the_key_follows_the_code(make_tiny_cells: MakeCells, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = make_tiny_cells()[0].key
-    monkeypatch.setattr(grid_module, "code_version", lambda: "another")
-    assert make_tiny_cells()[0].key != before
-
-
-def test_the_key_follows_what_the_users_file_imports(
-    make_tiny_cells: MakeCells, tmp_path: Path, components: None
-) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from torch import nn\nfrom dlkd.registry import register\n"
-        "@register('act', 'mine')\nclass Mine(nn.ReLU):\n    def forward(self, x):\n"
-        "        from my_slope import SLOPE\n        return SLOPE * super().forward(x)\n"
-    )
-    (tmp_path / "my_slope.py").write_text("SLOPE = 1.0")
-    load_file(tmp_path / "mine.py")
-    space = {"decoder.act": Parameter(choice=("relu", "mine"))}
-    study = Study(search=Search(variant="dlkd-lfrb", space=space), under={}, train=TrainConfig(), data=(), digests=())
-    rows = [("A", {}), ("B", {"decoder": {"act": "mine"}})]
-    before = [cell.key for cell in make_tiny_cells(rows)], study.key(REGISTRY)
-    (tmp_path / "my_slope.py").write_text("SLOPE = 2.0")
-    after = [cell.key for cell in make_tiny_cells(rows)], study.key(REGISTRY)
-    assert [old == new for old, new in zip(before[0], after[0], strict=True)] == [True, False]
-    assert before[1] != after[1]
 
 
 @pytest.mark.parametrize(
@@ -126,11 +53,6 @@ def test_a_wrong_grid_says_where(tmp_path: Path, text: str, says: str) -> None:
         load_grid(str(file))
     assert says in str(caught.value)
     assert str(file) in str(caught.value)
-
-
-def test_rows_that_name_what_does_not_exist_are_found_before_anything_runs(make_tiny_cells: MakeCells) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'sigma'"):
-        make_tiny_cells([("A", {"sgima": 1})])
 
 
 def test_an_unknown_grid_names_the_nearest() -> None:

@@ -1,0 +1,139 @@
+"""The parts of a trial, each timed once in small."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import lightning as L
+import torch
+
+from dlkd.data import Category, ImageDataset
+from dlkd.models.dlkd import DLKD
+from dlkd.registry import Registry
+from dlkd.training import TrialSpec
+from dlkd.training.checkpoint import WEIGHTS, save_weights
+from dlkd.training.data_module import CategoryData
+from dlkd.training.evaluate import NormalRange, evaluate
+from dlkd.training.examples import save_examples
+from dlkd.training.feature_cache import feature_cache
+from dlkd.training.module import DistillationTask
+from dlkd.training.trial import RESULT, costs, device, fit, versions
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Seconds of the parts of a trial.
+
+    Attributes:
+        fixed: of all that is done once a trial: building, setting up, counting FLOPs, writing.
+        first: how much longer the first step takes than later ones; once a model and process.
+        step: of a training step.
+        feature: of the teacher's clean pass of a training image; once for a machine.
+        picture: of reading and resizing a picture; once for a machine.
+        score: of an image's anomaly map and score.
+        metric: of a test image's part of the metrics.
+    """
+
+    fixed: float
+    first: float
+    step: float
+    feature: float
+    picture: float
+    score: float
+    metric: float
+
+
+def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: Path) -> Parts:
+    """Time a trial of four steps and a batch of test images, part by part; it leaves what reports read in `folder`."""
+    folder.mkdir()
+    size = spec.train.batch_size
+    some = _some(category, size)
+    length = {"epochs": 2 if len(some.train) > size else 4, "max_steps": -1, "checkpoint_seconds": 1e9}
+    config = spec.train.model_copy(update=length)
+    begun = perf_counter()
+    model: DLKD = registry.build("model", spec.model)
+    data = CategoryData(some, config, model.to(device()).teacher, spec.trial_seed)
+    fixed = now() - begun
+    bare = ImageDataset(
+        some.test or some.train,
+        image_size=config.sides,
+        mean=data.mean,
+        std=data.std,
+        with_masks=some.has_masks,
+        cache_bytes=0,
+    )
+    picture = seconds_of(lambda: [bare[i] for i in range(len(bare))]) / len(bare)
+    images = torch.stack([bare[i % len(bare)]["image"] for i in range(size)]).to(device())
+    model.eval()
+    with torch.inference_mode():
+        feature = min(seconds_of(lambda: model.clean(images)) for _ in range(2)) / size
+    task = DistillationTask(model, config, spec.trial_seed, feature_cache(model, data.train_set, config))
+    clock = _Clock()
+    begun = perf_counter()
+    curve = fit(task, data, folder, more=[clock])
+    fixed += clock.times[0] - begun + now() - clock.times[-1]
+    later = [b - a for a, b in zip(clock.times[1:], clock.times[2:], strict=False)]
+    step = sum(later) / len(later)
+    model.to(device())
+    evaluate(model, data)  # the first one reads the pictures
+    begun = perf_counter()
+    found = evaluate(model, data)
+    scored = now() - begun
+    tests = max(1, len(some.test))
+    begun = perf_counter()
+    save_weights(model, folder / WEIGHTS)
+    save_examples(folder, found, data, NormalRange(0.0, 1.0))
+    costs(model, spec, found, 1.0)
+    versions()
+    (folder / RESULT).write_text(json.dumps({"curve": curve}), encoding="utf-8")
+    fixed += now() - begun
+    (folder / WEIGHTS).unlink()
+    return Parts(
+        fixed=fixed,
+        first=max(0.0, clock.times[1] - clock.times[0] - step),
+        step=step,
+        feature=feature,
+        picture=picture,
+        score=found.seconds / tests if some.test else step / size,
+        metric=(scored - found.seconds) / tests,
+    )
+
+
+def _some(category: Category, size: int) -> Category:
+    """Two batches of training images, and a batch of test images of both kinds."""
+    normal = [sample for sample in category.test if sample.label == 0]
+    anomalies = sorted(category.anomalies, key=lambda sample: sample.mask is None)
+    test = (*anomalies[: max(1, size // 2)], *normal[: max(1, size - size // 2)])
+    return Category(category.dataset, category.name, category.train[: 2 * size], test)
+
+
+class _Clock(L.Callback):
+    """When the training begins, and when each step has ended."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.times.append(now())
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.times.append(now())
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    begun = perf_counter()
+    run()
+    return now() - begun
+
+
+def now() -> float:
+    if device().type == "cuda":
+        torch.cuda.synchronize()
+    return perf_counter()

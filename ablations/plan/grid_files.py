@@ -1,0 +1,145 @@
+"""Grids from YAML files: those that come with the package and the user's own, with every problem located."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, absolute, nearest, parse_yaml, read_yaml
+from dlkd.registry import list_components
+from dlkd.training import METRICS, Preset, TrainConfig
+
+
+def shipped_grids() -> list[str]:
+    """Names of the grids that come with the package."""
+    folder = importlib.resources.files("dlkd.ablations").joinpath("grids")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def load_grid(name: str) -> Grid:
+    """A shipped grid by name, or the file of that path.
+
+    Raises:
+        ConfigError: the grid is unknown or wrong; every problem with file, line and key.
+    """
+    if name in shipped_grids():
+        file = importlib.resources.files("dlkd.ablations").joinpath("grids", f"{name}.yaml")
+        return _parse(parse_yaml(file.read_text(encoding="utf-8"), f"ablations/grids/{name}.yaml"), name)
+    path = Path(name)
+    if not path.suffix and not path.exists():
+        located = LocatedYaml("ablations", {})
+        raise ConfigError([located.problem((), f"unknown grid '{name}'{nearest(name, shipped_grids())}")])
+    return _parse(read_yaml(path), path.stem)
+
+
+def as_meant(kind: type[pydantic.BaseModel], document: LocatedYaml, name: str) -> dict[str, Any]:
+    """A document's data with the text as it was written wherever `kind` asks for text: `label: 16`, `[01, 02]`."""
+    try:
+        kind.model_validate({"name": name, **document.data})
+    except pydantic.ValidationError as error:
+        wanted = [tuple(e["loc"]) for e in error.errors() if e["type"] == "string_type"]
+        data: dict[str, Any] = document.as_written(wanted)
+        return data
+    return dict(document.data)
+
+
+def _parse(document: LocatedYaml, name: str) -> Grid:
+    problems = list(document.problems)
+    if not isinstance(document.data, dict):
+        raise ConfigError([*problems, document.problem((), "expected the keys 'title', 'rows' and 'reference'")])
+    data = as_meant(Grid, document, name)
+    try:
+        grid = Grid.model_validate({"name": name, **data})
+    except pydantic.ValidationError as error:
+        raise ConfigError([*problems, *_form_problems(error, data, document)]) from error
+    for i, row in enumerate(grid.rows):
+        problems += _row_problems(grid, i, row, document)
+    problems += _factor_problems(grid, document)
+    problems += _metric_problems({("metrics", i): metric for i, metric in enumerate(grid.metrics)}, document)
+    labels = [row.label for row in grid.rows]
+    if grid.reference not in labels:
+        message = f"no row is labelled '{grid.reference}'{nearest(grid.reference, labels)}"
+        problems.append(document.problem(("reference",), message))
+    if problems:
+        raise ConfigError(problems)
+    grid = grid.model_copy(update={"datasets": tuple(anchored(text, document.folder) for text in grid.datasets)})
+    grid._source = document
+    return grid
+
+
+def _form_problems(error: pydantic.ValidationError, data: dict[str, Any], document: LocatedYaml) -> Iterator[Problem]:
+    """Keys that are unknown or missing and values of a wrong type."""
+    for e in error.errors():
+        if e["type"] == "too_short" and data.get("rows"):
+            continue  # pydantic counts the rows that are right; those that are not have errors of their own
+        known = GridRow.model_fields if e["loc"][0] == "rows" else Grid.model_fields
+        unknown = e["type"] == "extra_forbidden"
+        message = f"unknown key{nearest(str(e['loc'][-1]), known)}" if unknown else e["msg"]
+        yield document.problem(tuple(e["loc"]), message)
+
+
+def _row_problems(grid: Grid, i: int, row: GridRow, document: LocatedYaml) -> Iterator[Problem]:
+    """What is wrong with one row: its label, the paper's figures, its training arguments."""
+    if [other.label for other in grid.rows].index(row.label) != i:
+        yield document.problem(("rows", i, "label"), f"the label '{row.label}' stands twice")
+    for metric, figure in row.paper.items():
+        if not 0 <= figure <= 100:
+            message = f"a figure in per cent is from 0 to 100, got {figure}"
+            yield document.problem(("rows", i, "paper", metric), message)
+        yield from _metric_problems({("rows", i, "paper", metric): metric}, document)
+    places = [(document, ("train",)), (document, ("rows", i, "train"))]
+    try:
+        Preset(train=TrainConfig()).trained(grid.train, row.train, places=places)
+    except ConfigError as error:
+        yield from error.problems
+
+
+def _metric_problems(metrics: dict[KeyPath, str], document: LocatedYaml) -> Iterator[Problem]:
+    """The metrics, by their places in the file, that do not exist."""
+    for path, metric in metrics.items():
+        if metric not in METRICS:
+            yield document.problem(path, f"unknown metric '{metric}'{nearest(metric, METRICS)}")
+
+
+def _factor_problems(grid: Grid, document: LocatedYaml) -> Iterator[Problem]:
+    """What keeps a factorial grid from telling the effects of its factors: rows, or whole factors, that are alike."""
+    factors = list(dict.fromkeys(name for row in grid.rows for name in row.factors))
+    seen: dict[tuple[bool, ...], str] = {}
+    whole = True
+    for i, row in enumerate(grid.rows if factors else ()):
+        lacks = [name for name in factors if name not in row.factors]
+        for name in lacks:
+            other = next(other.label for other in grid.rows if name in other.factors)
+            message = f"lacks the factor '{name}' of the row '{other}'; every row says true or false of each factor"
+            yield document.problem(("rows", i, "factors"), message)
+        whole = whole and not lacks
+        levels = tuple(row.factors.get(name, False) for name in factors)
+        if levels in seen and not lacks:
+            message = f"the same as those of the row '{seen[levels]}'; rows differ in one factor at least"
+            yield document.problem(("rows", i, "factors"), message)
+        seen.setdefault(levels, row.label)
+    columns: dict[tuple[bool, ...], str] = {}
+    for name in factors if whole else ():
+        column = tuple(row.factors[name] == grid.rows[0].factors[name] for row in grid.rows)
+        path = ("rows", 0, "factors", name)
+        if all(column):
+            yield document.problem(path, f"the factor '{name}' is the same in every row, so it has no effect to tell")
+        elif column in columns:
+            message = f"the factor '{name}' changes wherever '{columns[column]}' does, so their effects are one"
+            yield document.problem(path, message)
+        columns.setdefault(column, name)
+
+
+def anchored(dataset: str, folder: Path) -> str:
+    """`NAME:PATH` or a folder's path, as `datasets:` of a file in `folder` has it, with the path absolute."""
+    place, comma, settings = dataset.partition(",")
+    name, _, root = place.partition(":")
+    if name in list_components("dataset"):
+        return f"{name}:{absolute(root, folder)}{comma}{settings}" if root else dataset
+    own = absolute(dataset, folder)
+    return own if Path(own).is_dir() else dataset

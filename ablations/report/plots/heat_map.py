@@ -1,0 +1,75 @@
+"""A heat map: every metric of every row in every category."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from numpy.typing import NDArray
+
+from dlkd.ablations.report.plots.panels import INK, WRAP, make_panels, row_height, wrap
+from dlkd.ablations.report.tables import Table
+from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.run.trials import NOT_RUN
+from dlkd.drawing import LiteralFigure
+from dlkd.text import shortened
+
+
+def heat_map(table: Table) -> LiteralFigure | None:
+    """Rows by categories, a panel a metric, per cent averaged over seeds; one colour scale a metric."""
+    trials = table.trials
+    categories = list(dict.fromkeys(zip(trials["dataset"], trials["category"], strict=True)))
+    labels = [row.label for row in table.rows]
+    one_set = trials["dataset"].nunique() == 1
+    names = [
+        shortened(category, WRAP) if one_set else f"{shortened(dataset, WRAP)}\n{shortened(category, WRAP)}"
+        for dataset, category in categories
+    ]
+    width = max(2.4, 0.62 * len(names) + 0.4)
+    stacked = len(names) > 6
+    figure, panels = make_panels(
+        len(table.metrics),
+        width=width,
+        height=1.1 + row_height(labels) * len(labels),
+        share_y=not stacked,
+        stacked=stacked,
+    )
+    for axes, metric in zip(panels, table.metrics, strict=True):
+        _draw_values(axes, trials[trials["metric"] == metric], labels, categories)
+        axes.set_title(label(metric), fontsize=10)
+        long = len(names) > 6 or max(map(len, names)) > 9
+        axes.set_xticks(range(len(names)), names, rotation=40 if long else 0, ha="right" if long else "center")
+        axes.tick_params(length=0, labelsize=8)
+        axes.spines[:].set_visible(False)
+        if stacked or axes is panels[0]:
+            axes.set_yticks(range(len(labels)), [wrap(name) for name in labels])
+    return figure
+
+
+def _draw_values(axes: Axes, lines: pd.DataFrame, rows: list[str], categories: list[tuple[str, str]]) -> None:
+    """One metric's values as colours and text; where there is none, why."""
+    fine = lines[(lines["status"] == "ok") & np.isfinite(lines["value"])]
+    means = fine.groupby(["row", "dataset", "category"])["value"].mean() * 100
+    states = lines.groupby(["row", "dataset", "category"])["status"].first()
+    values = np.array([[means.get((row, *c), np.nan) for c in categories] for row in rows])
+    colours = colormaps["cividis"].with_extremes(bad="#eceef0")
+    shown = axes.imshow(np.ma.masked_invalid(values), cmap=colours, aspect="auto", norm=_limits(values))
+    for (y, x), value in np.ndenumerate(values):
+        if math.isnan(value):
+            state = states.get((rows[y], *categories[x]), "")
+            text, ink = {"undefined": "undef.", "": "none", NOT_RUN: NOT_RUN}.get(state, "failed"), INK
+        else:
+            light = np.dot(np.power(shown.cmap(shown.norm(value))[:3], 2.2), (0.21, 0.72, 0.07))
+            text, ink = f"{value:.1f}", "black" if light > 0.18 else "white"
+        axes.text(x, y, text, ha="center", va="center", fontsize=8, color=ink)
+
+
+def _limits(values: NDArray[np.float64]) -> Normalize:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Normalize(0, 1)
+    return Normalize(finite.min() - 0.5, finite.max() + 0.5)

@@ -1,0 +1,156 @@
+"""The same test images for every row: ground truth, anomaly maps and scores."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
+
+from dlkd.ablations.report.plots.panels import FAINT, wrap
+from dlkd.ablations.report.tables import Table
+from dlkd.drawing import LiteralFigure
+from dlkd.text import shortened
+from dlkd.training.examples import EXAMPLES
+from dlkd.training.pictures import COLOURS, overlay
+
+Kept: TypeAlias = dict[str, NDArray[Any]]
+"""What a trial's `examples.npz` holds, by name."""
+MOST_EXAMPLES = 8
+"""Columns of the picture grid."""
+
+
+class Example(NamedTuple):
+    """A test image of a category: its place in `examples.npz`."""
+
+    dataset: str
+    category: str
+    place: int
+
+
+def picture_grid(table: Table, store: Path) -> LiteralFigure | None:
+    """The same test images for all rows: image, ground truth, then each row's map and score, on one scale.
+
+    A map's unit is its own trial's threshold, so that 1 is where that variant raises an alarm.
+    """
+    seed = table.trials["seed"].min()
+    keys = table.trials[table.trials["seed"] == seed].drop_duplicates(["row", "dataset", "category"])
+    kept: dict[tuple[str, str, str], Kept] = {}
+    for line in keys.itertuples():
+        if (loaded := _examples(store / line.key)) is not None:
+            kept[line.row, line.dataset, line.category] = loaded
+    chosen, sources = _choose(kept)
+    if not chosen:
+        return None
+    labels = [row.label for row in table.rows]
+    shown = [
+        (own["maps"].astype(float) / _unit(own))[c.place]
+        for row in labels
+        for c in chosen
+        if (own := kept.get((row, c.dataset, c.category))) is not None
+    ]
+    low, high = (float(q) for q in np.quantile(np.concatenate([m.ravel()[::7] for m in shown]), [0.02, 0.998]))
+    high = max(high, low + 1e-6)
+
+    figure, grid = _empty(len(labels) + 2, len(chosen))
+    for column, c in zip(grid.T, chosen, strict=True):
+        _draw_image(column[:2], c, sources[c.dataset, c.category])
+        for axes, row in zip(column[2:], labels, strict=True):
+            _draw_map(axes, kept.get((row, c.dataset, c.category)), c.place, (low, high))
+    for axes, name in zip(grid[:, 0], ["image", "ground truth", *labels], strict=True):
+        axes.set_ylabel(wrap(name, 16), rotation=0, ha="right", va="center", fontsize=8.5, labelpad=6)
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(low, high), COLOURS), ax=grid, location="bottom", aspect=60, fraction=0.02, pad=0.01
+    )
+    bar.set_label("anomaly map; 1 = each row's own threshold, from normal training images", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    return figure
+
+
+def _empty(lines: int, columns: int) -> tuple[LiteralFigure, NDArray[Any]]:
+    """A figure with axes `(lines, columns)` close together, without ticks."""
+    tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
+    figure = LiteralFigure((1.7 + 1.12 * columns, 0.75 + 1.26 * lines), tight)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+    return figure, grid
+
+
+def _draw_image(column: NDArray[Any], c: Example, example: Kept) -> None:
+    """The image, and its ground truth below."""
+    mask = _mask(example, c.place)
+    column[0].imshow(example["images"][c.place])
+    label = "anomalous" if example["labels"][c.place] else "normal"
+    column[0].set_title(f"{shortened(c.category, 16)}\n{label}", fontsize=8)
+    if mask is None:
+        column[1].text(0.5, 0.5, "no mask", ha="center", va="center", fontsize=8, color=FAINT)
+    else:
+        column[1].imshow(mask, cmap="gray", vmin=0, vmax=1)
+
+
+def _draw_map(axes: Axes, own: Kept | None, place: int, limits: tuple[float, float]) -> None:
+    """A row's anomaly map over its own image, which may have a size of its own, and the image's score."""
+    if own is None:
+        axes.text(0.5, 0.5, "no\nresult", ha="center", va="center", fontsize=8, color=FAINT)
+        return
+    unit = _unit(own)
+    scaled = (own["maps"].astype(float) / unit)[place]
+    axes.imshow(overlay(own["images"][place], scaled, *limits, mask=_mask(own, place)))
+    score = float(own["scores"][place]) / unit
+    alarm: dict[str, Any] = {"fontweight": "bold"} if score > 1 else {"color": "#57606a"}
+    axes.set_xlabel(f"{score:.2f}", fontsize=8, labelpad=1, **alarm)
+
+
+def _choose(
+    kept: dict[tuple[str, str, str], Kept],
+) -> tuple[list[Example], dict[tuple[str, str], Kept]]:
+    """Which images to show, categories in turn, and where to read each category's."""
+    sources: dict[tuple[str, str], Kept] = {}
+    for (_, dataset, category), example in kept.items():
+        sources.setdefault((dataset, category), example)
+    turns = []
+    for i, ((dataset, category), example) in enumerate(sources.items()):
+        anomalous, normal = (np.flatnonzero(example["labels"] == wanted).tolist() for wanted in (1, 0))
+        # Two defects before the normal image: a glance over the first columns shows what is found.
+        for turn, index in enumerate([*anomalous[:2], *normal, *anomalous[2:]]):
+            # However many categories there are, one normal image shows what false alarms look like.
+            wanted = turn if i or index not in normal else -1
+            turns.append((wanted, i, turn, Example(dataset, category, index)))
+    first = sorted(sorted(turns)[:MOST_EXAMPLES], key=lambda entry: entry[1:])
+    return [example for *_, example in first], sources
+
+
+def _examples(folder: Path) -> Kept | None:
+    """What a trial kept; None where it is not there or cannot be read, as pictures can be done without."""
+    path = folder / EXAMPLES
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path) as file:
+            found = dict(file)
+        count = len(found["labels"])
+        fits = all(len(found[name]) == count for name in ("images", "maps", "scores")) and found["threshold"].size == 1
+        return found if count and fits else None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def _mask(example: Kept, place: int) -> NDArray[np.bool_] | None:
+    masks = example["masks"]
+    return masks[place] if masks.ndim == 3 else None
+
+
+def _unit(example: Kept) -> float:
+    """The trial's threshold; 1 where its maps are all zero."""
+    unit = float(example["threshold"])
+    return unit if unit > 0 else 1.0

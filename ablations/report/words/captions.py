@@ -1,0 +1,55 @@
+"""Titles, captions and descriptions of a report's pictures."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dlkd.ablations.report.tables import Table
+from dlkd.ablations.report.words.numbers import listed
+
+
+class Caption(NamedTuple):
+    """What stands over, in place of and under a picture."""
+
+    title: str
+    alt: str
+    text: str
+
+
+def captions(table: Table) -> dict[str, Caption]:
+    """Of each kind of picture, in the report's order: examples, effects, categories, costs and curves."""
+    rows = listed([row.label for row in table.rows])
+    without = table.failed_cells + table.not_run
+    cells = f"{without} {'' if table.not_run else 'failed '}cell{'s' * (without > 1)}"
+    missing = f" {cells} left out; the list above names them." if without else ""
+    return {
+        "examples": Caption(
+            "What each row sees",
+            f"Test images, their ground truth and the anomaly maps of {rows}, a line a row.",
+            "The same test images for every row, one colour scale. Maps are in units of each row's own threshold, "
+            "mean + 3 standard deviations of its normal training images' scores; the figure under a map is the "
+            "image's score, bold where it is above 1. Ground truth is outlined.",
+        ),
+        "effects": Caption(
+            "Effects",
+            f"Forest plot of the {'factors' if table.effects is not None else 'rows'}' effects with 95% intervals.",
+            f"95% intervals. Filled: can be told from noise (p at most 0.05 after Holm's correction).{missing}",
+        ),
+        "categories": Caption(
+            "By category",
+            f"Heat map of every metric in per cent for {rows} in every category.",
+            f"Per cent, averaged over seeds; each metric has its own colour scale.{missing}",
+        ),
+        "costs": Caption(
+            "Benefit over cost",
+            f"Every metric over the milliseconds of one image for {rows}.",
+            "Bars: 95% intervals. The grey line joins the rows that no other beats in both. Speed was measured while "
+            f"other trials ran beside it.{missing}",
+        ),
+        "curves": Caption(
+            "Learning curves",
+            f"Loss terms over training steps for {rows}.",
+            "Mean over trials, band from the lowest to the highest. Rows that lack a term have no line in its panel, "
+            f"and totals of different terms are not comparable.{missing}",
+        ),
+    }

@@ -1,0 +1,166 @@
+"""What has to be known beside a table: how it was measured, with what it compares, what was not measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from dlkd.ablations.report.tables import Table, TableRow
+from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.numbers import count, in_order, listed, number, p_value, seconds, signed
+from dlkd.ablations.run.store import part_of_result
+from dlkd.ablations.run.trials import NOT_RUN
+
+COST_NOTE = (
+    "FLOPs of one image by torch's counter, which does not see the selective scan. Memory is the peak of the worker "
+    "process, which earlier trials share. Times were taken while other trials ran beside."
+)
+PAPER = {"dataset": "mvtec", "teacher": "resnet18", "image_size": "256"}
+
+
+class Training(NamedTuple):
+    """One metric of the trained network beside the same network untrained, in per cent and points."""
+
+    metric: str
+    untrained: str
+    trained: str
+    difference: str
+    p: str
+
+
+def training_matters(tables: Sequence[Table]) -> list[Training]:
+    """The untrained network beside the reference, from the first table that has both."""
+    for table in tables:
+        untrained = next((row for row in table.rows if row.untrained and not row.reference), None)
+        reference = next(row for row in table.rows if row.reference)
+        if untrained is not None:
+            return [_training(metric, untrained, reference) for metric in table.metrics]
+    return []
+
+
+def how_measured(trials: pd.DataFrame, store: Path) -> list[tuple[str, str]]:
+    """Terms and what they were: data, seeds, size, length, teacher, time, versions."""
+    categories = trials[["dataset", "category"]].drop_duplicates().groupby("dataset", sort=False)["category"]
+    data = listed([f"{name} ({', '.join(found)})" for name, found in categories])
+    cells = trials.drop_duplicates("key")
+    failed = trials.loc[trials["status"] == "failed", "key"].nunique()
+    not_run = trials.loc[trials["status"] == NOT_RUN, "key"].nunique()
+    spent = cells["train_seconds"].sum() if "train_seconds" in cells else float("nan")
+    waiting = f", {not_run} not run" if not_run else ""
+    facts = [
+        ("Data", data),
+        ("Seeds", listed(in_order(trials["seed"]))),
+        ("Image size", f"{listed(in_order(trials['image_size']))} pixels"),
+        ("Training", _length(trials)),
+        ("Pixel metrics", _pixels(trials)),
+        ("Teacher", f"{listed(in_order(trials['teacher']))}, frozen"),
+        ("Cells", f"{len(cells) - failed - not_run} trained and scored, {failed} failed" + waiting),
+        ("Training time", f"{seconds(float(spent))} in all cells together"),
+    ]
+    if said := _versions(cells["key"], store):
+        facts.append(("Versions", said))
+    return facts
+
+
+def comparable(trials: pd.DataFrame) -> str:
+    """How the paper's figures relate to these."""
+    measured = {
+        "dataset": set(trials["dataset"]),
+        "teacher": {str(name).split(".")[0] for name in trials["teacher"]},
+        "image_size": set(map(str, trials["image_size"])),
+    }
+    says = (
+        "The paper's figures were measured on MVTec AD with a ResNet18 teacher at 256 pixels (the paper does not "
+        "say for how many epochs; this project's paper preset takes 200)."
+    )
+    if all(measured[key] == {value} for key, value in PAPER.items()):
+        return f"{says} This run has the same data, teacher and image size."
+    here = (
+        f"{listed(sorted(map(str, measured['dataset'])))}, {listed(sorted(measured['teacher']))}, "
+        f"{listed(in_order(trials['image_size']))} pixels, {_length(trials)}"
+    )
+    return (
+        f"{says} This run: {here}. The levels of the two are therefore not comparable; "
+        "what can be set side by side is the order of the rows and the sign of their differences."
+    )
+
+
+def notes(table: Table) -> list[str]:
+    """What has to be read with the table: intervals, tests, failures, undefined metrics."""
+    found = []
+    if table.grid.source:
+        found.append(
+            f"Source of the paper's figures: {table.grid.source}."
+            if table.grid.has_paper
+            else f"{table.grid.source.capitalize()}."
+        )
+    found.append(
+        "Measured: mean over seeds, then over categories, in per cent, with its 95% interval. Difference: points "
+        f"against '{table.grid.reference}', with p of the sign-flip test after Holm's correction."
+    )
+    why = {entry.why_no_interval for row in table.rows for entry in row.entries.values() if not math.isnan(entry.mean)}
+    found += [f"{reason[:1].upper()}{reason[1:]}." for reason in sorted(why - {""})]
+    undefined = {
+        (label(metric), entry.undefined)
+        for row in table.rows
+        for metric, entry in row.entries.items()
+        if entry.undefined
+    }
+    found += [f"{metric} is undefined where: {reason}." for metric, reason in sorted(undefined)]
+    return found
+
+
+def failures(table: Table) -> list[str]:
+    """Row, cells and reason of what gave no figures; what failed for one reason stands together."""
+    lines = []
+    for (row, reason), cells in table.absent.groupby(["row", "reason"], sort=False):
+        places = [
+            f"{dataset}/{category}, seed{'s' * (len(of_category) > 1)} {', '.join(map(str, of_category['seed']))}"
+            for (dataset, category), of_category in cells.groupby(["dataset", "category"], sort=False)
+        ]
+        many = f"{len(cells)} cells: " if len(cells) > 1 else ""
+        lines.append(f"{row}, {many}{'; '.join(places)}: {reason}")
+    return lines
+
+
+def failures_heading(table: Table) -> str:
+    """What `failures` are."""
+    if not table.not_run:
+        return "Failed cells"
+    return "Cells that failed or were not run" if table.failed_cells else "Cells that were not run"
+
+
+def _training(metric: str, untrained: TableRow, reference: TableRow) -> Training:
+    before, after = untrained.entries[metric], reference.entries[metric]
+    gain = signed(-before.difference) if not math.isnan(before.difference) else ""
+    return Training(label(metric), number(before.mean), number(after.mean), gain, p_value(before.p))
+
+
+def _length(trials: pd.DataFrame) -> str:
+    trained = trials[(trials["epochs"] > 0) & (trials["max_steps"] != 0)]
+    lengths = [
+        f"{steps} steps" if steps > 0 else count(int(epochs), "epoch", "epochs")
+        for epochs, steps in trained[["epochs", "max_steps"]].drop_duplicates().itertuples(index=False)
+    ]
+    return listed(lengths) or "none"
+
+
+def _pixels(trials: pd.DataFrame) -> str:
+    """At which size pixel metrics were taken, and up to which false-positive rate PRO was."""
+    places = {"network": "the network's image size", "native": "each mask's own size"}
+    at = listed([places[place] for place in sorted(trials["score_at"].unique(), reverse=True)])
+    limits = listed(in_order(trials["pro_limit"]))
+    differ = "; figures of different limits are not comparable" if trials["pro_limit"].nunique() > 1 else ""
+    return f"at {at}; PRO up to a false-positive rate of {limits}{differ}"
+
+
+def _versions(keys: pd.Series, store: Path) -> str:
+    versions: dict[str, set[str]] = {}
+    for key in keys:
+        for name, value in part_of_result(store / key, "versions", dict).items():
+            versions.setdefault(name, set()).add(str(value)[:12] if len(str(value)) == 40 else str(value))
+    return ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items())

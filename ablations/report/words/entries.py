@@ -1,0 +1,68 @@
+"""What stands in the places of a table: names of metrics, figures, and why there is none."""
+
+from __future__ import annotations
+
+import math
+
+from dlkd.ablations.report.tables import Entry, TableRow
+from dlkd.ablations.report.words.numbers import DASH, number, seconds, signed
+from dlkd.ablations.run.trials import NOT_RUN
+
+LABELS = {
+    "image_auroc": "Image-AUROC",
+    "pixel_auroc": "Pixel-AUROC",
+    "pro": "PRO",
+    "image_ap": "Image-AP",
+    "image_f1_max": "Image-F1-max",
+    "pixel_ap": "Pixel-AP",
+    "pixel_f1_max": "Pixel-F1-max",
+}
+COST_HEADS = ("parameters", "GFLOPs an image", "images a second", "peak memory, GiB", "training a cell")
+
+
+def label(metric: str) -> str:
+    """The metric's name for people."""
+    return LABELS.get(metric, metric)
+
+
+def absent(entry: Entry) -> str:
+    """Why an entry has no figure; empty where it has one."""
+    if not math.isnan(entry.mean):
+        return ""
+    failed = entry.failed if entry.failed == NOT_RUN else f"failed: {entry.failed}"
+    reasons = [failed] * bool(entry.failed) + [f"undefined: {entry.undefined}"] * bool(entry.undefined)
+    return "; ".join(reasons) or "no figure"
+
+
+def partial(entry: Entry) -> str:
+    """How much an average leaves out; empty where nothing."""
+    return f"partial: {entry.missing} of {entry.cells} cells missing" if entry.partial else ""
+
+
+def interval(entry: Entry) -> str:
+    """97.40 to 98.80, or nothing."""
+    return "" if math.isnan(entry.low) else f"{entry.low:.2f} to {entry.high:.2f}"
+
+
+def difference_interval(entry: Entry) -> str:
+    """The interval of the difference to the reference, or nothing."""
+    if math.isnan(entry.difference_low):
+        return ""
+    return f"{signed(entry.difference_low)} to {signed(entry.difference_high)}"
+
+
+def sentence(title: str) -> str:
+    """The title with a full stop, unless it ends in a mark of its own."""
+    return title if title[-1:] in ".?!" else f"{title}."
+
+
+def costs(row: TableRow) -> list[tuple[float, str]]:
+    """Under `COST_HEADS`: each cost, to sort by, and as text."""
+    c = row.costs
+    return [
+        (c["parameters"], DASH if math.isnan(c["parameters"]) else f"{c['parameters'] / 1e6:.2f} M"),
+        (c["flops"], number(c["flops"] / 1e9, 3)),
+        (c["images_per_second"], number(c["images_per_second"], 1)),
+        (c["peak_memory_bytes"], number(c["peak_memory_bytes"] / 2**30)),
+        (c["train_seconds"], seconds(c["train_seconds"])),
+    ]

@@ -1,0 +1,38 @@
+"""Writes a report in all formats, from the parquet of trials alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.report.content import make_report
+from dlkd.ablations.report.html import html
+from dlkd.ablations.report.latex import latex
+from dlkd.ablations.report.markdown import markdown
+from dlkd.files import atomic_path, write_text
+
+
+def write_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path, out: Path) -> list[Path]:
+    """Write report.html, report.md and report.tex below `out`, and pictures/*.png for the Markdown.
+
+    Args:
+        trials: in long form, as `trials.collect` gives them.
+        grids: the tables, in the report's order.
+        store: folder of the trials' folders; pictures and loss curves of those not there are left out.
+        out: folder of the report.
+
+    Raises:
+        ValueError: `trials` has nothing of a grid.
+    """
+    report = make_report(trials, grids, store)
+    for section in report.sections:
+        for picture in section.pictures:
+            with atomic_path(out / picture.file) as temporary:
+                temporary.write_bytes(picture.png)
+    written = {"report.html": html(report), "report.md": markdown(report), "report.tex": latex(report)}
+    for name, text in written.items():
+        write_text(out / name, text)
+    return [out / name for name in written]

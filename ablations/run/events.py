@@ -1,0 +1,73 @@
+"""What Ray Tune is told of a run, and what its events leave in the store."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from dlkd.ablations.run.display import Display
+from dlkd.ablations.run.pool import Pool
+from dlkd.ablations.run.remote import Storage, StorageError
+from dlkd.ablations.run.store import FAILURE
+from dlkd.files import write_text
+from dlkd.training.trial import RESULT
+
+DIED = "the worker process exited without an error message (possibly out of memory)"
+
+
+def run_config(pool: Pool, scratch: Path, events: tune.Callback) -> tune.RunConfig:
+    """What Tune is told of every run: its own files, which nobody reads, go to `scratch`."""
+    return tune.RunConfig(
+        name="cells",
+        storage_path=str(scratch),
+        verbose=0,
+        callbacks=[events],
+        failure_config=tune.FailureConfig(max_failures=pool.retries),
+        checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+    )
+
+
+class CellEvents(tune.Callback):
+    """Passes Tune's events on to the display, by the cell's key; brings here what another machine's disk holds."""
+
+    def __init__(self, display: Display, store: Path, storage: Storage | None) -> None:
+        self.display = display
+        self.store = store
+        self.storage = storage
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks for a restore that is never asked for; a display has no such state."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.display.started(trial.config["cell"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        key = trial.config["cell"]
+        if self.storage is not None:
+            with contextlib.suppress(StorageError):  # `run_cells` tries again at the end, and says what is wrong
+                self.storage.fetch([key], self.store)
+        self.display.finished(key)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        key = trial.config["cell"]
+        folder = self.store / key
+        reason = why_failed(trial)
+        if not (folder / FAILURE).exists() and not (folder / RESULT).exists():
+            with contextlib.suppress(OSError):  # a full disk: the other trials go on, and the display says why
+                write_text(folder / FAILURE, reason)
+        self.display.failed(key, reason)
+
+
+def why_failed(trial: Any) -> str:
+    """Why a trial failed, in one line, as its worker would have written it."""
+    path = trial.pickled_error_file
+    error = pickle.loads(Path(path).read_bytes()) if path else None
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return f"{type(error.cause).__name__}: {error.cause}".splitlines()[0]
+    return DIED

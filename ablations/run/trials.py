@@ -1,0 +1,98 @@
+"""The table of all trials: in long form, made from the store, and as parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dlkd.ablations.plan.cells import Cell
+from dlkd.ablations.run.store import failure, result
+from dlkd.data import dataset_labels
+from dlkd.files import atomic_path
+from dlkd.text import plain
+from dlkd.training import METRICS, TrialResult
+
+NOT_RUN = "not run"
+"""Status of a cell that no trial has begun or ended yet."""
+
+
+def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
+    """All trials in long form: one line for each table row, dataset, category, seed and metric.
+
+    Columns: table, row, dataset, category, seed, metric, value, status ("ok", "undefined", "failed", "not run"),
+    reason, variant, key, the costs, and image_size, max_steps, epochs, pro_limit, score_at, teacher, so that a table
+    can say what it rests on.
+    """
+    lines: list[dict[str, Any]] = []
+    for cell, dataset in zip(cells, dataset_labels([cell.spec.dataset for cell in cells]), strict=True):
+        spec = cell.spec
+        found = result(cell, store)
+        why = failure(cell, store) if found is None else None
+        for table, row in cell.rows:
+            for measured in _measured(found, why):
+                lines.append(
+                    {
+                        "table": table,
+                        "row": row,
+                        "dataset": dataset,
+                        "category": spec.category,
+                        "seed": spec.seed,
+                        **measured,
+                        "variant": spec.variant,
+                        "key": cell.key,
+                        "image_size": spec.train.size_text,
+                        "epochs": spec.train.epochs,
+                        "max_steps": spec.train.max_steps,
+                        "pro_limit": spec.train.pro_limit,
+                        "score_at": spec.train.score_at,
+                        "teacher": spec.model.get("teacher", {}).get("backbone", ""),
+                        **({} if found is None else found.costs),
+                    }
+                )
+    # Arrow takes no names that are not UTF-8.
+    return pd.DataFrame([{k: plain(v) if isinstance(v, str) else v for k, v in line.items()} for line in lines])
+
+
+def _measured(found: TrialResult | None, why: str | None) -> Iterator[dict[str, Any]]:
+    """The metric, value, status and reason of each metric of a cell; `why` it failed."""
+    for metric in METRICS:
+        value = float("nan") if found is None else found.metrics[metric]
+        if found is None:
+            status, reason = (NOT_RUN, NOT_RUN) if why is None else ("failed", why)
+        else:
+            reason = found.undefined.get(metric, "")
+            status = "undefined" if reason else "ok"
+        yield {"metric": metric, "value": value, "status": status, "reason": reason}
+
+
+def write_trials(trials: pd.DataFrame, path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write the table as parquet, whole or not at all, with plain data of what it is `about` in the same file."""
+    trials = trials.copy()
+    trials.attrs = dict(about or {})
+    with atomic_path(path) as temporary:
+        trials.to_parquet(temporary, index=False)
+
+
+def read_trials(path: Path) -> pd.DataFrame:
+    """Read `trials.parquet`. Raises ValueError that names the file where it cannot be read."""
+    return _read(path)[0]
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What `write_trials` was told of the table. Raises ValueError that names the file where it cannot be read."""
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; `dlkd ablate` writes it once a trial is finished")
+    try:
+        trials = pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises many kinds for a damaged file
+        raise ValueError(f"cannot read {path}: {error}; `dlkd ablate` makes it again from its store") from error
+    about = {str(key): value for key, value in trials.attrs.items()}
+    trials.attrs = {}  # pandas copies them with every selection
+    return trials, about

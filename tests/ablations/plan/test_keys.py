@@ -1,0 +1,81 @@
+"""When two cells are one: what a key follows, and what it does not."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dlkd.ablations.plan.cells import Cell, make_cells
+from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.search.definition import Parameter, Search
+from dlkd.ablations.search.study import Study
+from dlkd.registry import default_registry, load_file, load_registry
+from dlkd.training import PRESETS, Preset, TrainConfig
+
+REGISTRY = default_registry()
+DEMO = PRESETS["demo"]
+
+MakeCells = Callable[..., list[Cell]]
+
+
+def test_the_key_follows_what_decides_the_result_and_nothing_else(make_tiny_cells: MakeCells) -> None:
+    def key(train: TrainConfig) -> str:
+        return make_tiny_cells([("A", {})], preset=Preset(train=train, model=base.model))[0].key
+
+    base = Preset(train=TrainConfig(image_size=32), model={"teacher": {"backbone": "test_resnet", "weights": "random"}})
+    same = key(base.train)
+    assert key(TrainConfig(image_size=32, workers=2, checkpoint_seconds=1)) == same
+    for other in (TrainConfig(image_size=64), TrainConfig(image_size=32, lr=0.1), TrainConfig(image_size=32, epochs=9)):
+        assert key(other) != same
+    keys = {cell.key for cell in make_tiny_cells([("A", {}), ("B", {"sigma": 1}), ("C", {"sigma": 1.0})], seeds=3)}
+    assert len(keys) == 6  # 1 and 1.0 are one setting
+
+
+def test_the_key_follows_the_contents_of_the_data_and_not_their_place(tiny_folder: Path, tmp_path: Path) -> None:
+    """Variants that are one network share a cell, datasets that are copies too."""
+    rows = [{"label": label, "variant": variant} for label, variant in (("A", "dlkd"), ("B", "same"))]
+    grid = Grid.model_validate({"name": "g", "title": "t", "rows": rows, "reference": "A"})
+    (tmp_path / "same.yaml").write_text("variants: {same: {extends: dlkd}}")
+    registry = load_registry(tmp_path / "same.yaml")
+
+    def keys(*roots: Path) -> list[str]:
+        nodes = [(registry.complete("dataset", {"name": "folder", "root": str(root)}), ["disc"]) for root in roots]
+        return [cell.key for cell in make_cells(grid, registry, nodes, [0], DEMO)]
+
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_folder, moved)
+    [key] = keys(tiny_folder)
+    assert keys(moved) == [key]
+    assert keys(moved, tiny_folder) == [key]
+    first, second = (moved / "disc/train/good" / name for name in ("000.png", "001.png"))
+    first.rename(moved / "x")
+    second.rename(first)
+    (moved / "x").rename(second)
+    assert keys(moved) != [key]
+
+
+def test_the_key_follows_the_code(make_tiny_cells: MakeCells, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make_tiny_cells()[0].key
+    monkeypatch.setattr("dlkd.ablations.plan.keys.code_version", lambda: "another")
+    assert make_tiny_cells()[0].key != before
+
+
+def test_the_key_follows_what_the_users_file_imports(
+    make_tiny_cells: MakeCells, tmp_path: Path, components: None
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\nfrom dlkd.registry import register\n"
+        "@register('act', 'mine')\nclass Mine(nn.ReLU):\n    def forward(self, x):\n"
+        "        from my_slope import SLOPE\n        return SLOPE * super().forward(x)\n"
+    )
+    (tmp_path / "my_slope.py").write_text("SLOPE = 1.0")
+    load_file(tmp_path / "mine.py")
+    space = {"decoder.act": Parameter(choice=("relu", "mine"))}
+    study = Study(search=Search(variant="dlkd-lfrb", space=space), under={}, train=TrainConfig(), data=(), digests=())
+    rows = [("A", {}), ("B", {"decoder": {"act": "mine"}})]
+    before = [cell.key for cell in make_tiny_cells(rows)], study.key(REGISTRY)
+    (tmp_path / "my_slope.py").write_text("SLOPE = 2.0")
+    after = [cell.key for cell in make_tiny_cells(rows)], study.key(REGISTRY)
+    assert [old == new for old, new in zip(before[0], after[0], strict=True)] == [True, False]
+    assert before[1] != after[1]
