@@ -87,7 +87,7 @@ rows:
         ("train: {lr: .inf}", "train: {}", ":6: rows[0].train.lr: "),
         ("train: {lr: .nan}", "train: {betas: [0.5, 1.5]}", ":9: rows[1].train.betas[1]: "),
         ("train: {lr: yes}", "train: {epocs: 2}", ":9: rows[1].train.epocs: unknown key; did you mean 'epochs'?"),
-        ("train: {lr: yes}", "train: {}", ":6: rows[0].train.lr: Value error, should be no true or false"),
+        ("train: {lr: yes}", "train: {}", ":6: rows[0].train.lr: should be no true or false"),
         ("train: [1]", "train: {}", ":6: rows[0].train: "),
     ],
 )  # fmt: skip
@@ -115,7 +115,7 @@ def test_all_problems_of_all_rows_are_told_with_the_preset(tmp_path: Path, monke
     with pytest.raises(ConfigError) as caught:
         make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], SMALL)
     assert str(caught.value).splitlines() == [
-        f"{file}:6: rows[0].train: Value error, too many for the image size",
+        f"{file}:6: rows[0].train: too many for the image size",
         f"{file}:9: rows[1].overrides.sigma: expected finite numbers, got nan",
     ]
 
