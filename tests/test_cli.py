@@ -139,7 +139,7 @@ def test_a_trial_is_not_overwritten_and_resume_reads_it(run: Run) -> None:
         ("train dlkd --registry none.yaml", "none.yaml"),
         ("train dlkd --import none.py", "none.py"),
         ("train dlkd --precision 16", "precision"),
-        ("train dlkd --dataset mvtec", "root"),
+        ("train dlkd --dataset mvtec", "mvtec:PATH"),
         ("show dkld", "did you mean 'dlkd'?"),
         ("evaluate nowhere", "nowhere is no trial"),
         ("predict nowhere data", "nowhere is no trial"),
@@ -149,7 +149,7 @@ def test_a_trial_is_not_overwritten_and_resume_reads_it(run: Run) -> None:
         ("check nowhere.yaml", "nowhere.yaml"),
         ("list blocs", "did you mean 'block'?"),
         ("data inspect textrues", "did you mean 'textures'?"),
-        ("data prepare mvtec --out x", "root"),
+        ("data prepare mvtec --out x", "mvtec:PATH"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_message_and_exit_code_2(run: Run, words: str, says: str) -> None:
@@ -176,7 +176,7 @@ def test_oblong_images_everywhere(run: Run) -> None:
         for command in (["train", "tiny", "--dataset", "data"], ["show", "tiny"], ["ablate", "table4", "--dry-run"]):
             code, _, err = run(*command, "--registry", "tiny.yaml", "--image-size", bad)
             assert code == 2
-            assert "image_size: Value error, must be a side or a height and a width, 32 pixels or more" in err
+            assert "image_size: must be a side or a height and a width, 32 pixels or more" in err
             assert "Traceback" not in err
 
 
