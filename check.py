@@ -53,14 +53,19 @@ class Case:
             raise ValueError(f"{self.name}: its row has no shape, so there is no contract to check")
         return Shape.parse(self.row.shape)
 
-    def build(self, seed: int = 0) -> nn.Module:
-        """A fresh instance in eval mode."""
+    def build(self, seed: int = 0, *, fitted: bool = True) -> nn.Module:
+        """A fresh instance in eval mode; what it fits without gradient is fitted to random inputs."""
         torch.manual_seed(seed)
         values = {k: example_value(v, self.row, self.names) for k, v in self.row.given.items()}
         component = self.registry.build(self.name.split("/")[0], self.node, **values)
         if not isinstance(component, nn.Module):
             raise ValueError(f"{self.name}: the contract is for modules, got a {type(component).__name__}")
-        return component.eval()
+        component.eval()
+        fit: Any = getattr(component, "fit", None)
+        if fitted and fit is not None:
+            with torch.no_grad():
+                fit([self.inputs(seed)[0]])
+        return component
 
     def inputs(self, seed: int = 0, **changed: int) -> list[Any]:
         """Arguments of `forward`: features around 0, anomaly maps in [0, 1]."""
@@ -134,7 +139,7 @@ def law_batch_independence(case: Case) -> None:
 
 def law_state_dict(case: Case) -> None:
     """Another instance with the same state dict gives the same output."""
-    first, second = case.build(0), case.build(1)
+    first, second = case.build(0), case.build(1, fitted=False)
     second.load_state_dict(first.state_dict())
     for a, b in zip(_tensors(first(*case.inputs())), _tensors(second(*case.inputs())), strict=True):
         if not torch.equal(a, b):

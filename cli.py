@@ -71,7 +71,7 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a part of the variant, decoder.global=none, or of the training, train.lr=0.002.",
+        help="Override a part of the variant, decoder.global=none, or of the training, train.epochs=50.",
     ),
 ]
 PresetName = Annotated[str, typer.Option("--preset", help="demo (CPU-sized) or paper (section 3.2).")]
@@ -186,9 +186,9 @@ def train(
     given = _assignments(overrides)
     training = given.pop("train", {})
     if not isinstance(training, dict):
-        raise ValueError(f"--set train: name one of its arguments, as in train.lr=0.002, got {training!r}")
+        raise ValueError(f"--set train: name one of its arguments, as in train.epochs=50, got {training!r}")
     chosen = _preset(preset, steps, epochs, image_size, batch_size, workers, precision, base=training, place="--set")
-    model = registry.resolve(variant, given, under=chosen.model)
+    model, settled = chosen.settle(registry, variant, given)
     node = _dataset_node(registry, dataset)
     name = _category(registry, node, category)
     spec = TrialSpec(
@@ -196,7 +196,7 @@ def train(
         model=model,
         dataset=node,
         category=name,
-        train=chosen.train,
+        train=settled,
         seed=seed,
         start="" if start is None else weights_digest(start / WEIGHTS),
     )
@@ -207,7 +207,7 @@ def train(
     err.print(f"training {variant} on {label}/{name} with preset {preset}, in {folder}")
     _if_interrupted(
         f"steps since the last checkpoint are lost (written at the end of an epoch once "
-        f"{chosen.train.checkpoint_seconds:g} seconds have passed); the same command with --resume goes on"
+        f"{settled.checkpoint_seconds:g} seconds have passed); the same command with --resume goes on"
     )
     first = None if start is None else start / WEIGHTS
     result = run_trial(spec, folder, registry, resume=resume, start=first, keep_state=True, bar=err.is_terminal)
@@ -247,7 +247,7 @@ def evaluate(
     if said := squeezed([sample.image for sample in loaded.test], normal.proportions):
         err.print(f"note: {said}")
     _if_interrupted("an evaluation keeps nothing; the same command begins anew")
-    data = CategoryData(loaded, spec.train, model.teacher, spec.trial_seed)
+    data = CategoryData(loaded, spec.train, model, spec.trial_seed)
     evaluation = run_evaluation(model, data, bar=err.is_terminal)
     _print_metrics(evaluation.metrics, evaluation.undefined)
     out.print(str(alarm(evaluation, normal.threshold)))
@@ -514,8 +514,8 @@ def show(
 
     registry = _registry(registry_files, imports)
     chosen = _preset(preset, None, None, image_size)
-    sides = chosen.train.sides
-    node = registry.resolve(variant, _assignments(overrides), under=chosen.model)
+    node, train = chosen.settle(registry, variant, _assignments(overrides))
+    sides = train.sides
     out.print(dump_yaml(node).rstrip())
     # Shapes need no trained weights, and a teacher's may not be at hand.
     blank = weightless(node)
@@ -550,7 +550,7 @@ def check(
         failures += [f"{name}: {p}" for p in problems]
         out.print(f"{'failed' if problems else 'ok'}: {name}", style="red" if problems else None)
     for name in own.get("variants") or {}:
-        registry.resolve(name, under=chosen.model)
+        chosen.settle(registry, name)
         out.print(f"ok: variant {name}")
     if failures:
         raise ValueError("the contract is broken:\n" + "\n".join(failures))

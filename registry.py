@@ -17,7 +17,7 @@ import keyword
 import math
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -36,8 +36,8 @@ T = TypeVar("T")
 Node = dict[str, Any]
 
 ENTRY_POINTS = "dlkd.components"
-DEFAULT_MODEL = "dlkd"
-"""The model of a variant that names none."""
+MANY = "*"
+"""Ends the kind of a slot that takes several components by name."""
 PLAIN_KINDS = ("norm", "act")
 """Kinds that are classes passed on as they are: a name and no arguments in YAML."""
 _COMPONENTS: dict[str, Any] = {}
@@ -155,6 +155,20 @@ def list_components(kind: str | None = None) -> list[str]:
     return sorted(key.split("/", 1)[1] for key in _COMPONENTS if key.split("/", 1)[0] == kind)
 
 
+class RowPreset(pydantic.BaseModel):
+    """What a preset means for a model; all of it holds where nobody says otherwise.
+
+    Attributes:
+        model: arguments of the model.
+        train: of the training.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    model: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+
+
 class Row(pydantic.BaseModel):
     """A component's row in registry.yaml.
 
@@ -162,11 +176,13 @@ class Row(pydantic.BaseModel):
         shape: einops-style contract, see `dlkd.contract.Shape`.
         requires: rule on each axis, see `dlkd.contract.Rule`.
         defaults: arguments where a variant says nothing.
-        slots: arguments that take another component, with its kind.
+        slots: arguments that take another component, with its kind. "loss*" takes any number of losses by names of
+            one's own.
         given: arguments that the enclosing component gives, with the axes (or numbers) a check gives them.
         follows: arguments that belong to the value of another one, as weights to their backbone: what a preset says
             of them falls away where somebody gives the other one another value.
         check_with: arguments for the contract check only, such as a small backbone.
+        presets: what each preset of the training means for this component, where it is a model.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -178,6 +194,7 @@ class Row(pydantic.BaseModel):
     given: dict[str, Any] = {}
     follows: dict[str, str] = {}
     check_with: dict[str, Any] = {}
+    presets: dict[str, RowPreset] = {}
 
     @pydantic.field_validator("shape")
     @classmethod
@@ -200,6 +217,8 @@ class Registry:
 
     rows: dict[str, Row]
     variants: dict[str, Node]
+    default_model: str = ""
+    """The model of a variant that names none."""
     _sources: dict[str, LocatedYaml] = field(repr=False, default_factory=dict)
     _possible: set[str] = field(repr=False, default_factory=set)
     """What was built without memory before: most nodes of a grid's rows and a search's settings are the same."""
@@ -213,6 +232,7 @@ class Registry:
         variant: str,
         overrides: Mapping[str, Any] | None = None,
         *,
+        preset: str = "",
         under: Mapping[str, Any] | None = None,
         source: LocatedYaml | None = None,
         path: KeyPath = (),
@@ -222,8 +242,10 @@ class Registry:
         Args:
             variant: name of a variant.
             overrides: merged over it, nested as in YAML.
-            under: what holds where neither the variant, nor what it extends, nor `overrides` say anything, before
-                the rows' defaults: the model of a preset. A component of another name takes nothing from it.
+            preset: name of one. What the model's row says of it holds where neither the variant, nor what it extends,
+                nor `overrides` say anything, before the rows' defaults. A component of another name takes nothing
+                from it.
+            under: arguments of the model that hold in the same way, over those of the preset.
             source: the file in which the overrides stand, for messages and for relative paths.
             path: where they stand in it.
 
@@ -245,8 +267,8 @@ class Registry:
             node, said = checker.complete("model", merge(node, over), stands, path), _said(said, node, over)
         if checker.problems:
             raise ConfigError(checker.problems)
-        if under:
-            more = self._unsaid("model", node, under, said, ())
+        if lies := merge(self.preset(node, preset).model, dict(under or {})):
+            more = self._unsaid("model", node, lies, said, ())
             node = checker.complete("model", merge(node, more), LocatedYaml("preset", more), ())
             if checker.problems:
                 raise ConfigError(checker.problems)
@@ -254,6 +276,10 @@ class Registry:
         if problems:
             raise ConfigError(problems)
         return node
+
+    def preset(self, node: Mapping[str, Any], name: str) -> RowPreset:
+        """What a preset means for a model node."""
+        return self.row("model", node["model"]).presets.get(name, RowPreset())
 
     def _unsaid(self, kind: str, node: Node, under: Mapping[str, Any], said: set[KeyPath], path: KeyPath) -> Node:
         """What of `under`, a node of the same component as `node`, holds there, since nobody said otherwise."""
@@ -264,11 +290,11 @@ class Registry:
         for key, value in under.items():
             place = (*path, key)
             leading = row.follows.get(key, "")
-            if key == name_key(kind) or (key not in known and kind == "model" and name != DEFAULT_MODEL):
+            if key == name_key(kind):
                 continue
             if (*path, leading) in said and node[leading] != under.get(leading, node[leading]):
                 continue
-            if key not in row.slots or not isinstance(node.get(key), dict):
+            if key not in row.slots or row.slots[key].endswith(MANY) or not isinstance(node.get(key), dict):
                 if not any(p[: len(place)] == place for p in said):
                     found[key] = value
                 continue
@@ -288,6 +314,14 @@ class Registry:
         for key, value in given.items():
             if is_path(hints.get(python_name(key)), value):
                 found[key] = absolute(value, folder)
+            elif key in row.slots and row.slots[key].endswith(MANY) and isinstance(value, dict):
+                kind_of = row.slots[key].removesuffix(MANY)
+                found[key] = {
+                    name: self.anchored(kind_of, str(one.get("name")), one, folder)
+                    if isinstance(one, dict) and one.get("name") in list_components(kind_of)
+                    else one
+                    for name, one in value.items()
+                }
             elif key in row.slots and key in known and isinstance(value, dict):
                 slot = row.slots[key]
                 inside = value.get(name_key(slot), _default_name(slot, known[key]))
@@ -325,7 +359,10 @@ class Registry:
         for key, value in node.items():
             if key == name_key(kind):
                 continue
-            if key in slots:
+            if key in slots and slots[key].endswith(MANY):
+                kind_of = slots[key].removesuffix(MANY)
+                value = {name: self._factory(kind_of, each) for name, each in (value or {}).items()}
+            elif key in slots:
                 value = None if value is None else self._factory(slots[key], value)
             given[python_name(key)] = value
         component = get(kind, name)
@@ -347,12 +384,16 @@ def load_registry(*files: Path) -> Registry:
     sources: dict[str, LocatedYaml] = {}
     row_sources: dict[str, LocatedYaml] = {}
     problems: list[Problem] = []
+    default_model = ""
     for document in documents:
         problems += document.problems
         if not isinstance(document.data, dict):
             problems.append(document.problem((), "expected the keys 'components' and 'variants'"))
             continue
         for key, section in document.data.items():
+            if key == "default_model" and document is documents[0]:
+                default_model = section
+                continue
             if key not in ("components", "variants"):
                 problems.append(document.problem((key,), f"unknown key{nearest(key, ('components', 'variants'))}"))
                 continue
@@ -374,12 +415,14 @@ def load_registry(*files: Path) -> Registry:
                     sources[name] = document
                 else:
                     problems.append(document.problem((key, name), "expected a mapping of arguments"))
-    registry = Registry(rows, variants, sources)
+    registry = Registry(rows, variants, default_model, sources)
     checker = _Checker(registry)
     for name, document in row_sources.items():
         kind, _, bare = name.partition("/")
         # Here, since a variant of another file may leave them as they are.
         rows[name].defaults = registry.anchored(kind, bare, rows[name].defaults, document.folder)
+        for preset in rows[name].presets.values():
+            preset.model = registry.anchored(kind, bare, preset.model, document.folder)
         checker.defaults(name, document)
     for name in variants:
         checker.variant(name, sources[name])
@@ -457,7 +500,7 @@ class _Checker:
         if not isinstance(node, dict):
             self._wrong(source, path, f"expected a {kind}'s name or a mapping, got {node!r}")
             return {}
-        name = node.get(key_of_name, DEFAULT_MODEL if kind == "model" else None)
+        name = node.get(key_of_name, self.registry.default_model if kind == "model" else None)
         if name not in list_components(kind):
             message = f"unknown {kind} '{name}'" if name else f"a {kind} needs a '{key_of_name}'"
             self._wrong(source, (*path, key_of_name), message + nearest(str(name), list_components(kind)))
@@ -487,7 +530,7 @@ class _Checker:
         return full
 
     def defaults(self, name: str, source: LocatedYaml) -> None:
-        """Check the defaults that the row of the component `name` states."""
+        """Check the defaults that the row of the component `name` states, and what presets mean for it."""
         kind, _, bare = name.partition("/")
         component, row = get(kind, bare), self.registry.rows[name]
         known = arguments(component, row)
@@ -497,6 +540,9 @@ class _Checker:
                 self._slot(row.slots[key], value, known[key], source, path)
             else:
                 self._typed(component, key, value, source, path)
+        for preset, own in row.presets.items():
+            place = ("components", name, "presets", preset, "model")
+            self.complete(kind, {name_key(kind): bare, **own.model}, source, place)
 
     def impossible(self, kind: str, node: Node, source: LocatedYaml, path: KeyPath) -> list[Problem]:
         """What constructors refuse though its type is right (three patches, say), tried without memory."""
@@ -506,9 +552,8 @@ class _Checker:
             return []
         name = node[name_key(kind)]
         row = self.registry.row(kind, name)
-        for key, slot in row.slots.items():
-            if isinstance(node.get(key), dict):
-                problems += self.impossible(slot, node[key], source, (*path, key))
+        for inner_kind, inner, inside in inner_nodes(row, node):
+            problems += self.impossible(inner_kind, inner, source, (*path, *inside))
         if problems:
             return problems
         given = {k: example_value(v, row) for k, v in row.given.items()}
@@ -526,15 +571,28 @@ class _Checker:
     def _slot(
         self, kind: str, value: Any, parameter: inspect.Parameter, source: LocatedYaml, path: KeyPath
     ) -> Node | None:
+        if kind.endswith(MANY):
+            return self._slots(kind.removesuffix(MANY), value, source, path)
         if value is None or (value == "none" and "none" not in list_components(kind)):
             if not optional(parameter):
                 self._wrong(source, path, f"a {kind} is needed here and cannot be none")
             return None
         if callable(value):
-            value = {name_key(kind): _registered_name(kind, value)}
+            settings = value.keywords if isinstance(value, functools.partial) else {}
+            value = {name_key(kind): _registered_name(kind, value), **settings}
         elif isinstance(value, dict) and name_key(kind) not in value and parameter.default is not None:
             value = {name_key(kind): _default_name(kind, parameter), **value}
         return self.complete(kind, value, source, path)
+
+    def _slots(self, kind: str, value: Any, source: LocatedYaml, path: KeyPath) -> Node | None:
+        """Components by names of one's own; `none` leaves out one that the variant below has."""
+        if value in (None, "none"):
+            return None
+        if not isinstance(value, Mapping):
+            self._wrong(source, path, f"expected names with a {kind} each, got {value!r}")
+            return {}
+        given = {name: one for name, one in value.items() if one not in (None, "none")}
+        return {name: self.complete(kind, one, source, (*path, name)) for name, one in given.items()}
 
     def _typed(self, component: Any, key: str, value: Any, source: LocatedYaml, path: KeyPath) -> Any:
         annotation = type_hints(component).get(python_name(key), Any)
@@ -585,10 +643,20 @@ def _finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+def inner_nodes(row: Row, node: Mapping[str, Any]) -> Iterator[tuple[str, Node, KeyPath]]:
+    """Kind, node and path of each component in the slots of a complete node."""
+    for key, slot in row.slots.items():
+        inside = node.get(key)
+        if isinstance(inside, dict) and slot.endswith(MANY):
+            yield from ((slot.removesuffix(MANY), each, (key, name)) for name, each in inside.items())
+        elif isinstance(inside, dict):
+            yield slot, inside, (key,)
+
+
 def weightless(node: Node) -> Node:
     """The node with teachers that look for no pretrained weights: a check needs none, and they may not be at hand."""
     plain = {k: weightless(v) if isinstance(v, dict) else v for k, v in node.items()}
-    return plain | {"weights": "random"} if "weights" in plain else plain
+    return plain | {"weights": "random"} if isinstance(plain.get("weights"), str) else plain
 
 
 def example_value(spec: Any, row: Row, names: Mapping[str, int] | None = None) -> Any:
@@ -622,7 +690,7 @@ def _read_row(name: str, value: Any, document: LocatedYaml) -> tuple[Row, list[P
                 message = f"{name} has no argument '{key}'{nearest(key, known)}"
                 problems.append(document.problem((*path, section, key), message))
     for key, slot in row.slots.items():
-        if slot not in kinds:
+        if slot.removesuffix(MANY) not in kinds:
             problems.append(document.problem((*path, "slots", key), f"unknown kind '{slot}'{nearest(slot, kinds)}"))
     return row, problems
 
@@ -679,6 +747,8 @@ def _default_name(kind: str, parameter: inspect.Parameter) -> str | None:
 
 
 def _registered_name(kind: str, component: Any) -> str:
+    while isinstance(component, functools.partial):
+        component = component.func
     for key, registered in _COMPONENTS.items():
         if registered is component and key.startswith(f"{kind}/"):
             return key.split("/", 1)[1]

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from dlkd.registry import (
+    MANY,
     PLAIN_KINDS,
     Registry,
     Row,
@@ -35,12 +36,14 @@ def registry_schema(registry: Registry) -> dict[str, Any]:
             "type": "string",
             "description": "another variant, laid under this one",
         }
+    row = Row.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "DLKD registry",
         "type": "object",
         "additionalProperties": False,
         "properties": {
+            "default_model": {"type": "string"},
             "components": {
                 "type": "object",
                 "additionalProperties": False,
@@ -48,13 +51,13 @@ def registry_schema(registry: Registry) -> dict[str, Any]:
             },
             "variants": {"type": "object", "additionalProperties": variant},
         },
-        "$defs": {"row": Row.model_json_schema(), **definitions},
+        "$defs": {"row": row, **row.pop("$defs", {}), **definitions},
     }
 
 
 def _kind(registry: Registry, kind: str) -> dict[str, Any]:
     names = list_components(kind)
-    used = {slot for row in registry.rows.values() for slot in row.slots.values()}
+    used = {slot.removesuffix(MANY) for row in registry.rows.values() for slot in row.slots.values()}
     # Datasets and scan backends stand in no registry file but by name; only slots take arguments there.
     # Inside a slot the name may be left out: the default component's arguments alone are enough.
     nodes = [_node(registry, kind, name) for name in names] if kind in used else []
@@ -68,7 +71,11 @@ def _node(registry: Registry, kind: str, name: str) -> dict[str, Any]:
     properties: dict[str, Any] = {name_key(kind): {"const": name}}
     known = {} if kind in PLAIN_KINDS else arguments(component, row)
     for key, parameter in known.items():
-        if key in row.slots:
+        if key in row.slots and row.slots[key].endswith(MANY):
+            each = {"anyOf": [{"$ref": f"#/$defs/{row.slots[key].removesuffix(MANY)}"}, {"enum": ["none", None]}]}
+            named = {"type": "object", "additionalProperties": each}
+            properties[key] = {"anyOf": [named, {"enum": ["none", None]}]}
+        elif key in row.slots:
             options: list[dict[str, Any]] = [{"$ref": f"#/$defs/{row.slots[key]}"}]
             properties[key] = {"anyOf": options + ([{"enum": ["none", None]}] if optional(parameter) else [])}
         else:

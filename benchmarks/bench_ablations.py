@@ -87,7 +87,7 @@ def run_runner(count: int) -> dict[str, Any]:
     preset = PRESETS["demo"]
     spec = {
         "variant": "dlkd",
-        "model": registry.resolve("dlkd", under=preset.model),
+        "model": registry.resolve("dlkd", preset=preset.name),
         "dataset": registry.complete("dataset", "textures"),
         "category": "brick",
         "train": preset.train,

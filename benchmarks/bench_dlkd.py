@@ -42,7 +42,7 @@ from dlkd.registry import create_model
 from dlkd.training import TrainConfig
 from dlkd.training.feature_cache import FeatureCache, feature_cache
 from dlkd.training.memory import kept_memory
-from dlkd.training.module import DistillationTask
+from dlkd.training.module import DetectorTask
 
 BATCH = 8
 RESNET: dict[str, Any] = {"backbone": "resnet18", "weights": "random"}
@@ -63,7 +63,7 @@ class Trained:
         samples = [Sample(folder / f"{side}-{i}.png", 0) for i in range(BATCH)]
         for sample in samples:
             Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(sample.image)
-        statistics_ = {"mean": self.model.teacher.mean, "std": self.model.teacher.std}
+        statistics_ = {"mean": self.model.mean, "std": self.model.std}
         dataset = ImageDataset(samples, image_size=side, **statistics_)
         self.images = torch.stack([item["image"] for item in dataset])  # type: ignore[attr-defined]
         self.index = torch.arange(BATCH)
@@ -73,7 +73,7 @@ class Trained:
             raise SystemExit(f"the features could not be kept below {folder}")
         self.features: FeatureCache = features
         self.generator = torch.Generator().manual_seed(0)
-        self.optimizer: torch.optim.Optimizer = DistillationTask(self.model, config, 0).configure_optimizers()
+        self.optimizer: torch.optim.Optimizer = DetectorTask(self.model, config, 0).configure_optimizers()
 
     def step(self) -> None:
         """One training step."""

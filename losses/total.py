@@ -1,9 +1,10 @@
-"""The total objective (eq. 6)."""
+"""The total objective (eq. 6), and any losses beside its four."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,10 @@ from dlkd.losses.similarity import AnomalySimilarity
 from dlkd.registry import register
 
 LossClass: TypeAlias = Callable[[], nn.Module]
+
+QUANTITIES = ("coarse_maps", "precise_maps", "noisy", "precise", "coarse", "features", "images")
+"""What a loss may take: M_C and M_P [(b, h_k, w_k), ...], F_E, F_PS, F_CS and T_E [(b, c_k, h_k, w_k), ...], and the
+images (b, 3, h, w)."""
 
 
 @register("loss", "total")
@@ -28,9 +33,13 @@ class TotalLoss(nn.Module):
         similarity_of: the maps L_AS takes, precise or coarse.
         alpha: weight of L_con.
         beta: weight of L_AS.
+        more: classes of further losses, by names of your own. Each is given what the parameters of its `forward` are
+            called, see `QUANTITIES`, or what `of` says.
+        weights: of the losses in `more`, of `ckd` and of `pkd`; 1 where nothing is said.
+        of: quantities that a loss in `more` is given, in the order of its parameters.
 
     Raises:
-        ValueError: no term is left.
+        ValueError: no term is left, a name is taken, or a loss takes what there is not.
     """
 
     def __init__(
@@ -43,14 +52,39 @@ class TotalLoss(nn.Module):
         similarity_of: Literal["precise", "coarse"] = "precise",
         alpha: float = 0.02,
         beta: float = 0.05,
+        more: Mapping[str, LossClass] | None = None,
+        weights: Mapping[str, float] | None = None,
+        of: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__()
+        more, weights, of = more or {}, weights or {}, of or {}
         classes = {"ckd": ckd, "pkd": pkd, "contrast": contrast, "anomaly_similarity": anomaly_similarity}
-        self.losses = nn.ModuleDict({name: make() for name, make in classes.items() if make is not None})
+        taken = sorted({*classes, "total"} & set(more))
+        if taken:
+            raise ValueError(f"total: the name {taken[0]} of a loss in `more` is taken; give another one")
+        self.losses = nn.ModuleDict({name: make() for name, make in {**classes, **more}.items() if make is not None})
         if not self.losses:
             raise ValueError(f"total: at least one of the losses {', '.join(classes)} is needed")
         self.similarity_of = similarity_of
+        named = ["ckd", "pkd", *more]
+        _known("weights", weights, named)
+        _known("of", of, list(more))
         self.weights = {"ckd": 1.0, "pkd": 1.0, "contrast": alpha, "anomaly_similarity": beta}
+        self.weights |= {**dict.fromkeys(more, 1.0), **weights}
+        self.inputs: dict[str, tuple[str, ...]] = {
+            "ckd": ("coarse_maps",),
+            "pkd": ("precise_maps",),
+            "contrast": ("noisy", "precise"),
+            "anomaly_similarity": (f"{similarity_of}_maps",),
+        }
+        for name in more:
+            takes = of.get(name) or tuple(inspect.signature(self.losses[name].forward).parameters)
+            if not takes or set(takes) - set(QUANTITIES):
+                raise ValueError(
+                    f"total: {name} takes {', '.join(takes) or 'nothing'}; there are {', '.join(QUANTITIES)}: name the "
+                    f"parameters of its forward so, or say `of: {{{name}: [...]}}`"
+                )
+            self.inputs[name] = tuple(takes)
 
     def terms(
         self,
@@ -58,15 +92,11 @@ class TotalLoss(nn.Module):
         precise_maps: Sequence[Tensor],
         noisy: Sequence[Tensor],
         precise: Sequence[Tensor],
+        **others: Sequence[Tensor] | Tensor,
     ) -> dict[str, Tensor]:
-        """Each loss by name, unweighted; shapes as in `forward`."""
-        inputs: dict[str, tuple[Sequence[Tensor], ...]] = {
-            "ckd": (coarse_maps,),
-            "pkd": (precise_maps,),
-            "contrast": (noisy, precise),
-            "anomaly_similarity": (precise_maps if self.similarity_of == "precise" else coarse_maps,),
-        }
-        return {name: loss(*inputs[name]) for name, loss in self.losses.items()}
+        """Each loss by name, unweighted; shapes as in `QUANTITIES`, and `others` the rest of those."""
+        known = {"coarse_maps": coarse_maps, "precise_maps": precise_maps, "noisy": noisy, "precise": precise, **others}
+        return {name: loss(*(known[key] for key in self.inputs[name])) for name, loss in self.losses.items()}
 
     def weigh(self, terms: dict[str, Tensor]) -> Tensor:
         """The weighted sum of eq. 6 -> scalar."""
@@ -78,6 +108,14 @@ class TotalLoss(nn.Module):
         precise_maps: Sequence[Tensor],
         noisy: Sequence[Tensor],
         precise: Sequence[Tensor],
+        **others: Sequence[Tensor] | Tensor,
     ) -> Tensor:
-        """M_C and M_P [(b, h_k, w_k), ...], F_E and F_PS [(b, c_k, h_k, w_k), ...] -> scalar."""
-        return self.weigh(self.terms(coarse_maps, precise_maps, noisy, precise))
+        """M_C, M_P, F_E, F_PS and the rest as `terms` takes them -> scalar."""
+        return self.weigh(self.terms(coarse_maps, precise_maps, noisy, precise, **others))
+
+
+def _known(argument: str, given: Mapping[str, Any], names: list[str]) -> None:
+    for name in given:
+        if name not in names:
+            hint = {"contrast": "; its weight is `alpha`", "anomaly_similarity": "; its weight is `beta`"}.get(name, "")
+            raise ValueError(f"total: {argument} names {name}, which is none of {', '.join(names) or 'more'}{hint}")

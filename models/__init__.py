@@ -1,15 +1,25 @@
-"""Models: teacher, coarse decoder, DLKD, and how anomaly maps come out of them."""
+"""Models: the contract of a detector, DLKD and its parts, optimisers, and how anomaly maps come out of them."""
 
 from dlkd.models.anomaly_map import cosine_map, image_map, image_score
 from dlkd.models.decoder import CoarseDecoder
+from dlkd.models.detector import Detection, Detector
 from dlkd.models.dlkd import DLKD, Reconstruction
 from dlkd.models.noise import GaussianNoise
+from dlkd.models.optimizer import SGD, Adam, AdamW
+from dlkd.models.schedule import Cosine, Drops
 from dlkd.models.teacher import Teacher
 from dlkd.models.weights import TeacherWeightsError
 
 __all__ = [
     "DLKD",
+    "SGD",
+    "Adam",
+    "AdamW",
     "CoarseDecoder",
+    "Cosine",
+    "Detection",
+    "Detector",
+    "Drops",
     "GaussianNoise",
     "Reconstruction",
     "Teacher",

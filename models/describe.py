@@ -7,40 +7,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlkd.models.dlkd import DLKD
+from dlkd.models.detector import Detector
 
 
-def describe(model: DLKD, sides: tuple[int, int]) -> tuple[list[tuple[str, str]], list[tuple[str, int]]]:
+def describe(model: Detector, sides: tuple[int, int]) -> tuple[list[tuple[str, str]], list[tuple[str, int]]]:
     """(stage, shape) rows from one run on an image of `sides` (height, width), and (part, parameters) rows."""
     image = torch.zeros(1, 3, *sides)
+    model.eval()
     with torch.no_grad():
-        model.eval()
-        features = model.teacher(image)
-        noisy = model.pseudo_anomalies(image, features)
-        fused = model.fusion(noisy)
-        made = model.reconstruct(features, noisy)
-        anomaly_map = model(image)
-    stages = [
-        ("image", _shapes([image])),
-        ("T_E, teacher", _shapes(features)),
-        ("F_E, pseudo-anomalies", _shapes(noisy)),
-        ("fused (MFFM)", _shapes([fused])),
-        ("F_CS, coarse decoder", _shapes(made.coarse)),
-        ("M_C, coarse maps", _shapes(made.coarse_maps)),
-    ]
-    if model.refiners is not None:
-        stages.append(("F_PS, refined", _shapes(made.precise)))
-    stages.append(("anomaly map", _shapes([anomaly_map])))
+        stages = {"image": image, **model.stages(image)}
+    frozen = [model.get_submodule(name) for name in model.frozen]
     parts = {
-        "teacher (frozen)": model.teacher,
-        "fusion": model.fusion,
-        "coarse decoder": model.decoder,
-        "refiner": model.refiners,
+        f"{name} (frozen)" if part in frozen else name: list(part.parameters()) for name, part in model.parts().items()
     }
-    counts = [(name, sum(p.numel() for p in m.parameters())) for name, m in parts.items() if m is not None]
-    trained = sum(p.numel() for p in model.student_parameters() + model.refiner_parameters())
-    return stages, [*counts, ("trained", trained)]
+    parts["the model's own"] = list(model.parameters(recurse=False))
+    counts = [(name, sum(p.numel() for p in own)) for name, own in parts.items() if own]
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return [(name, _shapes(tensors)) for name, tensors in stages.items()], [*counts, ("trained", trained)]
 
 
-def _shapes(tensors: Sequence[Tensor]) -> str:
-    return ", ".join(str(tuple(t.shape)) for t in tensors)
+def _shapes(tensors: Tensor | Sequence[Tensor]) -> str:
+    return ", ".join(str(tuple(t.shape)) for t in ([tensors] if isinstance(tensors, Tensor) else tensors))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from dlkd.blocks.mffm import MFFM
 from dlkd.blocks.norm import Block
@@ -16,12 +18,18 @@ from dlkd.contract import require
 from dlkd.losses import TotalLoss
 from dlkd.models.anomaly_map import Combine, cosine_map, image_map, image_score
 from dlkd.models.decoder import CoarseDecoder
+from dlkd.models.detector import Detector
 from dlkd.models.noise import GaussianNoise
+from dlkd.models.optimizer import Adam, OptimizerSettings
 from dlkd.models.teacher import CleanPass, NoisePlace, Teacher
 from dlkd.registry import register
 
 MapOf: TypeAlias = Literal["precise", "coarse", "both"]
 """Which maps of eq. 7 the anomaly map is made of: those of F_PS, those of F_CS, or all of them."""
+
+
+ADAM = functools.partial(Adam, lr=0.005, betas=(0.5, 0.999), weight_decay=1e-4)
+"""The paper's learning rate and weight decay; it is silent on the betas, RD takes these."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Reconstruction:
 
 
 @register("model", "dlkd")
-class DLKD(nn.Module):
+class DLKD(Detector):
     """Dual-learning knowledge distillation (Li et al., ICIC 2025). Calling it gives anomaly maps.
 
     Args:
@@ -61,7 +69,12 @@ class DLKD(nn.Module):
         sigma: Gaussian smoothing of the anomaly map, in pixels.
         align_corners: how the maps are upsampled to the image.
         score_top: image score: 0 for the map's maximum, else the mean of its highest fraction.
+        optimizer: class of the optimiser's settings; its learning rate is that of fusion, decoder and losses.
+        lr_refiner: learning rate of the precise refinement learner.
     """
+
+    frozen = ("teacher",)
+    compiled = ("reconstruct",)  # all of a step that the teacher and the losses leave over
 
     def __init__(
         self,
@@ -81,13 +94,19 @@ class DLKD(nn.Module):
         sigma: float = 4.0,
         align_corners: bool = True,
         score_top: float = 0.0,
+        optimizer: Callable[[], OptimizerSettings] = ADAM,
+        lr_refiner: float = 0.002,
     ) -> None:
         super().__init__()
         if not 0 <= score_top <= 1:
             raise ValueError(f"dlkd: score_top must lie in [0, 1], got {score_top}")
         if sigma < 0:
             raise ValueError(f"dlkd: sigma must be at least 0 pixels, got {sigma}")
+        if lr_refiner <= 0:
+            raise ValueError(f"dlkd: lr_refiner must be above 0, got {lr_refiner}")
         self.teacher = teacher()
+        # A teacher that names no statistics takes images in [0, 1].
+        self.mean, self.std = (getattr(self.teacher, name, getattr(self, name)) for name in ("mean", "std"))
         self.noise = noise()
         self.noise_place: NoisePlace = noise_place
         channels, reductions = self.teacher.channels, self.teacher.reductions
@@ -110,6 +129,9 @@ class DLKD(nn.Module):
         self.sigma = sigma
         self.align_corners = align_corners
         self.score_top = score_top
+        self.optimizer = optimizer()
+        self.lr_refiner = lr_refiner
+        self.paced = self.optimizer.paced
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (b, 3, h, w), normalised by the teacher's statistics -> anomaly maps (b, h, w). No noise."""
@@ -130,6 +152,12 @@ class DLKD(nn.Module):
     def clean(self, images: Tensor) -> CleanPass:
         """What the teacher gives for images (b, 3, h, w), in every epoch the same: see `losses`."""
         return self.teacher.clean(images, self.noise_place)
+
+    def clean_key(self) -> str:
+        """The teacher's network and the place of the noise."""
+        teacher = self.teacher
+        kind = f"{type(teacher).__module__}.{type(teacher).__qualname__}"
+        return repr((kind, teacher.backbone, teacher.reductions, self.noise_place))
 
     def pseudo_anomalies(
         self,
@@ -171,13 +199,44 @@ class DLKD(nn.Module):
         features, entry = self.clean(images) if clean is None else clean
         noisy = self.pseudo_anomalies(images, features, generator, entry)
         made = self.reconstruct(features, noisy)
-        terms = self.loss.terms(made.coarse_maps, made.precise_maps, noisy, made.precise)
+        more: dict[str, Sequence[Tensor] | Tensor] = {"coarse": made.coarse, "features": features, "images": images}
+        terms = self.loss.terms(made.coarse_maps, made.precise_maps, noisy, made.precise, **more)
         return terms | {"total": self.loss.weigh(terms)}
+
+    def optimizers(self) -> list[Optimizer]:
+        """One, with a learning rate of its own for the refiner."""
+        refiner = (self.refiner_parameters(), self.lr_refiner)
+        return [self.optimizer(student=self.student_parameters(), refiner=refiner)]
+
+    def begin_step(self, step: int, steps: int, optimizers: Sequence[Optimizer]) -> None:
+        """Learning rates by the optimiser's schedule."""
+        self.optimizer.begin_step(step, steps, optimizers)
 
     def refiner_parameters(self) -> list[nn.Parameter]:
         """Parameters that train at the refiner's learning rate."""
         return [] if self.refiners is None else list(self.refiners.parameters())
 
     def student_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the fusion module and the coarse decoder."""
-        return [*self.fusion.parameters(), *self.decoder.parameters()]
+        """Parameters of the fusion module, the coarse decoder and the losses."""
+        return [*self.fusion.parameters(), *self.decoder.parameters(), *self.loss.parameters()]
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """The paper's names."""
+        names = {"teacher": self.teacher, "fusion": self.fusion, "coarse decoder": self.decoder, "losses": self.loss}
+        return names if self.refiners is None else {**names, "refiner": self.refiners}
+
+    def stages(self, images: Tensor) -> Mapping[str, Tensor | Sequence[Tensor]]:
+        """The paper's: T_E, F_E, the fused map, F_CS, M_C, F_PS, the anomaly map."""
+        features = self.teacher(images)
+        noisy = self.pseudo_anomalies(images, features)
+        made = self.reconstruct(features, noisy)
+        refined = {} if self.refiners is None else {"F_PS, refined": made.precise}
+        return {
+            "T_E, teacher": features,
+            "F_E, pseudo-anomalies": noisy,
+            "fused (MFFM)": self.fusion(noisy),
+            "F_CS, coarse decoder": made.coarse,
+            "M_C, coarse maps": made.coarse_maps,
+            **refined,
+            "anomaly map": self(images),
+        }

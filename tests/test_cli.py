@@ -81,10 +81,10 @@ BACK = ["--set", "teacher.backbone=test_resnet", "--set", "teacher.weights=rando
 
 
 def test_train_evaluate_predict(run: Run, tmp_path: Path) -> None:
-    code, out, err = train(run, *BACK, "--set", "train.lr=0.002", "--out", "trial")
+    code, out, err = train(run, *BACK, "--set", "optimizer.lr=0.003", "--out", "trial")
     assert code == 0, err
     assert "image_auroc" in out
-    assert yaml.safe_load(Path("trial/trial.yaml").read_text())["train"]["lr"] == 0.002
+    assert yaml.safe_load(Path("trial/trial.yaml").read_text())["model"]["optimizer"]["lr"] == 0.003
     metrics = json.loads(Path("trial/result.json").read_text())["metrics"]
     assert f"{metrics['pro']:.4f}" in out
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 from dlkd.ablations.plan.cells import make_cells
+from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.plan.grid_files import load_grid
-from dlkd.registry import create_model, default_registry, load_registry
-from dlkd.training import PRESETS, Preset
+from dlkd.ablations.run.trials import collect
+from dlkd.check import check_row
+from dlkd.registry import create_model, default_registry, load_file, load_registry
+from dlkd.training import PRESETS, Preset, TrainConfig, load_model, read_result, run_trial
+from dlkd.training.predict import predict_images
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL_TEACHER = {"backbone": "test_resnet", "weights": "random"}
@@ -46,6 +51,29 @@ create_model("dlkd-large-kernel", registry=load_registry(Path("my_block.yaml")),
     assert done.stdout.splitlines() == ["ok: block/large_kernel", "ok: variant dlkd-large-kernel"]
 
 
+def test_my_detector_trains_beside_dlkd_and_predicts(components: None, tiny_folder: Path, tmp_path: Path) -> None:
+    load_file(EXAMPLES / "my_detector.py")
+    registry = load_registry(EXAMPLES / "my_detector.yaml")
+    assert check_row(registry, "model/nearest_patch", examples=1) == []
+    rows = [{"label": name, "variant": name} for name in ("nearest-patch", "dlkd-lfrb")]
+    grid = Grid.model_validate({"name": "g", "title": "t", "rows": rows, "reference": "dlkd-lfrb"})
+    train = TrainConfig(image_size=32, batch_size=3, epochs=1)
+    preset = Preset(train=train, model={"teacher": SMALL_TEACHER})
+    data = registry.complete("dataset", {"name": "folder", "root": str(tiny_folder)})
+    cells = make_cells(grid, registry, [(data, ["disc"])], [0], preset)
+    for cell in cells:
+        result = run_trial(cell.spec, tmp_path / cell.key, registry)
+        assert math.isfinite(result.metrics["pro"])
+    trials = collect(cells, tmp_path)
+    assert dict(trials.groupby("row")["status"].first()) == {"nearest-patch": "ok", "dlkd-lfrb": "ok"}
+    spec, model = load_model(tmp_path / cells[0].key, registry)
+    assert len(model.bank) == 6 * 16  # every patch of six images
+    normal = read_result(tmp_path / cells[0].key).normal
+    done = predict_images(model, spec, normal, tiny_folder / "disc/test", tmp_path / "out", overlays=False)
+    assert done.scored == 7
+    assert len((EXAMPLES / "my_detector.py").read_text().splitlines()) < 60
+
+
 def test_my_grid_gives_a_cell_a_row() -> None:
     grid = load_grid(str(EXAMPLES / "my_grid.yaml"))
     registry = default_registry()
@@ -59,10 +87,7 @@ def test_my_grid_gives_a_cell_a_row() -> None:
 def test_solar_cells_differ_in_training_time_alone() -> None:
     grid = load_grid(str(EXAMPLES / "solar_cells.yaml"))
     registry = default_registry()
-    base = Preset(
-        train=PRESETS["demo"].train.model_copy(update=grid.train), model={"teacher": PRESETS["demo"].model["teacher"]}
-    )
-    cells = make_cells(grid, registry, [(registry.complete("dataset", "elpv"), ["mono"])], [0], base)
+    cells = make_cells(grid, registry, [(registry.complete("dataset", "elpv"), ["mono"])], [0], PRESETS["demo"])
     assert [c.spec.train.max_steps for c in cells] == [62, 125, 250, 500, 1000]
-    assert {c.spec.train.lr for c in cells} == {0.002}
+    assert {(c.spec.model["optimizer"]["lr"], c.spec.model["lr_refiner"]) for c in cells} == {(0.002, 0.001)}
     assert len({str(c.spec.model) for c in cells}) == 1

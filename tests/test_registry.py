@@ -224,11 +224,15 @@ def test_the_files_defaults_are_the_constructors(name):
     row = registry.rows[name]
     for key, value in row.defaults.items():
         default = arguments(get(kind, bare), row)[key].default
-        if key not in row.slots:
-            assert value == default
-            assert type(value) is type(default)
+        if key in row.slots and callable(default):
+            made_of, settings = getattr(default, "func", default), getattr(default, "keywords", {})
+            assert isinstance(value, dict) or get(row.slots[key], value) is made_of
+            plain = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
+            assert (value if isinstance(value, dict) else {}) == plain
         else:
-            assert get(row.slots[key], value) is default
+            default = list(default) if isinstance(default, tuple) else default
+            assert ("none" if default is None and key in row.slots else default) == value
+            assert type(value) is type(default) or default is None
 
 
 @pytest.mark.parametrize("name", list(default_registry().rows))

@@ -12,13 +12,12 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from dlkd.files import atomic_path
+from dlkd.models.detector import Detector, is_frozen
 
 LAST = "last.ckpt"
 WEIGHTS = "weights.safetensors"
-TEACHER = "teacher."
 
 
 class CheckpointError(RuntimeError):
@@ -83,19 +82,19 @@ class SaveLast(L.Callback):
             self._written = monotonic()
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write the model's weights but the frozen teacher's, which its spec names, as safetensors."""
-    state = {k: v.contiguous().cpu() for k, v in model.state_dict().items() if not k.startswith(TEACHER)}
+def save_weights(model: Detector, path: Path) -> None:
+    """Write the model's weights but those of frozen parts, which its spec names, as safetensors."""
+    state = {k: v.contiguous().cpu() for k, v in model.state_dict().items() if not is_frozen(model, k)}
     _write(path, lambda temporary: save_file(state, temporary))
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: Detector, path: Path) -> None:
     """Read weights written by `save_weights`. Raises CheckpointError where they do not fit the model."""
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot read the weights {path}: {error}") from error
-    kept = {k: v for k, v in model.state_dict().items() if k.startswith(TEACHER)}
+    kept = {k: v for k, v in model.state_dict().items() if is_frozen(model, k)}
     try:
         model.load_state_dict(state | kept)
     except RuntimeError as error:

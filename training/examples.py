@@ -21,12 +21,12 @@ def save_examples(folder: Path, evaluation: Evaluation, data: CategoryData, norm
     """Keep the first normal image and one of each of the first defects: the same images for every variant."""
     indices = choose([(s.label, s.defect) for s in data.category.test])
     names = [str(data.category.test[i].image.name) for i in indices]
-    masks = evaluation.masks
+    masks, maps = evaluation.masks, evaluation.maps
     with atomic_path(folder / EXAMPLES) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
             images=np.stack([picture(data, i) for i in indices]) if indices else np.empty(0, np.uint8),
-            maps=evaluation.maps[indices].astype(np.float16),
+            maps=np.empty(0, np.float16) if maps is None else maps[indices].astype(np.float16),
             masks=np.empty(0, bool) if masks is None else masks[indices],
             scores=evaluation.scores[indices],
             labels=evaluation.labels[indices],

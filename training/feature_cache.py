@@ -1,6 +1,6 @@
-"""What the frozen teacher makes of the training images: computed once, mapped by every trial on the machine.
+"""What a model's frozen parts make of the training images: computed once, mapped by every trial on the machine.
 
-There is no augmentation, so a training image has the same clean pass in every epoch, trial and variant.
+The clean pass of a training image is the same in every epoch, trial and variant.
 """
 
 from __future__ import annotations
@@ -19,48 +19,51 @@ import torch
 from filelock import FileLock
 from numpy.lib import format as npy
 from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from dlkd.data import ImageDataset
 from dlkd.data.cache import PIXELS, TOTAL_BYTES, cache_folder, make_room, stamp
 from dlkd.files import atomic_path
-from dlkd.models.dlkd import DLKD
-from dlkd.models.teacher import CleanPass
+from dlkd.models.detector import Detector, is_frozen
 from dlkd.training.config import TrainConfig
 
 _log = logging.getLogger(__name__)
-_ENTRY = "entry"
 
 
 class FeatureCache:
     """The clean passes of a training set in one .npy file, a row an image, read through a memory map.
 
-    Bits and layout are those that `DLKD.clean` gave. Fields are named by the tensor and the order of its axes in
-    the file: "0:0231" is the first feature map, channels last.
+    Bits and layout are those that `Detector.clean` gave. Fields are named by the tensor's place in what it gave and the
+    order of its axes in the file: "0:0231" is the first tensor, channels last.
+
+    Args:
+        rows: of the file.
+        form: how the tensors lie in tuples, lists and dictionaries.
     """
 
-    def __init__(self, rows: np.ndarray[Any, Any]) -> None:
+    def __init__(self, rows: np.ndarray[Any, Any], form: TreeSpec) -> None:
         self._rows = rows
+        self._form = form
 
-    def batch(self, index: Tensor, device: torch.device) -> CleanPass:
+    def batch(self, index: Tensor, device: torch.device) -> Any:
         """The clean pass of the images (b,) that `index` names."""
         wanted = index.cpu().numpy()
-        tensors: dict[str, Tensor] = {}
+        tensors: list[Tensor | None] = [None] * self._form.num_leaves
         for field in self._rows.dtype.names or ():
-            name, order = field.split(":")
+            place, order = field.split(":")
             stored = torch.from_numpy(self._rows[field][wanted])
             if stored.dtype == torch.int16:
                 stored = stored.view(torch.bfloat16)
-            tensors[name] = stored.to(device).permute(*np.argsort([int(axis) for axis in order]))
-        entry = tensors.pop(_ENTRY, None)
-        return CleanPass(list(tensors.values()), entry)
+            tensors[int(place)] = stored.to(device).permute(*np.argsort([int(axis) for axis in order]))
+        return tree_unflatten(tensors, self._form)
 
 
-def feature_cache(model: DLKD, images: ImageDataset, config: TrainConfig) -> FeatureCache | None:
+def feature_cache(model: Detector, images: ImageDataset, config: TrainConfig) -> FeatureCache | None:
     """The clean passes of `images`, made now unless another trial has; None where they are not to be kept.
 
-    That is: they take more than `config.feature_cache_mib`, the training sees no image twice, or the disk is full
-    or read-only. Trials that ask at once wait for the first of them. A file appears when it is whole, so that a
-    process killed at any moment leaves none.
+    That is: the model names nothing to keep (`Detector.clean_key`), it takes more than `config.feature_cache_mib`, the
+    training sees no image twice, or the disk is full or read-only. Trials that ask at once wait for the first of them.
+    A file appears when it is whole, so that a process killed at any moment leaves none.
 
     Args:
         model: on the device that it will train on.
@@ -71,10 +74,11 @@ def feature_cache(model: DLKD, images: ImageDataset, config: TrainConfig) -> Fea
     seen = len(images) * config.epochs
     if config.max_steps >= 0:
         seen = min(seen, config.max_steps * config.batch_size)
-    if limit == 0 or seen < 2 * len(images):
+    if not model.clean_key() or limit == 0 or seen < 2 * len(images):
         return None
     with _as_in_training(model, config):
-        row = _row_type(_clean(model, images, [0]))
+        one = _clean(model, images, [0])
+    row, form = _row_type(one), tree_flatten(one)[1]
     size = len(images) * row.itemsize
     if size > limit:
         _log.debug("features of %d images would take %d MiB: not kept", len(images), size >> 20)
@@ -97,10 +101,10 @@ def feature_cache(model: DLKD, images: ImageDataset, config: TrainConfig) -> Fea
     except OSError as error:
         _log.debug("features are not kept: %s", error)
         return None
-    return None if rows is None else FeatureCache(rows)
+    return None if rows is None else FeatureCache(rows, form)
 
 
-def _build(path: Path, row: np.dtype[Any], model: DLKD, images: ImageDataset, config: TrainConfig) -> None:
+def _build(path: Path, row: np.dtype[Any], model: Detector, images: ImageDataset, config: TrainConfig) -> None:
     """Write the file by plain writes: on a full disk they raise, where a map would kill the process."""
     with atomic_path(path) as temporary, temporary.open("wb") as file, _as_in_training(model, config):
         header = {"descr": npy.dtype_to_descr(row), "fortran_order": False, "shape": (len(images),)}
@@ -122,16 +126,14 @@ def _open(path: Path, row: np.dtype[Any], count: int) -> np.ndarray[Any, Any] | 
     return rows if rows.dtype == row and rows.shape == (count,) else None
 
 
-def _key(model: DLKD, images: ImageDataset, config: TrainConfig) -> str:
-    """Hash of all that the bits depend on: files, preprocessing, teacher, precision, libraries and processor."""
-    teacher = model.teacher
-    device = next(teacher.parameters()).device
+def _key(model: Detector, images: ImageDataset, config: TrainConfig) -> str:
+    """Hash of all that the bits depend on: files, preprocessing, frozen parts, precision, libraries and processor."""
+    device = model.device
     digest = hashlib.sha256()
     parts = (
         [PIXELS, *(f"{m.__name__} {m.__version__}" for m in (torch, timm, np))],
-        (images.image_size, teacher.mean, teacher.std, config.precision),
-        (f"{type(teacher).__module__}.{type(teacher).__qualname__}", teacher.backbone, teacher.reductions),
-        model.noise_place,
+        (images.image_size, model.mean, model.std, config.precision),
+        model.clean_key(),
         (torch.cuda.get_device_name(device),)
         if device.type == "cuda"
         else (device.type, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()),
@@ -139,39 +141,37 @@ def _key(model: DLKD, images: ImageDataset, config: TrainConfig) -> str:
     digest.update(repr(parts).encode())
     for sample in images.samples:
         digest.update(stamp(sample.image).encode("utf-8", "surrogateescape"))
-    for name, value in teacher.state_dict().items():
-        digest.update(name.encode("utf-8", "surrogateescape"))
-        digest.update(value.cpu().contiguous().numpy().tobytes())
+    for name, value in model.state_dict().items():
+        if is_frozen(model, name):
+            digest.update(name.encode("utf-8", "surrogateescape"))
+            digest.update(value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
 
 
-def _clean(model: DLKD, images: ImageDataset, indices: list[int]) -> CleanPass:
-    device = next(model.teacher.parameters()).device
-    return model.clean(torch.stack([images[i]["image"] for i in indices]).to(device))
+def _clean(model: Detector, images: ImageDataset, indices: list[int]) -> Any:
+    return model.clean(torch.stack([images[i]["image"] for i in indices]).to(model.device))
 
 
-def _row_type(clean: CleanPass) -> np.dtype[Any]:
+def _row_type(clean: Any) -> np.dtype[Any]:
     """The type of one image's row."""
     return np.dtype([(name, x.dtype, x.shape[1:]) for name, x in _stored(clean).items()])
 
 
-def _stored(clean: CleanPass) -> dict[str, np.ndarray[Any, Any]]:
+def _stored(clean: Any) -> dict[str, np.ndarray[Any, Any]]:
     """Tensors as arrays with their axes in the order of memory; bfloat16, which NumPy lacks, by its bits."""
-    tensors = {str(i): x for i, x in enumerate(clean.features)}
-    if clean.entry is not None:
-        tensors[_ENTRY] = clean.entry
     found = {}
-    for name, x in tensors.items():
+    for place, x in enumerate(tree_flatten(clean)[0]):
+        if x is None:
+            continue
         order = [axis for _, axis in sorted((-x.stride(axis), axis) for axis in range(1, x.dim()))]
         stored = x.permute(0, *order).contiguous().cpu()
         stored = stored.view(torch.int16) if stored.dtype == torch.bfloat16 else stored
-        found[f"{name}:0{''.join(map(str, order))}"] = stored.numpy()
+        found[f"{place}:0{''.join(map(str, order))}"] = stored.numpy()
     return found
 
 
 @contextmanager
-def _as_in_training(model: DLKD, config: TrainConfig) -> Iterator[None]:
-    device = next(model.teacher.parameters()).device
+def _as_in_training(model: Detector, config: TrainConfig) -> Iterator[None]:
     bf16 = config.precision == "bf16-mixed"
-    with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
+    with torch.autocast(model.device.type, torch.bfloat16) if bf16 else nullcontext():
         yield

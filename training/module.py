@@ -1,52 +1,66 @@
-"""The Lightning module: two learning rates, seeded pseudo-anomalies, a loss curve."""
+"""The Lightning module: a model's own optimisers, a generator for each step, a loss curve."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import Optimizer
 
-from dlkd.models.dlkd import DLKD
+from dlkd.models.detector import Detector, is_frozen
 from dlkd.training.config import TrainConfig
 from dlkd.training.feature_cache import FeatureCache
+from dlkd.training.together import Together
 
-TEACHER_PREFIX = "model.teacher."
+STEPS = "planned_steps"
+"""Key of a checkpoint: steps of the whole training."""
 
 
 class NonFiniteLossError(RuntimeError):
     """The loss turned NaN or infinite; says at which step and which terms."""
 
 
-class DistillationTask(L.LightningModule):
+class DetectorTask(L.LightningModule):
     """Trains a model on normal images.
 
-    The noise of a step comes from (seed, step) alone, so that a resumed run draws what an uninterrupted one would.
+    What a step draws comes from (seed, step) alone, so that a resumed run draws what an uninterrupted one would.
 
     Args:
         model: what is trained.
-        config: learning rates and the rest.
-        seed: of the noise.
-        features: what the teacher gives for the training images, where it is kept.
+        config: how long, and the rest.
+        seed: of what is drawn.
+        features: what the model's frozen parts give for the training images, where it is kept.
+        steps: those of the whole training, where `config` is a part of one.
     """
 
-    def __init__(self, model: DLKD, config: TrainConfig, seed: int, features: FeatureCache | None = None) -> None:
+    def __init__(
+        self,
+        model: Detector,
+        config: TrainConfig,
+        seed: int,
+        features: FeatureCache | None = None,
+        steps: int = 0,
+    ) -> None:
         super().__init__()
         self.model = model
         self.config = config
         self.seed = seed
         self.features = features
+        self.steps = steps
+        self.made: tuple[Optimizer, ...] = ()
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
         """One batch of normalised images (b, 3, h, w) -> the total loss as "loss", and each term by name."""
         del batch_index
         generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "noise", self.global_step))
         clean = None if self.features is None else self.features.batch(batch["index"], self.device)
+        self.model.begin_step(self.global_step, self.steps, self.made)
         terms = self.model.losses(batch["image"], generator, clean)
         if not torch.isfinite(terms["total"]):
             shown = ", ".join(f"{k} {v.item():.4g}" for k, v in terms.items())
@@ -54,42 +68,36 @@ class DistillationTask(L.LightningModule):
         self.log("loss", terms["total"], prog_bar=True, batch_size=len(batch["image"]))
         return {"loss": terms["total"], **{name: term.detach() for name, term in terms.items()}}
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam on the student at `lr` and the refiner at `lr_refiner`; the scan's A and D without decay."""
-        groups = []
-        for name, parameters, lr in (
-            ("student", self.model.student_parameters(), self.config.lr),
-            ("refiner", self.model.refiner_parameters(), self.config.lr_refiner),
-        ):
-            decayed, undecayed = _split(parameters)
-            if decayed:
-                groups.append({"params": decayed, "lr": lr, "name": name})
-            if undecayed:
-                groups.append({"params": undecayed, "lr": lr, "weight_decay": 0.0, "name": f"{name}, no decay"})
-        return torch.optim.Adam(groups, betas=self.config.betas, weight_decay=self.config.weight_decay, fused=True)
+    def configure_optimizers(self) -> Optimizer:
+        """The model's own, as one."""
+        self.made = tuple(self.model.optimizers())
+        return self.made[0] if len(self.made) == 1 else Together(self.made)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out the frozen teacher, which the spec names."""
+        """Leave out frozen parts, which the spec names."""
         state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith(TEACHER_PREFIX)}
+        checkpoint["state_dict"] = {k: v for k, v in state.items() if not self._is_frozen(k)}
+        checkpoint[STEPS] = self.steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the teacher built from the spec back in, so that the state dict is whole."""
-        teacher = {k: v for k, v in self.state_dict().items() if k.startswith(TEACHER_PREFIX)}
-        checkpoint["state_dict"] |= teacher
+        """Put frozen parts as built from the spec back in, so that the state dict is whole."""
+        checkpoint["state_dict"] |= {k: v for k, v in self.state_dict().items() if self._is_frozen(k)}
+
+    def _is_frozen(self, name: str) -> bool:
+        return is_frozen(self.model, name.removeprefix("model."))
 
 
 @contextmanager
-def compiled_student(model: DLKD) -> Iterator[None]:
-    """Within this the student is compiled: all of a step that the teacher and the losses leave over.
+def compiled(model: Detector) -> Iterator[None]:
+    """Within this the methods that the model names are compiled.
 
     A batch size is compiled for once, which is twice where the last batch of an epoch is smaller.
     """
-    model.reconstruct = torch.compile(model.reconstruct, dynamic=False)  # type: ignore[method-assign]
-    try:
+    with ExitStack() as stack:
+        for name in model.compiled:
+            setattr(model, name, torch.compile(getattr(model, name), dynamic=False))
+            stack.callback(delattr, model, name)  # the method of the class is left
         yield
-    finally:
-        del model.reconstruct  # the method of the class is left
 
 
 class LossCurve(L.Callback):
@@ -126,9 +134,3 @@ def derive_seed(*parts: object) -> int:
     """A seed in [0, 2^31) from any parts, the same on every machine and in every order of launch."""
     digest = hashlib.sha256("|".join(map(str, parts)).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-def _split(parameters: list[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    undecayed = [p for p in parameters if getattr(p, "_no_weight_decay", False)]
-    ids = {id(p) for p in undecayed}
-    return [p for p in parameters if id(p) not in ids], undecayed

@@ -22,7 +22,7 @@ from dlkd.data import DataError, ImageDataset, Sample, read_image
 from dlkd.data.images import proportions
 from dlkd.data.layout import IMAGE_SUFFIXES, list_images
 from dlkd.files import atomic_path, bounded_name, errors_name, write_text
-from dlkd.models.dlkd import DLKD
+from dlkd.models.detector import Detector
 from dlkd.training.evaluate import NormalRange
 from dlkd.training.pictures import save_prediction
 from dlkd.training.step_bar import progress
@@ -56,7 +56,7 @@ class Predicted:
 
 
 def predict_images(
-    model: DLKD,
+    model: Detector,
     spec: TrialSpec,
     normal: NormalRange,
     images: Path,
@@ -87,6 +87,7 @@ def predict_images(
 
     Raises:
         DataError: there is no image at `images`, or `out` has a scores.csv that no prediction wrote.
+        ValueError: maps are asked of a model that gives none.
     """
     files = find_images(images, out)
     scores_file = out / SCORES
@@ -97,8 +98,8 @@ def predict_images(
     dataset = ImageDataset(
         [Sample(f, 0) for f in files],
         image_size=spec.train.sides,
-        mean=model.teacher.mean,
-        std=model.teacher.std,
+        mean=model.mean,
+        std=model.std,
         cache_bytes=0,
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -121,19 +122,21 @@ def predict_images(
             if not read:
                 continue
             with torch.inference_mode():
-                batch_maps = model(torch.stack(batch).to(device()))
-                scores = [float(score) for score in model.score(batch_maps)]
-                batch_maps = batch_maps.float().cpu()
+                detected = model.detect(torch.stack(batch).to(device()))
+                scores = [float(score) for score in detected.scores]
+                batch_maps = None if detected.maps is None else detected.maps.float().cpu()
+            if batch_maps is None and maps is not None:
+                raise ValueError("this model gives scores and no anomaly maps; leave --maps out")
             names = [f.relative_to(images) if images.is_dir() else Path(f.name) for f in read]
             for file, name, score in zip(read, names, scores, strict=True):
                 anomalous = score > normal.threshold
-                drawn = str(_beside(out, name, ".overlay.png")) if overlays else ""
+                drawn = str(_beside(out, name, ".overlay.png")) if overlays and batch_maps is not None else ""
                 cells = (str(file), f"{score:.6f}", f"{normal.threshold:.6f}", int(anomalous), drawn)
                 writer.writerow(dict(zip(COLUMNS, cells, strict=True)))
                 done.scored += 1
                 done.anomalous += anomalous
             table.flush()
-            if overlays or maps:
+            if batch_maps is not None and (overlays or maps):
                 for file, name, score, one in zip(read, names, scores, batch_maps, strict=True):
                     try:
                         _write_pictures(out, name, file, one, score, normal, overlays, maps)

@@ -29,7 +29,7 @@ from dlkd.data.digest import category_digest, file_digest
 from dlkd.data.verify import verify
 from dlkd.files import alone, delete, write_text
 from dlkd.located_yaml import ConfigError, dump_yaml, parse_yaml
-from dlkd.models.dlkd import DLKD
+from dlkd.models.detector import Detector
 from dlkd.registry import Registry
 from dlkd.training.checkpoint import (
     LAST,
@@ -48,7 +48,7 @@ from dlkd.training.examples import save_examples
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.identity import DATA, PLACE_ONLY, by_contents, differences, file_contents, placeless_dataset
 from dlkd.training.memory import kept_memory
-from dlkd.training.module import DistillationTask, LossCurve, compiled_student, derive_seed
+from dlkd.training.module import STEPS, DetectorTask, LossCurve, compiled, derive_seed
 from dlkd.training.step_bar import StepBar, StopAfter, planned_steps
 
 SPEC = "trial.yaml"
@@ -200,12 +200,12 @@ def _run(
     category = load_category(spec, registry)
     verify(category)  # damage in the last test image is found now, not after the training
     L.seed_everything(spec.trial_seed, workers=True, verbose=False)
-    model: DLKD = registry.build("model", spec.model)
+    model: Detector = registry.build("model", spec.model)
     if start_from is not None:
         load_weights(model, start_from)
-    data = CategoryData(category, spec.train, model.teacher, spec.trial_seed)
+    data = CategoryData(category, spec.train, model, spec.trial_seed)
     features = feature_cache(model.to(device()), data.train_set, spec.train)
-    task = DistillationTask(model, spec.train, spec.trial_seed, features)
+    task = DetectorTask(model, spec.train, spec.trial_seed, features)
     start = perf_counter()
     curve = fit(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
     seconds = perf_counter() - start
@@ -233,7 +233,7 @@ def _run(
 
 
 def fit(
-    task: DistillationTask,
+    task: DetectorTask,
     data: CategoryData,
     folder: Path,
     *,
@@ -242,10 +242,42 @@ def fit(
     keep_state: bool = False,
     more: Sequence[L.Callback] = (),
 ) -> list[dict[str, float]]:
-    """Train with Lightning, from the last checkpoint in `folder` if there is one; the loss curve by epoch."""
+    """Train, and then let the model `fit` what needs no gradient; the loss curve by epoch.
+
+    Training goes on from the last checkpoint in `folder` if there is one.
+    """
+    model, config = task.model, task.config
+    curve: list[dict[str, float]] = []
+    if config.epochs and config.max_steps and model.optimizers():
+        curve = _train(task, data, folder, bar, on_epoch, keep_state, more)
+    fit_rest(model, data, task.seed)
+    return curve
+
+
+def fit_rest(model: Detector, data: CategoryData, seed: int) -> None:
+    """Let the model `fit` what needs no gradient."""
+    if type(model).fit is Detector.fit:
+        return
+    L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
+    with torch.no_grad():
+        model.to(device()).eval().fit(data.train_batches(device()))
+
+
+def _train(
+    task: DetectorTask,
+    data: CategoryData,
+    folder: Path,
+    bar: bool,
+    on_epoch: Callable[[float], None] | None,
+    keep_state: bool,
+    more: Sequence[L.Callback],
+) -> list[dict[str, float]]:
+    """Train with Lightning; the loss curve by epoch."""
     config = task.config
-    if config.epochs == 0 or config.max_steps == 0:
-        return []
+    if config.compile and not task.model.compiled:
+        raise TrialError("train.compile: this model names nothing that is to be compiled; leave `compile` out")
+    batches = data.train_dataloader()
+    task.steps = task.steps or config.steps(len(batches))
     curve = LossCurve()
     callbacks: list[L.Callback] = [
         curve,
@@ -277,10 +309,9 @@ def fit(
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
-        last = folder / LAST
         try:
-            with kept_memory(), compiled_student(task.model) if config.compile else nullcontext():
-                trainer.fit(task, train_dataloaders=data.train_dataloader(), ckpt_path=last if last.exists() else None)
+            with kept_memory(), compiled(task.model) if config.compile else nullcontext():
+                trainer.fit(task, train_dataloaders=batches, ckpt_path=_checkpoint(task, folder))
         except SystemExit as error:  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from error
         except ValueError as error:
@@ -292,6 +323,18 @@ def fit(
                 "or `norm: layer`"
             ) from error
     return curve.epochs
+
+
+def _checkpoint(task: DetectorTask, folder: Path) -> Path | None:
+    """The checkpoint that a training goes on from, if any."""
+    last = folder / LAST
+    if not last.exists():
+        return None
+    if task.model.paced and AtomicCheckpointIO().load_checkpoint(last).get(STEPS) != task.steps:
+        said = "%s is of a training of another length, by which this model sets rates or stages: it begins anew"
+        logging.getLogger("dlkd").warning(said, last)
+        return None
+    return last
 
 
 class _Tell(L.Callback):
@@ -345,7 +388,7 @@ def read_result(folder: Path) -> TrialResult:
         raise TrialError(f"{path} cannot be read: {error}") from error
 
 
-def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, DLKD]:
+def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, Detector]:
     """The spec and the trained model of a trial directory, in eval mode.
 
     Raises TrialError where the trial is not finished or was kept without its weights, CheckpointError where they are
@@ -361,7 +404,7 @@ def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, DLKD]:
         )
     with torch.random.fork_rng():
         torch.manual_seed(spec.trial_seed)  # a teacher with random weights is the one that it was in training
-        model: DLKD = registry.build("model", spec.model)
+        model: Detector = registry.build("model", spec.model)
     load_weights(model, folder / WEIGHTS)
     return spec, model.eval().to(device())
 
@@ -381,13 +424,13 @@ def hide_gpus() -> None:
         os.environ[name] = ""
 
 
-def costs(model: DLKD, spec: TrialSpec, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
+def costs(model: Detector, spec: TrialSpec, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
     """What the trial cost: parameters, FLOPs of one image (torch's count; the scan is not in it), time, memory."""
     image = torch.zeros(1, 3, *spec.train.sides, device=device())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(image)
+        model.eval().detect(image)
     return {
-        "parameters": float(sum(p.numel() for p in model.student_parameters() + model.refiner_parameters())),
+        "parameters": float(sum(p.numel() for p in model.parameters() if p.requires_grad)),
         "flops": float(counter.get_total_flops()),
         "train_seconds": train_seconds,
         "images_per_second": len(evaluation.scores) / evaluation.seconds if evaluation.seconds else math.nan,

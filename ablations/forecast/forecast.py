@@ -92,7 +92,7 @@ def forecast(
             once = 0.0
             for what, each, count in (
                 ("pictures", parts.picture, len(category.train) + len(category.test)),
-                (json.dumps(spec.model.get("teacher"), sort_keys=True), parts.feature, len(category.train)),
+                (parts.frozen, parts.feature, len(category.train)),
             ):
                 key = json.dumps([what, data, spec.train.sides])
                 once += 0.0 if key in read else each * count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,7 @@ import lightning as L
 import torch
 
 from dlkd.data import Category, ImageDataset
-from dlkd.models.dlkd import DLKD
+from dlkd.models.detector import Detector
 from dlkd.registry import Registry
 from dlkd.training import TrialSpec
 from dlkd.training.checkpoint import WEIGHTS, save_weights
@@ -21,8 +22,8 @@ from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import NormalRange, evaluate
 from dlkd.training.examples import save_examples
 from dlkd.training.feature_cache import feature_cache
-from dlkd.training.module import DistillationTask
-from dlkd.training.trial import RESULT, costs, device, fit, versions
+from dlkd.training.module import DetectorTask
+from dlkd.training.trial import RESULT, costs, device, fit, fit_rest, versions
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Parts:
         fixed: of all that is done once a trial: building, setting up, counting FLOPs, writing.
         first: how much longer the first step takes than later ones; once a model and process.
         step: of a training step.
-        feature: of the teacher's clean pass of a training image; once for a machine.
+        fit: of a training image's part of what is fitted without gradient.
+        feature: of the frozen parts' clean pass of a training image; once for a machine.
+        frozen: what that pass depends on, beside the image.
         picture: of reading and resizing a picture; once for a machine.
         score: of an image's anomaly map and score.
         metric: of a test image's part of the metrics.
@@ -42,7 +45,9 @@ class Parts:
     fixed: float
     first: float
     step: float
+    fit: float
     feature: float
+    frozen: str
     picture: float
     score: float
     metric: float
@@ -56,8 +61,8 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
     length = {"epochs": 2 if len(some.train) > size else 4, "max_steps": -1, "checkpoint_seconds": 1e9}
     config = spec.train.model_copy(update=length)
     begun = perf_counter()
-    model: DLKD = registry.build("model", spec.model)
-    data = CategoryData(some, config, model.to(device()).teacher, spec.trial_seed)
+    model: Detector = registry.build("model", spec.model)
+    data = CategoryData(some, config, model.to(device()), spec.trial_seed)
     fixed = now() - begun
     bare = ImageDataset(
         some.test or some.train,
@@ -70,15 +75,20 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
     picture = seconds_of(lambda: [bare[i] for i in range(len(bare))]) / len(bare)
     images = torch.stack([bare[i % len(bare)]["image"] for i in range(size)]).to(device())
     model.eval()
-    with torch.inference_mode():
-        feature = min(seconds_of(lambda: model.clean(images)) for _ in range(2)) / size
-    task = DistillationTask(model, config, spec.trial_seed, feature_cache(model, data.train_set, config))
+    feature = 0.0
+    if model.clean_key():
+        with torch.inference_mode():
+            feature = min(seconds_of(lambda: model.clean(images)) for _ in range(2)) / size
+    task = DetectorTask(model, config, spec.trial_seed, feature_cache(model, data.train_set, config))
     clock = _Clock()
     begun = perf_counter()
     curve = fit(task, data, folder, more=[clock])
-    fixed += clock.times[0] - begun + now() - clock.times[-1]
-    later = [b - a for a, b in zip(clock.times[1:], clock.times[2:], strict=False)]
-    step = sum(later) / len(later)
+    whole = now() - begun
+    rest = seconds_of(lambda: fit_rest(model, data, spec.trial_seed))
+    later = [b - a for a, b in pairwise(clock.times[1:])]
+    step = sum(later) / max(1, len(later))
+    first = max(0.0, clock.times[1] - clock.times[0] - step) if later else 0.0
+    fixed += whole - rest - (clock.times[-1] - clock.times[0] if later else 0.0)
     model.to(device())
     evaluate(model, data)  # the first one reads the pictures
     begun = perf_counter()
@@ -95,9 +105,11 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
     (folder / WEIGHTS).unlink()
     return Parts(
         fixed=fixed,
-        first=max(0.0, clock.times[1] - clock.times[0] - step),
+        first=first,
         step=step,
+        fit=rest / len(some.train),
         feature=feature,
+        frozen=model.clean_key(),
         picture=picture,
         score=found.seconds / tests if some.test else step / size,
         metric=(scored - found.seconds) / tests,

@@ -18,7 +18,8 @@ def trial_seconds(parts: Parts, spec: TrialSpec, category: Category) -> float:
     """Seconds of a trial in a process that has run its model before, on pictures that were read before."""
     train, test = len(category.train), len(category.test)
     scored = test + min(RANGE_IMAGES, train)
-    return parts.fixed + steps(spec, train) * parts.step + scored * parts.score + test * parts.metric
+    trained = spec.train.steps(math.ceil(train / spec.train.batch_size)) * parts.step + train * parts.fit
+    return parts.fixed + trained + scored * parts.score + test * parts.metric
 
 
 def makespan(jobs: Sequence[tuple[str, float, float]], workers: int) -> float:
@@ -33,9 +34,3 @@ def makespan(jobs: Sequence[tuple[str, float, float]], workers: int) -> float:
         heapq.heappush(free, (now + seconds + first * ((worker, model) not in met), worker))
         met.add((worker, model))
     return max(now for now, _ in free)
-
-
-def steps(spec: TrialSpec, train_images: int) -> int:
-    """Training steps of a trial."""
-    every = spec.train.epochs * math.ceil(train_images / spec.train.batch_size)
-    return every if spec.train.max_steps < 0 else min(every, spec.train.max_steps)

@@ -55,7 +55,7 @@ def make_cells(
         registry: resolves variants.
         datasets: completed dataset nodes, each with its categories.
         seeds: base seeds.
-        preset: training configuration that the rows' lies on, and the model settings under their variants'.
+        preset: training that the rows' lies on; its name says what lies under their variants.
         progress: called with (files done, files in all) while the data of a category are read for their digest.
 
     Raises:
@@ -85,19 +85,16 @@ def _settled(grid: Grid, registry: Registry, preset: Preset) -> list[tuple[GridR
     problems: list[Problem] = []
     source = grid._source
     for i, row in enumerate(grid.rows):
-        model: Node = {}
-        train = preset.train
+        own = preset
         try:
-            model = registry.resolve(
-                row.variant, row.overrides, under=preset.model, source=source, path=("rows", i, "overrides")
-            )
+            own = preset.trained(row.train, places=[(source, ("rows", i, "train"))])
         except ConfigError as error:
             problems += error.problems
         try:
-            train = preset.trained(row.train, places=[(source, ("rows", i, "train"))]).train
+            over = ("rows", i, "overrides")
+            settled.append((row, *own.settle(registry, row.variant, row.overrides, source=source, path=over)))
         except ConfigError as error:
             problems += error.problems
-        settled.append((row, model, train))
     if problems:
         raise ConfigError(problems)
     return settled

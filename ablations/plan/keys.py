@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlkd.registry import Registry, component_files, name_key
+from dlkd.registry import Registry, component_files, inner_nodes, name_key
 from dlkd.training import TrialSpec
 
 ROOT = Path(str(importlib.resources.files("dlkd")))
@@ -30,9 +30,8 @@ def component_sources(registry: Registry, kind: str, node: dict[str, Any]) -> se
     """Source files of the components of a node that are not DLKD's own, and what those import."""
     name = node[name_key(kind)]
     found = component_files(kind, name)
-    for key, slot in registry.row(kind, name).slots.items():
-        if isinstance(node.get(key), dict):
-            found |= component_sources(registry, slot, node[key])
+    for inner_kind, inner, _ in inner_nodes(registry.row(kind, name), node):
+        found |= component_sources(registry, inner_kind, inner)
     return found
 
 

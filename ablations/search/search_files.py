@@ -15,6 +15,7 @@ from dlkd.ablations.search.values import TRAIN, overrides, settled, settled_valu
 from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest, read_yaml
 from dlkd.registry import Registry
 from dlkd.training import METRICS, PRESETS, Preset, TrainConfig
+from dlkd.training.config import elsewhere
 from dlkd.training.identity import PLACE_ONLY
 
 NOT_TUNED = {
@@ -50,14 +51,14 @@ def find_search(name: str, registry: Registry) -> SearchFile | None:
     if problems:
         raise ConfigError(problems)
     preset = PRESETS[found.preset or "demo"]
-    search = settled(_anchored(found.search, document, registry, preset.model), registry, preset.model)
+    search = settled(_anchored(found.search, document, registry, preset), registry, preset)
     datasets = tuple(anchored(text, document.folder) for text in found.datasets)
     found = found.model_copy(update={"search": search, "datasets": datasets})
     found._source = document
     return found
 
 
-def _anchored(search: Search, document: LocatedYaml, registry: Registry, under: dict[str, Any]) -> Search:
+def _anchored(search: Search, document: LocatedYaml, registry: Registry, preset: Preset) -> Search:
     """The same with paths among the choices absolute; they are relative to the file, as everywhere."""
     space = {}
     for key, parameter in search.space.items():
@@ -66,7 +67,7 @@ def _anchored(search: Search, document: LocatedYaml, registry: Registry, under: 
             for value in parameter.choice:
                 model, _ = overrides({key: value})
                 over = LocatedYaml(document.file, model, folder=document.folder)
-                node = registry.resolve(search.variant, model, under=under, source=over)
+                node = preset.settle(registry, search.variant, model, source=over)[0]
                 choice.append(_with_paths(value, value_at(key, node, TrainConfig())))
             parameter = parameter.model_copy(update={"choice": tuple(choice)})
         space[key] = parameter
@@ -99,13 +100,13 @@ def _check(found: SearchFile, document: LocatedYaml, registry: Registry) -> Iter
     except ConfigError as error:
         yield from error.problems
     if search.variant in registry.variants:
-        under = PRESETS[found.preset].model if found.preset in PRESETS else PRESETS["demo"].model
+        preset = PRESETS.get(found.preset or "", PRESETS["demo"])
         for key, parameter in search.space.items():
-            yield from _check_parameter(search, key, parameter, document, registry, under)
+            yield from _check_parameter(search, key, parameter, document, registry, preset)
 
 
 def _check_parameter(
-    search: Search, key: str, parameter: Parameter, document: LocatedYaml, registry: Registry, under: dict[str, Any]
+    search: Search, key: str, parameter: Parameter, document: LocatedYaml, registry: Registry, preset: Preset
 ) -> Iterator[Problem]:
     path: KeyPath = ("search", "space", key)
     if not all(key.split(".")):
@@ -116,11 +117,11 @@ def _check_parameter(
             yield document.problem(path, f"'{other}' is varied as a whole already")
             return
     if parameter.choice is not None:
-        settings = [json.dumps(settled_value(search.variant, key, v, registry, under)) for v in parameter.choice]
+        settings = [json.dumps(settled_value(search.variant, key, v, registry, preset)) for v in parameter.choice]
         if len(set(settings)) != len(settings):
             yield document.problem((*path, "choice"), "a value stands twice, written in two ways")
             return
-    refused = [_refused(search.variant, key, value, registry, under) for value in parameter.values]
+    refused = [_refused(search.variant, key, value, registry, preset) for value in parameter.values]
     faults: dict[str, list[tuple[int, str]]] = {}
     for i, messages in enumerate(refused):
         for message in messages:
@@ -131,13 +132,13 @@ def _check_parameter(
         yield document.problem(path if len(found) == len(refused) else (*path, parameter.kind, first), message)
 
 
-def _refused(variant: str, key: str, value: Any, registry: Registry, under: dict[str, Any]) -> list[str]:
+def _refused(variant: str, key: str, value: Any, registry: Registry, preset: Preset) -> list[str]:
     """What is wrong with a value; nothing where the variant takes it."""
     model, train = overrides({key: value})
     if train:
         name = key.removeprefix(TRAIN)
         if name not in TrainConfig.model_fields:
-            return [f"training has no argument '{name}'{nearest(name, TrainConfig.model_fields)}"]
+            return [f"training has no argument '{name}'{elsewhere(name)}"]
         if name in NOT_TUNED:
             return [f"'{name}' is not to be varied: {NOT_TUNED[name]}"]
         try:
@@ -146,7 +147,7 @@ def _refused(variant: str, key: str, value: Any, registry: Registry, under: dict
             return [f"{e['msg'].removeprefix('Input ')}, got {value!r}" for e in error.errors()]
         return []
     try:
-        registry.resolve(variant, model, under=under)
+        preset.settle(registry, variant, model)
     except ConfigError as error:
         return [problem.message for problem in error.problems]
     return []

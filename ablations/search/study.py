@@ -24,8 +24,7 @@ class Study(pydantic.BaseModel):
 
     Attributes:
         search: what the file says.
-        under: the preset's model, which holds where neither the variant nor a parameter says otherwise.
-        train: the whole training configuration of a trial that is never stopped.
+        preset: the whole training of a trial that is never stopped, and what lies under the variant.
         data: dataset nodes with a category each; a trial's score is the mean over them.
         digests: of the contents of each of `data`.
     """
@@ -33,16 +32,14 @@ class Study(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     search: Search
-    under: dict[str, Any]
-    train: TrainConfig
+    preset: Preset
     data: tuple[tuple[dict[str, Any], str], ...]
     digests: tuple[str, ...]
 
     def settings(self, parameters: dict[str, Any], registry: Registry) -> tuple[dict[str, Any], TrainConfig]:
         """Model node and training configuration of one trial."""
         model, train = overrides(parameters)
-        node = registry.resolve(self.search.variant, model, under=self.under)
-        return node, Preset(train=self.train).trained(train).train
+        return self.preset.trained(train).settle(registry, self.search.variant, model)
 
     def usual(self, registry: Registry) -> dict[str, Any] | None:
         """The parameters that leave the variant as it is; None where the space does not hold them."""
@@ -65,9 +62,10 @@ class Study(pydantic.BaseModel):
         Files count by their contents, not by their place, and the variant by what it is, not by its name.
         """
         decides = self.model_dump(
-            mode="json", exclude={"search": {"trials", "variant"}, "train": PLACE_ONLY, "digests": True}
+            mode="json", exclude={"search": {"trials", "variant"}, "preset": {"train", "said"}, "digests": True}
         )
-        decides["model"] = self.settings({}, registry)[0]
+        decides["model"], train = self.settings({}, registry)
+        decides["train"] = train.model_dump(mode="json", exclude=PLACE_ONLY)
         decides = by_contents(decides, file_contents({key: decides[key] for key in ("search", "model")}))
         data = zip(self.data, self.digests, strict=True)
         decides["data"] = [(placeless_dataset(node, digest), category) for (node, category), digest in data]
@@ -98,13 +96,14 @@ def make_study(
         ValueError: the budget is nothing.
         DataError: data cannot be read.
     """
-    if preset.train.epochs == 0 or preset.train.max_steps == 0:
+    train = preset.settle(registry, search.variant)[1]
+    if train.epochs == 0 or train.max_steps == 0:
         raise ValueError("a search needs training to compare; give --steps or --epochs above 0")
     places = tuple((node, category) for node, categories in data for category in categories)
     loaded = [registry.build("dataset", node).load(category) for node, category in places]
     digests = tuple(category_digest(category, progress=progress) for category in loaded)
-    search = settled(search, registry, preset.model)
-    study = Study(search=search, under=preset.model, train=preset.train, data=places, digests=digests)
+    search = settled(search, registry, preset)
+    study = Study(search=search, preset=preset, data=places, digests=digests)
     for name, value in search.probes():
         study.settings({name: value}, registry)  # the file was checked with its own preset, not with one that was typed
     return study

@@ -10,7 +10,7 @@ import pydantic
 from dlkd.ablations.search.definition import Search
 from dlkd.located_yaml import ConfigError, dump_yaml
 from dlkd.registry import Registry
-from dlkd.training import TrainConfig
+from dlkd.training import Preset, TrainConfig
 
 TRAIN = "train."
 """Begins the key of a training argument; the others are the model's."""
@@ -19,8 +19,8 @@ TRAIN = "train."
 def overrides(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What parameters lay over a variant's model and over the training configuration.
 
-    >>> overrides({"loss.alpha": 0.1, "train.lr": 0.2})
-    ({'loss': {'alpha': 0.1}}, {'lr': 0.2})
+    >>> overrides({"loss.alpha": 0.1, "train.batch_size": 2})
+    ({'loss': {'alpha': 0.1}}, {'batch_size': 2})
     """
     model: dict[str, Any] = {}
     train: dict[str, Any] = {}
@@ -33,7 +33,7 @@ def overrides(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return model, train
 
 
-def settled(search: Search, registry: Registry, under: dict[str, Any]) -> Search:
+def settled(search: Search, registry: Registry, preset: Preset) -> Search:
     """The same with each number among the choices as model and training have it: 64 for [64, 64], 2.0 for 2.
 
     Searches that differ in how a value is written alone are one, and so are their trials. A choice that the variant
@@ -44,20 +44,20 @@ def settled(search: Search, registry: Registry, under: dict[str, Any]) -> Search
         if parameter.choice is not None:
             parameter = parameter.model_copy(
                 update={
-                    "choice": tuple(settled_value(search.variant, key, v, registry, under) for v in parameter.choice)
+                    "choice": tuple(settled_value(search.variant, key, v, registry, preset) for v in parameter.choice)
                 }
             )
         space[key] = parameter
     return search.model_copy(update={"space": space})
 
 
-def settled_value(variant: str, key: str, value: Any, registry: Registry, under: dict[str, Any]) -> Any:
+def settled_value(variant: str, key: str, value: Any, registry: Registry, preset: Preset) -> Any:
     """One value as model and training have it."""
     model, train = overrides({key: value})
     if model and type(value) is not int:
         return value  # a resolved variant has it as it was written
     try:
-        node = registry.resolve(variant, model, under=under) if model else {}
+        node = preset.settle(registry, variant, model)[0] if model else {}
         found = value_at(key, node, TrainConfig.model_validate(train))
     except (ConfigError, pydantic.ValidationError, KeyError, TypeError):
         return value

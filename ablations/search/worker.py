@@ -20,7 +20,7 @@ from dlkd.training import TrainConfig, evaluate
 from dlkd.training.checkpoint import LAST
 from dlkd.training.data_module import CategoryData
 from dlkd.training.feature_cache import feature_cache
-from dlkd.training.module import DistillationTask, NonFiniteLossError, derive_seed
+from dlkd.training.module import DetectorTask, NonFiniteLossError, derive_seed
 from dlkd.training.trial import device, fit, hide_gpus, mend_trial
 
 WORST = 0.0
@@ -134,9 +134,7 @@ def validation(study: Study, category: Category) -> Category:
 
 def rung_config(train: TrainConfig, share: float, steps_an_epoch: int) -> TrainConfig:
     """Training up to a share of the whole; a part of it is whole epochs, and one at least."""
-    steps = train.epochs * steps_an_epoch
-    if train.max_steps > 0:
-        steps = min(steps, train.max_steps)
+    steps = train.steps(steps_an_epoch)
     epochs = max(1, round(share * steps / steps_an_epoch))
     if share == 1 or epochs * steps_an_epoch >= steps:
         return train
@@ -151,13 +149,16 @@ def _score(
     seed = derive_seed(study.search.seed, category.dataset, category.name)
     L.seed_everything(seed, workers=True, verbose=False)
     model = registry.build("model", node)
-    data = CategoryData(carved, train, model.teacher, seed)
-    config = rung_config(train, study.search.budget(rung), len(data.train_dataloader()))
+    data = CategoryData(carved, train, model, seed)
+    batches = len(data.train_dataloader())
+    config = rung_config(train, study.search.budget(rung), batches)
     features = feature_cache(model.to(device()), data.train_set, train)
     mend_trial(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    curve = fit(DistillationTask(model, config, seed, features), data, folder, more=[_SaveAtEnd(folder)])
-    return evaluate(model.to(device()), data).metrics[study.search.metric], int(curve[-1]["step"])
+    task = DetectorTask(model, config, seed, features, steps=train.steps(batches))
+    curve = fit(task, data, folder, more=[_SaveAtEnd(folder)])
+    done = int(curve[-1]["step"]) if curve else 0  # a model without gradient has no steps
+    return evaluate(model.to(device()), data).metrics[study.search.metric], done
 
 
 class _SaveAtEnd(L.Callback):

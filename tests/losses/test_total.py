@@ -81,6 +81,45 @@ def test_a_batchs_loss_is_the_mean_of_its_samples():
     torch.testing.assert_close(TotalLoss()(*inputs), torch.stack(alone).mean())
 
 
+class Apart(torch.nn.Module):
+    """A fifth loss, with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def forward(self, precise_maps, coarse):
+        return self.scale * precise_maps[0].mean() + coarse[0].mean()
+
+
+def test_further_losses_are_weighed_and_given_what_they_name():
+    inputs = draw()
+    more = {"apart": Apart, "again": AnomalySimilarity}
+    loss = TotalLoss(more=more, weights={"apart": 0.5, "ckd": 3.0}, of={"again": ["coarse_maps"]})
+    terms = loss.terms(*inputs, coarse=inputs[3], features=inputs[2])
+    torch.testing.assert_close(terms["apart"], 2 * inputs[1][0].mean() + inputs[3][0].mean())
+    torch.testing.assert_close(terms["again"], AnomalySimilarity()(inputs[0]))
+    plain = TotalLoss()(*inputs)
+    expected = plain + 2 * terms["ckd"] + 0.5 * terms["apart"] + terms["again"]
+    torch.testing.assert_close(loss(*inputs, coarse=inputs[3]), expected)
+    assert [name for name, _ in loss.named_parameters()] == ["losses.apart.scale"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"more": {"ckd": CKD}}, "the name ckd of a loss in `more` is taken"),
+        ({"more": {"mine": CKD}}, "mine takes maps; there are coarse_maps, precise_maps"),
+        ({"more": {"mine": CKD}, "of": {"mine": ["maps"]}}, "mine takes maps"),
+        ({"weights": {"mine": 1.0}}, "weights names mine, which is none of ckd, pkd"),
+        ({"weights": {"contrast": 1.0}}, "its weight is `alpha`"),
+    ],
+)
+def test_further_losses_that_make_no_sense(arguments, says):
+    with pytest.raises(ValueError, match=f"total: .*{says}"):
+        TotalLoss(**arguments)
+
+
 def test_refuses_to_be_empty():
     with pytest.raises(ValueError, match="total: at least one of the losses ckd, pkd, contrast, anomaly_similarity"):
         TotalLoss(ckd=None, pkd=None, contrast=None, anomaly_similarity=None)

@@ -28,7 +28,7 @@ def test_metrics_are_those_of_the_maps_at_the_networks_or_the_masks_size(
     found = {}
     for where in ("network", "native"):
         train = spec.train.model_copy(update={"score_at": where})
-        found[where] = evaluate(model, CategoryData(category, train, model.teacher, 0))
+        found[where] = evaluate(model, CategoryData(category, train, model, 0))
     network, native = found["network"], found["native"]
     assert tuple(network.metrics) == tuple(native.metrics) == METRICS
     assert network.masks is not None
@@ -48,7 +48,7 @@ def test_metrics_are_those_of_the_maps_at_the_networks_or_the_masks_size(
     assert native.metrics["image_auroc"] == network.metrics["image_auroc"]
 
     strict = spec.train.model_copy(update={"pro_limit": 0.05})
-    at_limit = evaluate(model, CategoryData(category, strict, model.teacher, 0)).metrics["pro"]
+    at_limit = evaluate(model, CategoryData(category, strict, model, 0)).metrics["pro"]
     assert at_limit == pro(network.maps, network.masks, 0.05) != network.metrics["pro"]
 
 
@@ -57,7 +57,7 @@ def test_the_threshold_comes_from_normal_training_images_alone(
 ) -> None:
     result = run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
     spec, model = load_model(tmp_path / "t", REGISTRY)
-    data = CategoryData(load_category(spec, REGISTRY), spec.train, model.teacher, 0)
+    data = CategoryData(load_category(spec, REGISTRY), spec.train, model, 0)
     images = torch.stack([data.train_set[i]["image"] for i in range(len(data.train_set))])
     with torch.inference_mode():
         scores = model.score(model(images)).double().numpy()

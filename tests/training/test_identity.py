@@ -81,8 +81,10 @@ def test_a_file_of_weights_counts_by_its_contents(make_spec: MakeSpec, weights: 
 
 def test_what_differs_is_said(make_spec: MakeSpec, tmp_path: Path) -> None:
     run_trial(make_spec(epochs=0), tmp_path / "t", REGISTRY)
-    with pytest.raises(TrialError, match=r"seed, train differ \(.*train.lr .* -> 0.1.*seed 0 -> 1.*\); name another"):
-        run_trial(make_spec(epochs=0, lr=0.1, seed=1), tmp_path / "t", REGISTRY, resume=True)
+    with pytest.raises(
+        TrialError, match=r"seed, train differ \(.*train.batch_size 4 -> 3.*seed 0 -> 1.*\); name another"
+    ):
+        run_trial(make_spec(epochs=0, batch_size=3, seed=1), tmp_path / "t", REGISTRY, resume=True)
     for broken in ("", "[1", "a: b", "\0"):
         (tmp_path / "t" / "trial.yaml").write_text(broken)
         with pytest.raises(TrialError, match=r"trial\.yaml cannot be read"):

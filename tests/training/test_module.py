@@ -6,14 +6,14 @@ import torch
 
 from dlkd.registry import create_model
 from dlkd.training import TrainConfig, TrialSpec
-from dlkd.training.module import DistillationTask, derive_seed
+from dlkd.training.module import DetectorTask, derive_seed
 
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
 
 
 def test_learning_rates_and_decay_of_the_paper() -> None:
     model = create_model("dlkd", teacher=TEACHER)
-    optimizer = DistillationTask(model, TrainConfig(), 0).configure_optimizers()
+    optimizer = DetectorTask(model, TrainConfig(), 0).configure_optimizers()
     assert isinstance(optimizer, torch.optim.Adam)
     rate = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
     decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
@@ -29,7 +29,7 @@ def test_learning_rates_and_decay_of_the_paper() -> None:
 
 def test_without_a_refiner_there_is_no_empty_group() -> None:
     model = create_model("dlkd-lfrb", teacher=TEACHER)
-    groups = DistillationTask(model, TrainConfig(), 0).configure_optimizers().param_groups
+    groups = DetectorTask(model, TrainConfig(), 0).configure_optimizers().param_groups
     assert [g["name"] for g in groups] == ["student"]
 
 

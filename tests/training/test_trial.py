@@ -333,7 +333,7 @@ def test_folder_of_another_trial_is_refused(make_spec: MakeSpec, tmp_path: Path)
     with pytest.raises(TrialError, match="--resume"):
         run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
     with pytest.raises(TrialError, match="train differ"):
-        run_trial(make_spec(epochs=1, lr=0.1), tmp_path / "t", REGISTRY, resume=True)
+        run_trial(make_spec(epochs=1, batch_size=3), tmp_path / "t", REGISTRY, resume=True)
     with pytest.raises(TrialError, match="longer, not shorter"):
         run_trial(make_spec(epochs=0), tmp_path / "t", REGISTRY, resume=True)
     assert (tmp_path / "t" / "result.json").exists()
@@ -406,7 +406,7 @@ def test_category_without_anomalies_is_undefined_and_goes_on(
 
 
 def test_loss_that_turns_nan_is_an_error_that_says_where(make_spec: MakeSpec, tmp_path: Path) -> None:
-    spec = make_spec(epochs=3, lr=1e30)
+    spec = make_spec(epochs=3, overrides={"optimizer": {"lr": 1e30}})
     with pytest.raises(NonFiniteLossError, match="not finite at step"):
         run_trial(spec, tmp_path / "t", REGISTRY)
 

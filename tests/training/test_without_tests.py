@@ -42,7 +42,7 @@ def model():
 
 
 def data(category: Category, model, **config) -> CategoryData:
-    return CategoryData(category, TrainConfig(image_size=32, batch_size=2, **config), model.teacher, 0)
+    return CategoryData(category, TrainConfig(image_size=32, batch_size=2, **config), model, 0)
 
 
 def test_no_test_images(category: Category, model, tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ import torch
 from dlkd.ablations.forecast import forecast as forecast_module
 from dlkd.ablations.forecast.forecast import forecast
 from dlkd.ablations.forecast.parts import Parts, time_parts
-from dlkd.ablations.forecast.schedule import makespan, steps, trial_seconds
+from dlkd.ablations.forecast.schedule import makespan, trial_seconds
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.pool import Pool
 from dlkd.registry import default_registry
-from dlkd.training import Preset, TrainConfig
+from dlkd.training import TrainConfig
 from dlkd.training.trial import load_category
 
 MakeCells = Callable[..., list[Cell]]
-PARTS = Parts(fixed=1e6, first=1e5, step=1e4, feature=1e3, picture=100.0, score=10.0, metric=1.0)
+PARTS = Parts(fixed=1e6, first=1e5, step=1e4, fit=0.0, feature=1e3, frozen="t", picture=100.0, score=10.0, metric=1.0)
 
 
 @pytest.fixture
@@ -63,11 +63,9 @@ def test_jobs_go_to_the_first_worker_that_is_free() -> None:
 
 
 @pytest.mark.parametrize(("epochs", "max_steps", "expected"), [(2, -1, 6), (2, 4, 4), (2, 9, 6), (0, -1, 0), (5, 0, 0)])
-def test_steps(make_tiny_cells: MakeCells, epochs: int, max_steps: int, expected: int) -> None:
+def test_steps(epochs: int, max_steps: int, expected: int) -> None:
     train = TrainConfig(image_size=32, batch_size=2, epochs=epochs, max_steps=max_steps)
-    model = {"teacher": {"backbone": "test_resnet", "weights": "random"}}
-    cell = make_tiny_cells([("A", {})], preset=Preset(train=train, model=model))[0]
-    assert steps(cell.spec, 6) == expected
+    assert train.steps(3) == expected
 
 
 def test_many_training_images_are_not_all_scored(make_tiny_cells: MakeCells) -> None:

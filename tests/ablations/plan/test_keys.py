@@ -26,7 +26,8 @@ def test_the_key_follows_what_decides_the_result_and_nothing_else(make_tiny_cell
     base = Preset(train=TrainConfig(image_size=32), model={"teacher": {"backbone": "test_resnet", "weights": "random"}})
     same = key(base.train)
     assert key(TrainConfig(image_size=32, workers=2, checkpoint_seconds=1)) == same
-    for other in (TrainConfig(image_size=64), TrainConfig(image_size=32, lr=0.1), TrainConfig(image_size=32, epochs=9)):
+    others = ({"image_size": 64}, {"image_size": 32, "batch_size": 3}, {"image_size": 32, "epochs": 9})
+    for other in map(TrainConfig.model_validate, others):
         assert key(other) != same
     keys = {cell.key for cell in make_tiny_cells([("A", {}), ("B", {"sigma": 1}), ("C", {"sigma": 1.0})], seeds=3)}
     assert len(keys) == 6  # 1 and 1.0 are one setting
@@ -72,7 +73,8 @@ def test_the_key_follows_what_the_users_file_imports(
     (tmp_path / "my_slope.py").write_text("SLOPE = 1.0")
     load_file(tmp_path / "mine.py")
     space = {"decoder.act": Parameter(choice=("relu", "mine"))}
-    study = Study(search=Search(variant="dlkd-lfrb", space=space), under={}, train=TrainConfig(), data=(), digests=())
+    search = Search(variant="dlkd-lfrb", space=space)
+    study = Study(search=search, preset=Preset(train=TrainConfig()), data=(), digests=())
     rows = [("A", {}), ("B", {"decoder": {"act": "mine"}})]
     before = [cell.key for cell in make_tiny_cells(rows)], study.key(REGISTRY)
     (tmp_path / "my_slope.py").write_text("SLOPE = 2.0")

@@ -259,7 +259,7 @@ def test_a_cluster_without_a_shared_disk(make_tiny_cells: MakeCells, tmp_path: P
     ray_start("disk-1", "", "--head", "--port=6398", "--include-dashboard=false")
     try:
         ray_start("disk-2", f"mount -t tmpfs own {store} &&", "--address=127.0.0.1:6398")
-        cells = make_tiny_cells([("A", {}), ("B", {"sigma": 2.0}), ("NaN", {}, {"lr": 1e30})], seeds=2)
+        cells = make_tiny_cells([("A", {}), ("B", {"sigma": 2.0}), ("NaN", {"optimizer": {"lr": 1e30}})], seeds=2)
         text = io.StringIO()
         pool = Pool(retries=0, address="127.0.0.1:6398", storage=str(tmp_path / "there"))
         run_cells(cells, store, pool, Display(store, Console(file=text, width=500)))

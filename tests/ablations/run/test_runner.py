@@ -93,7 +93,7 @@ def test_a_trial_that_fails_fails_alone(
     rows = [
         ("raises", fragile("error")),
         ("is killed once", fragile("kill")),
-        ("turns NaN", {}, {"lr": 1e30}),
+        ("turns NaN", {"optimizer": {"lr": 1e30}}),
         ("A", {}),
         ("B", {"sigma": 2.0}),
     ]

@@ -40,9 +40,9 @@ TINY = Preset(
 SPACE = {
     "loss.alpha": Parameter(log=(0.001, 0.1)),
     "decoder.local.split": Parameter(choice=("spatial", "channel")),
-    "train.lr": Parameter(log=(0.001, 0.1)),
+    "optimizer.lr": Parameter(log=(0.001, 0.1)),
 }
-SETTING = {"loss.alpha": 0.02, "decoder.local.split": "spatial", "train.lr": 0.005}
+SETTING = {"loss.alpha": 0.02, "decoder.local.split": "spatial", "optimizer.lr": 0.005}
 
 MakeStudy = Callable[..., Study]
 
@@ -68,7 +68,7 @@ def test_the_example_is_right() -> None:
     textures = REGISTRY.complete("dataset", "textures")
     study = make_study(found.search, REGISTRY, [(textures, ["brick"])], PRESETS["demo"])
     usual = {"loss.alpha": 0.02, "noise.intensity": 0.2, "decoder.global.scan": "cross4"}
-    assert study.usual(REGISTRY) == usual | {"train.lr": PRESETS["demo"].train.lr}
+    assert study.usual(REGISTRY) == usual | {"optimizer.lr": 0.002}
     assert find_search("table4", REGISTRY) is None
     assert find_search(str(EXAMPLE.with_name("my_grid.yaml")), REGISTRY) is None
 
@@ -87,9 +87,9 @@ def test_the_example_is_right() -> None:
         ("variant: dlkd, space: {train.image_size: {choice: [64, [64, 64]]}}", "a value stands twice, written in two"),
         ("variant: dlkd, space: {sigma: {choice: [2, 2.0]}}", "sigma.choice: a value stands twice, written in two"),
         ("variant: dlkd, space: {loss.alpah: {log: [1, 2]}}", "loss/total has no argument 'alpah'; did you mean"),
-        ("variant: dlkd, space: {train.lrr: {log: [1, 2]}}", "training has no argument 'lrr'; did you mean 'lr'?"),
+        ("variant: dlkd, space: {train.batch: {log: [1, 2]}}", "has no argument 'batch'; did you mean 'batch_size'?"),
         ("variant: dlkd, space: {train.epochs: {choice: [1, 2]}}", "'epochs' is not to be varied: the rungs share out"),
-        ("variant: dlkd, space: {train.lr: {uniform: [-1, 1]}}", "train.lr.uniform[0]: "),
+        ("variant: dlkd, space: {optimizer.lr: {uniform: [-1, 1]}}", "optimizer.lr.uniform[0]: "),
         ("variant: dlkd, space: {train.batch_size: {uniform: [2, 8]}}", "should be a valid integer, got 2.0"),
         ("variant: dlkd, space: {decoder.local.patches: {uniform: [1, 4]}}", "expected a valid integer, got 1.0"),
         ("variant: dlkd, space: {decoder.local.patches: {choice: [4, 3]}}", "decoder.local.patches.choice[1]: "),
@@ -183,17 +183,18 @@ def test_rung_by_rung_is_the_training_in_one_go(tmp_path: Path, tiny_folder: Pat
 
 
 def test_a_setting_that_diverges_has_the_worst_score(tmp_path: Path, make_study_of: MakeStudy) -> None:
-    found = take_to_rung(make_study_of(), {**SETTING, "train.lr": 1e30}, 2, tmp_path, REGISTRY)
+    found = take_to_rung(make_study_of(), {**SETTING, "optimizer.lr": 1e30}, 2, tmp_path, REGISTRY)
     assert found["score"] == 0
     assert found["note"].startswith("the loss is not finite at step")
 
 
 def test_parameters_reach_model_and_training(make_study_of: MakeStudy) -> None:
     study = make_study_of()
-    node, train = study.settings({**SETTING, "decoder.local.split": "channel", "train.lr": 0.07}, REGISTRY)
+    node, train = study.settings({**SETTING, "decoder.local.split": "channel", "optimizer.lr": 0.07}, REGISTRY)
     assert node["decoder"]["local"]["split"] == "channel"
     assert node["teacher"]["backbone"] == "test_resnet"
-    assert train == TINY.train.model_copy(update={"lr": 0.07})
+    assert node["optimizer"]["lr"] == 0.07
+    assert train == TINY.train
     assert study.usual(REGISTRY) == SETTING
     assert make_study_of(space={**SPACE, "loss.beta": Parameter(log=(1, 2))}).usual(REGISTRY) is None
 
@@ -209,7 +210,7 @@ def test_a_longer_search_is_the_same_and_another_is_not(make_study_of: MakeStudy
     ("name", "one", "other"),
     [
         ("train.image_size", (64, [64, 96]), ([64, 64], "64x96")),
-        ("train.weight_decay", (0, 1), (0.0, 1.0)),
+        ("train.pro_limit", (0.5, 1), (0.5, 1.0)),
         ("sigma", (2, 4), (2.0, 4.0)),
     ],
 )
@@ -226,7 +227,7 @@ def test_a_search_is_the_same_however_its_values_are_written(
 def test_a_search_is_the_same_by_another_name_of_its_variant(make_study_of: MakeStudy, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("variants: {mine: {extends: dlkd-lfrb}, other: {extends: mine, sigma: 3}}")
     registry = load_registry(tmp_path / "mine.yaml")
-    space = {"train.lr": Parameter(log=(0.001, 0.1))}
+    space = {"optimizer.lr": Parameter(log=(0.001, 0.1))}
     keys = [
         make_study_of(registry=registry, variant=name, space=space).key(registry)
         for name in ("dlkd-lfrb", "mine", "other")
@@ -305,8 +306,8 @@ def test_the_report_says_how_to_go_on(tmp_path: Path, make_study_of: MakeStudy) 
         tried(1, 0.02, 0.5, 0.6, 0.7),
         tried(2, 0.013, 0.6, 0.7, 0.8),
         tried(3, 0.01, 0.9, status="stopped"),
-        Tried(4, {**SETTING, "train.lr": 0.1}, "diverged", trials_rung(0.0), "the loss is not finite at step 3"),
-        Tried(5, {**SETTING, "train.lr": 0.05}, "failed", (), "OSError: no | space"),
+        Tried(4, {**SETTING, "optimizer.lr": 0.1}, "diverged", trials_rung(0.0), "the loss is not finite at step 3"),
+        Tried(5, {**SETTING, "optimizer.lr": 0.05}, "failed", (), "OSError: no | space"),
     ]
     write_found(SearchReport(search_trials(trials, file), file, trial_key(SETTING), "--import mine.py"), tmp_path)
     report = read_found(tmp_path)
@@ -318,13 +319,13 @@ def test_the_report_says_how_to_go_on(tmp_path: Path, make_study_of: MakeStudy) 
     assert registry.resolve("best")["loss"]["alpha"] == 0.013
     grid = load_grid(str(tmp_path / "best_grid.yaml"))
     cells = make_cells(grid, REGISTRY, [(REGISTRY.complete("dataset", "textures"), ["brick"])], [0], PRESETS["demo"])
-    usual = (0.02, PRESETS["demo"].train.lr)
-    assert [(c.spec.model["loss"]["alpha"], c.spec.train.lr) for c in cells] == [usual, (0.013, 0.005)]
+    usual = (0.02, 0.002)
+    assert [(c.spec.model["loss"]["alpha"], c.spec.model["optimizer"]["lr"]) for c in cells] == [usual, (0.013, 0.005)]
     assert (grid.datasets, grid.categories, grid.train) == (("textures",), ("brick",), {"max_steps": 50})
     assert report.commands(Path("out")) == [
         "dlkd ablate out/best_grid.yaml --seeds 3 --import mine.py",
         "dlkd train best --registry out/best.yaml --import mine.py --preset demo --dataset textures --category brick "
-        "--set train.max_steps=50 --set train.lr=0.005",
+        "--set train.max_steps=50",
     ]
     text = io.StringIO()
     Console(file=text, width=200).print(report)
@@ -350,7 +351,7 @@ def test_the_command_line_reports_what_is_finished(
     """All trials stand in the store already, so nothing runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    space = {"loss.alpha": {"log": [0.001, 0.1]}, "train.lr": {"log": [0.001, 0.1]}}
+    space = {"loss.alpha": {"log": [0.001, 0.1]}, "optimizer.lr": {"log": [0.001, 0.1]}}
     said = {"title": "t", "datasets": [str(tiny_folder)], "search": {"variant": "dlkd", "space": space, "trials": 2}}
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(said))
 
@@ -375,7 +376,7 @@ def test_the_command_line_reports_what_is_finished(
     node = REGISTRY.complete("dataset", {"name": "folder", "root": str(tiny_folder)})
     study = make_study(file.search, REGISTRY, [(node, ["disc"])], chosen)
     for i, alpha in enumerate((0.002, 0.004)):
-        parameters = {"loss.alpha": alpha, "train.lr": 0.005}
+        parameters = {"loss.alpha": alpha, "optimizer.lr": 0.005}
         own = search_folder(study, REGISTRY, tmp_path / "runs" / "trials") / trial_key(parameters)
         own.mkdir(parents=True)
         (own / "parameters.json").write_text(json.dumps({"number": i + 1, "parameters": parameters}))
@@ -408,7 +409,7 @@ def trials_rung(score: float) -> tuple[dict[str, Any], ...]:
 def test_a_search_runs_goes_on_and_is_found_elsewhere(
     tmp_path: Path, make_study_of: MakeStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space = {**SPACE, "train.lr": Parameter(choice=(0.005, 1e30))}
+    space = {**SPACE, "optimizer.lr": Parameter(choice=(0.005, 1e30))}
     pool = Pool(workers=2, storage=str(tmp_path / "there"))
     study = make_study_of(trials=4, space=space)
 
@@ -425,7 +426,7 @@ def test_a_search_runs_goes_on_and_is_found_elsewhere(
     for t in found:
         own = search_folder(study, REGISTRY, tmp_path / "store") / t.key
         assert {p.name for p in own.iterdir()} == {"parameters.json", RUNGS, "result.json"}  # no checkpoint is left
-        assert (t.status == "diverged") == (t.parameters["train.lr"] == 1e30)
+        assert (t.status == "diverged") == (t.parameters["optimizer.lr"] == 1e30)
 
     # One that lost its result and its later rungs is taken up again, before anything new is tried.
     lost = next(t for t in found if t.status == "done")
