@@ -10,6 +10,7 @@ from dlkd.blocks import GFRB, LFRB, PRL, refine
 from dlkd.contract import ContractError
 from dlkd.losses import AnomalySimilarity, Contrast, TotalLoss
 from dlkd.models import DLKD, CoarseDecoder, GaussianNoise, Teacher, cosine_map, image_map
+from dlkd.registry import create_model, register
 
 SMALL = functools.partial(CoarseDecoder, global_=functools.partial(GFRB, d_state=2, expand=1))
 
@@ -307,3 +308,28 @@ def test_refuses_impossible_arguments(arguments, message):
 def test_refuses_images_that_are_too_small(shape, axis):
     with pytest.raises(ContractError, match=f"dlkd: axis {axis} must be >= 32"):
         model().eval()(torch.zeros(shape))
+
+
+class Scaled(nn.Module):
+    """A loss with a parameter, on T_E and F_CS."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, features, coarse):
+        return self.scale * sum((t - s).square().mean() for t, s in zip(features, coarse, strict=True))
+
+
+def test_a_fifth_loss_is_written_in_yaml_and_its_parameter_is_trained(components):
+    register("loss", "scaled")(Scaled)
+    loss = {"more": {"mine": {"name": "scaled"}}, "weights": {"mine": 0.3}}
+    teacher = {"backbone": "test_resnet", "weights": "random"}
+    m = create_model("dlkd-lfrb", teacher=teacher, loss=loss).train()
+    terms = m.losses(images(), seeded())
+    plain = sum(terms[k] for k in ("ckd", "pkd")) + 0.02 * terms["contrast"] + 0.05 * terms["anomaly_similarity"]
+    torch.testing.assert_close(terms["total"], plain + 0.3 * terms["mine"])
+    terms["total"].backward()
+    [optimizer] = m.optimizers()
+    optimizer.step()
+    assert m.loss.losses["mine"].scale != 1.0
