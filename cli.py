@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from dlkd.ablations.run.pool import Pool
     from dlkd.ablations.search.definition import SearchFile
     from dlkd.ablations.search.study import Study
-    from dlkd.located_yaml import LocatedYaml
     from dlkd.registry import Registry
+    from dlkd.registry.located_yaml import LocatedYaml
     from dlkd.training import Preset
 
 app = typer.Typer(
@@ -478,8 +478,8 @@ def list_command(
 ) -> None:
     """Show variants, components, grids and presets."""
     from dlkd.ablations.plan.grid_files import shipped_grids
-    from dlkd.located_yaml import nearest
     from dlkd.registry import list_components, list_variants
+    from dlkd.registry.problems import nearest
     from dlkd.training import PRESETS
 
     registry = _registry(registry_files, imports)
@@ -508,9 +508,9 @@ def show(
     imports: Imports = None,
 ) -> None:
     """A variant with everything spelled out, its parameters, and the shapes at each stage."""
-    from dlkd.located_yaml import dump_yaml
     from dlkd.models.describe import describe
     from dlkd.registry import weightless
+    from dlkd.registry.located_yaml import dump_yaml
 
     registry = _registry(registry_files, imports)
     chosen = _preset(preset, None, None, image_size)
@@ -539,7 +539,7 @@ def check(
 ) -> None:
     """Run the shape contract of every component in a registry file, and build its variants."""
     from dlkd.check import check_row
-    from dlkd.located_yaml import read_yaml
+    from dlkd.registry.located_yaml import read_yaml
 
     registry = _registry([file], imports)
     chosen = _preset(preset)
@@ -561,7 +561,7 @@ def schema(
     to: Annotated[Path | None, typer.Option("--out", help="File; default standard output.")] = None,
 ) -> None:
     """The JSON schema of registry files, for editors to complete and check."""
-    from dlkd.registry_schema import registry_schema
+    from dlkd.registry.schema import registry_schema
 
     text = json.dumps(registry_schema(_registry()), indent=2)
     if to is None:
@@ -688,8 +688,8 @@ def _presets() -> dict[str, Preset]:
 
 def _preset(name: str, *values: Any, base: dict[str, Any] | None = None, place: LocatedYaml | str = "") -> Preset:
     """A preset with `base`, a file's training arguments, and then the command line's numbers laid over it."""
-    from dlkd.located_yaml import LocatedYaml as Document
-    from dlkd.located_yaml import nearest
+    from dlkd.registry.located_yaml import LocatedYaml as Document
+    from dlkd.registry.problems import nearest
 
     if name not in _presets():
         raise ValueError(f"unknown preset '{name}'{nearest(name, _presets())}")
@@ -727,7 +727,7 @@ def _dataset_node(registry: Registry, text: str) -> dict[str, Any]:
 def _categories(registry: Registry, node: dict[str, Any], wanted: list[str] | None, *, some: bool = False) -> list[str]:
     """The wanted categories of a dataset, all by default; where `some`, others of the wanted may be elsewhere."""
     from dlkd.data import dataset_label
-    from dlkd.located_yaml import nearest
+    from dlkd.registry.problems import nearest
 
     known = list(registry.build("dataset", node).categories())
     if wanted is None:
@@ -750,7 +750,8 @@ def _category(registry: Registry, node: dict[str, Any], wanted: str | None) -> s
 
 def _assignments(texts: list[str] | None, option: str = "--set") -> dict[str, Any]:
     """["decoder.global=none", "sigma=2"] -> nested overrides, values read as YAML."""
-    from dlkd.located_yaml import ConfigError, parse_yaml
+    from dlkd.registry.located_yaml import parse_yaml
+    from dlkd.registry.problems import ConfigError
 
     nested: dict[str, Any] = {}
     for text in texts or []:

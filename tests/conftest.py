@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dlkd import registry
+from dlkd.registry import components as registered
 
 # Sums over several threads differ in their last bits, so tests and the processes that they start take one, as trials
 # do; `_seed` sets it for this process, which may have loaded OpenMP before it came here.
@@ -35,10 +35,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def components(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test registers is forgotten after it."""
-    registry.load_components()
-    monkeypatch.setattr(registry, "_COMPONENTS", dict(registry._COMPONENTS))
-    monkeypatch.setattr(registry, "_loaded_files", set())
-    monkeypatch.setattr(registry, "_came_with", dict(registry._came_with))
+    registered.load_components()
+    monkeypatch.setattr(registered, "_COMPONENTS", dict(registered._COMPONENTS))
+    monkeypatch.setattr(registered, "_loaded_files", set())
+    monkeypatch.setattr(registered, "_came_with", dict(registered._came_with))
 
 
 @pytest.fixture(autouse=True)

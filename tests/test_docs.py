@@ -19,8 +19,8 @@ import yaml
 
 from dlkd.ablations.plan.grid_files import load_grid
 from dlkd.cli import app
-from dlkd.located_yaml import ConfigError
 from dlkd.registry import default_registry, get, list_components
+from dlkd.registry.problems import ConfigError
 from dlkd.training import TrainConfig
 
 ROOT = Path(__file__).parents[1]

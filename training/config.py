@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
-from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest
+from dlkd.registry.located_yaml import LocatedYaml
+from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 
 if TYPE_CHECKING:
     from dlkd.registry import Node, Registry

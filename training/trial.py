@@ -28,9 +28,10 @@ from dlkd.data import Category
 from dlkd.data.digest import category_digest, file_digest
 from dlkd.data.verify import verify
 from dlkd.files import alone, delete, write_text
-from dlkd.located_yaml import ConfigError, dump_yaml, parse_yaml
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry
+from dlkd.registry.located_yaml import dump_yaml, parse_yaml
+from dlkd.registry.problems import ConfigError
 from dlkd.training.checkpoint import (
     LAST,
     WEIGHTS,

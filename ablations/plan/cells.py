@@ -12,8 +12,8 @@ from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.plan.keys import cell_key
 from dlkd.data import dataset_label
 from dlkd.data.digest import Progress, category_digest
-from dlkd.located_yaml import ConfigError, Problem
 from dlkd.registry import Node, Registry
+from dlkd.registry.problems import ConfigError, Problem
 from dlkd.training import Preset, TrainConfig, TrialSpec
 from dlkd.training.trial import load_category
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import pydantic
 
-from dlkd.located_yaml import LocatedYaml
+from dlkd.registry.located_yaml import LocatedYaml
 from dlkd.text import plain
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pydantic
 
 from dlkd.ablations.plan.grid import Grid, GridRow
-from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, absolute, nearest, parse_yaml, read_yaml
 from dlkd.registry import list_components
+from dlkd.registry.located_yaml import LocatedYaml, absolute, parse_yaml, read_yaml
+from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.training import METRICS, Preset, TrainConfig
 
 

@@ -19,7 +19,7 @@ from dlkd.ablations.run.store import FAILURE, failure, mend, missing_cells
 from dlkd.ablations.run.worker import CellWorker
 from dlkd.files import all_alone, delete, empty, write_text
 from dlkd.machine import expanded
-from dlkd.python_files import digests, python_file
+from dlkd.registry.python_files import digests, python_file
 from dlkd.training.trial import RESULT
 
 

@@ -10,7 +10,7 @@ import optuna
 import pydantic
 
 from dlkd.ablations.plan.grid import Line
-from dlkd.located_yaml import LocatedYaml
+from dlkd.registry.located_yaml import LocatedYaml
 from dlkd.training import PRESETS, TrainConfig
 
 

@@ -20,7 +20,7 @@ from dlkd.ablations.search.plot import plot
 from dlkd.ablations.search.records import DONE, ENDS, FAILED
 from dlkd.ablations.search.values import TRAIN, overrides, shown
 from dlkd.files import atomic_path, write_text
-from dlkd.located_yaml import dump_yaml
+from dlkd.registry.located_yaml import dump_yaml
 from dlkd.text import plain
 
 BEST = "best"

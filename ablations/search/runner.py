@@ -26,8 +26,8 @@ from dlkd.ablations.search.values import shown
 from dlkd.ablations.search.worker import SearchWorker
 from dlkd.files import all_alone, delete, write_text
 from dlkd.machine import expanded
-from dlkd.python_files import digests, python_file
 from dlkd.registry import Registry
+from dlkd.registry.python_files import digests, python_file
 from dlkd.text import plain
 from dlkd.training.trial import RESULT
 

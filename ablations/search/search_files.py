@@ -12,8 +12,9 @@ import pydantic
 from dlkd.ablations.plan.grid_files import anchored, as_meant, shipped_grids
 from dlkd.ablations.search.definition import Parameter, Search, SearchFile
 from dlkd.ablations.search.values import TRAIN, overrides, settled, settled_value, value_at
-from dlkd.located_yaml import ConfigError, KeyPath, LocatedYaml, Problem, nearest, read_yaml
 from dlkd.registry import Registry
+from dlkd.registry.located_yaml import LocatedYaml, read_yaml
+from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.training import METRICS, PRESETS, Preset, TrainConfig
 from dlkd.training.config import elsewhere
 from dlkd.training.identity import PLACE_ONLY

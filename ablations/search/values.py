@@ -8,8 +8,9 @@ from typing import Any
 import pydantic
 
 from dlkd.ablations.search.definition import Search
-from dlkd.located_yaml import ConfigError, dump_yaml
 from dlkd.registry import Registry
+from dlkd.registry.located_yaml import dump_yaml
+from dlkd.registry.problems import ConfigError
 from dlkd.training import Preset, TrainConfig
 
 TRAIN = "train."

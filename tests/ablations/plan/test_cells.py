@@ -6,8 +6,8 @@ import pytest
 
 from dlkd.ablations.plan.cells import Cell, make_cells, unique
 from dlkd.ablations.plan.grid_files import load_grid
-from dlkd.located_yaml import ConfigError
 from dlkd.registry import default_registry
+from dlkd.registry.problems import ConfigError
 from dlkd.training import PRESETS, Preset
 
 REGISTRY = default_registry()

@@ -8,8 +8,8 @@ import pytest
 
 from dlkd.ablations.plan.cells import Cell, make_cells
 from dlkd.ablations.plan.grid_files import load_grid, shipped_grids
-from dlkd.located_yaml import ConfigError
 from dlkd.registry import default_registry
+from dlkd.registry.problems import ConfigError
 from dlkd.training import PRESETS, Preset, TrainConfig
 
 REGISTRY = default_registry()

@@ -27,8 +27,8 @@ from dlkd.ablations.search.search_files import find_search
 from dlkd.ablations.search.study import Study, make_study, search_folder
 from dlkd.ablations.search.suggestions import Suggestions, halving
 from dlkd.ablations.search.worker import rung_config, take_to_rung, validation
-from dlkd.located_yaml import ConfigError
 from dlkd.registry import Registry, default_registry, load_registry
+from dlkd.registry.problems import ConfigError
 from dlkd.training import PRESETS, Preset, TrainConfig
 
 REGISTRY = default_registry()

@@ -21,12 +21,12 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from dlkd.located_yaml import ConfigError, Problem
 from dlkd.machine import expanded
+from dlkd.registry.problems import ConfigError, Problem
 
 PREFIX = "dlkd_import_"
 """Names of the packages that folders are here begin so."""
-_ROOT = Path(__file__).resolve().parent
+_ROOT = Path(__file__).resolve().parents[1]
 _LIBRARY = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
 _folders: dict[str, Path] = {}
 _files: dict[str, Path] = {}

@@ -16,7 +16,6 @@ import yaml
 from torch import nn
 
 import dlkd
-import dlkd.registry as registry_module
 from dlkd.blocks import GFRB, LFRB, PRL
 from dlkd.losses import Contrast
 from dlkd.models import DLKD
@@ -33,9 +32,10 @@ from dlkd.registry import (
     load_components,
     load_registry,
     merge,
-    python_name,
     register,
 )
+from dlkd.registry import components as registered
+from dlkd.registry.nodes import python_name
 
 RANDOM = {"teacher": {"backbone": "test_resnet", "weights": "random"}}
 
@@ -68,7 +68,7 @@ def problems(read):
 def own(monkeypatch):
     """Register components for one test only."""
     load_components()
-    monkeypatch.setattr(registry_module, "_COMPONENTS", dict(registry_module._COMPONENTS))
+    monkeypatch.setattr(registered, "_COMPONENTS", dict(registered._COMPONENTS))
     return register
 
 
@@ -679,7 +679,7 @@ variants:
 def test_a_preset_lies_under_what_anybody_says(
     monkeypatch: pytest.MonkeyPatch, variant: str, overrides: dict[str, Any], backbone: str, weights: str
 ) -> None:
-    monkeypatch.setattr(registry_module._Checker, "impossible", lambda *_: [])  # nothing is built: it takes long
+    monkeypatch.setattr("dlkd.registry.possible.impossible", lambda *_: [])  # nothing is built: it takes long
     registry = dataclasses.replace(
         default_registry(), variants={**default_registry().variants, **yaml.safe_load(PRESET_CASES)["variants"]}
     )

@@ -7,7 +7,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from dlkd.registry import ConfigError, default_registry, list_components, list_variants, load_registry
-from dlkd.registry_schema import registry_schema
+from dlkd.registry.schema import registry_schema
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dlkd import python_files
-from dlkd.located_yaml import ConfigError
-from dlkd.python_files import digests, sources
-from dlkd.registry import component_files, get, load_file, load_same
+from dlkd.registry import component_files, get, load_file, load_same, python_files
+from dlkd.registry.problems import ConfigError
+from dlkd.registry.python_files import digests, sources
 
 HEAD = "from dlkd.registry import register\n"
 BLOCK = """

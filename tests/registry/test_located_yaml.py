@@ -7,8 +7,9 @@ import yaml
 
 from dlkd.ablations.plan.grid_files import load_grid
 from dlkd.ablations.search.search_files import find_search
-from dlkd.located_yaml import ConfigError, LocatedYaml, Problem, dump_yaml, nearest, parse_yaml, read_yaml, show_path
 from dlkd.registry import default_registry, load_registry
+from dlkd.registry.located_yaml import LocatedYaml, dump_yaml, parse_yaml, read_yaml
+from dlkd.registry.problems import ConfigError, Problem, nearest, show_path
 
 TEXT = """\
 # a comment

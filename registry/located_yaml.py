@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import codecs
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 
 from dlkd.machine import expanded
-
-KeyPath: TypeAlias = tuple[str | int, ...]
+from dlkd.registry.problems import ConfigError, KeyPath, Problem
 
 MOST_TEXT = 2**20
 """Characters of a file that is read; the packaged registry has ten thousand."""
@@ -50,28 +48,6 @@ class _Dumper(yaml.SafeDumper):
     """Quotes what `_Loader` would read as something else than text."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong in a file: where it stands and what to do about it."""
-
-    file: str
-    line: int
-    path: KeyPath
-    message: str
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {show_path(self.path)}: {self.message}" if self.path else f"{where}: {self.message}"
-
-
-class ConfigError(ValueError):
-    """Everything that is wrong with the given configuration, collected."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = list(dict.fromkeys(problems))
-        super().__init__("\n".join(str(p) for p in self.problems))
 
 
 @dataclass
@@ -172,21 +148,6 @@ def _copied(data: Any) -> Any:
 
 def _unreadable(file: str, line: int, reason: str) -> ConfigError:
     return ConfigError([Problem(file, line, (), f"not readable as YAML: {reason}")])
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'gfrb'?" or, with nothing near, the list of known names."""
-    known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=1)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(known)}" if known else ""
-
-
-def show_path(path: KeyPath) -> str:
-    """variants.dlkd.decoder.global, rows[2].name"""
-    parts = (f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)
-    return "".join(parts).removeprefix(".")
 
 
 def _construct(node: yaml.Node, path: KeyPath, located: LocatedYaml) -> Any:

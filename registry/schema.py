@@ -5,20 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from dlkd.registry import (
-    MANY,
-    PLAIN_KINDS,
-    Registry,
-    Row,
-    arguments,
-    get,
-    list_components,
-    name_key,
-    optional,
-    python_name,
-    type_adapter,
-    type_hints,
-)
+from dlkd.registry.components import get, list_components
+from dlkd.registry.nodes import VARIANT_KIND, name_key, python_name
+from dlkd.registry.resolve import Registry
+from dlkd.registry.rows import MANY, Row
+from dlkd.registry.signatures import PLAIN_KINDS, arguments, optional, type_adapter, type_hints
 
 
 def registry_schema(registry: Registry) -> dict[str, Any]:
@@ -27,8 +18,8 @@ def registry_schema(registry: Registry) -> dict[str, Any]:
     definitions = {kind: _kind(registry, kind) for kind in kinds}
     variant = {
         "anyOf": [
-            {**_node(registry, "model", name), "description": f"a variant of model/{name}"}
-            for name in list_components("model")
+            {**_node(registry, VARIANT_KIND, name), "description": f"a variant of {VARIANT_KIND}/{name}"}
+            for name in list_components(VARIANT_KIND)
         ]
     }
     for option in variant["anyOf"]:
@@ -36,14 +27,12 @@ def registry_schema(registry: Registry) -> dict[str, Any]:
             "type": "string",
             "description": "another variant, laid under this one",
         }
-    row = Row.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "DLKD registry",
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "default_model": {"type": "string"},
             "components": {
                 "type": "object",
                 "additionalProperties": False,
@@ -51,7 +40,7 @@ def registry_schema(registry: Registry) -> dict[str, Any]:
             },
             "variants": {"type": "object", "additionalProperties": variant},
         },
-        "$defs": {"row": row, **row.pop("$defs", {}), **definitions},
+        "$defs": {"row": Row.model_json_schema(), **definitions},
     }
 
 
@@ -72,9 +61,8 @@ def _node(registry: Registry, kind: str, name: str) -> dict[str, Any]:
     known = {} if kind in PLAIN_KINDS else arguments(component, row)
     for key, parameter in known.items():
         if key in row.slots and row.slots[key].endswith(MANY):
-            each = {"anyOf": [{"$ref": f"#/$defs/{row.slots[key].removesuffix(MANY)}"}, {"enum": ["none", None]}]}
-            named = {"type": "object", "additionalProperties": each}
-            properties[key] = {"anyOf": [named, {"enum": ["none", None]}]}
+            each = {"$ref": f"#/$defs/{row.slots[key].removesuffix(MANY)}"}
+            properties[key] = {"type": "object", "additionalProperties": {"anyOf": [each, {"enum": ["none", None]}]}}
         elif key in row.slots:
             options: list[dict[str, Any]] = [{"$ref": f"#/$defs/{row.slots[key]}"}]
             properties[key] = {"anyOf": options + ([{"enum": ["none", None]}] if optional(parameter) else [])}

@@ -1,0 +1,155 @@
+"""Components by name: they register themselves, and packages and files that hold some are found here.
+
+Packages are found by the entry-point group `dlkd.components`, in which DLKD's own are listed too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dlkd.registry.problems import ConfigError, Problem, nearest
+from dlkd.registry.python_files import PREFIX, digests, installed, python_file, run_file, sources
+
+T = TypeVar("T")
+
+ENTRY_POINTS = "dlkd.components"
+_COMPONENTS: dict[str, Any] = {}
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Decorator that makes a class (or function) known as `kind/name`; returns it unchanged.
+
+    Raises:
+        ValueError: the name is taken; both holders are named.
+    """
+
+    def decorate(component: T) -> T:
+        key = f"{kind}/{name}"
+        if key in _COMPONENTS:
+            raise ValueError(f"{key} is registered twice: {_place(_COMPONENTS[key])} and {_place(component)}")
+        _COMPONENTS[key] = component
+        return component
+
+    return decorate
+
+
+@functools.cache
+def load_components() -> None:
+    """Import every package of the entry-point group, so that its components register themselves.
+
+    Raises:
+        ConfigError: a package of the group cannot be imported.
+    """
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        before = set(_COMPONENTS)
+        try:
+            point.load()
+        except Exception as error:  # whatever a file of somebody else may raise
+            if point.module.partition(".")[0] == "dlkd" and not isinstance(error, ImportError):
+                raise
+            where = f"entry point {point.name} = {point.value}"
+            said = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+            raise ConfigError([Problem(where, 0, (), f"cannot be imported: {said}")]) from error
+        file = getattr(sys.modules.get(point.module), "__file__", None)
+        if file is not None and point.module.partition(".")[0] != "dlkd":
+            _came_with.update(dict.fromkeys(set(_COMPONENTS) - before, Path(file).resolve()))
+
+
+_loaded_files: set[Path] = set()
+_came_with: dict[str, Path] = {}
+"""By component, the file of `--import` or of the entry point that registered it."""
+
+
+def load_file(path: Path) -> None:
+    """Run a Python file, or a package's folder, whose components register themselves; once a process.
+
+    It may import the files beside it, see `dlkd.registry.python_files`.
+
+    Raises:
+        ConfigError: there is no such file, or it cannot be run.
+    """
+    load_components()
+    file = python_file(path)
+    if file in _loaded_files:
+        return
+    before = set(_COMPONENTS)
+    try:
+        run_file(path)
+    except ConfigError:
+        for key in set(_COMPONENTS) - before:
+            del _COMPONENTS[key]
+        raise
+    _came_with.update(dict.fromkeys(set(_COMPONENTS) - before, file))
+    _loaded_files.add(file)
+
+
+def load_same(files: Mapping[str, Mapping[str, str]]) -> None:
+    """Run Python files as `load_file` does, each with the `digests` that its run began with, by its path.
+
+    Raises:
+        ConfigError: one of them, or what it imports, changed: its results would stand under the old one's key.
+    """
+    for name, known in files.items():
+        path = Path(name)
+        if python_file(path) not in _loaded_files and (found := digests(path)) != known:
+            changed = next(file for file in {**known, **found} if known.get(file) != found.get(file))
+            raise ConfigError([Problem(changed, 0, (), "changed since this run began; start the run again")])
+        load_file(path)
+
+
+def component_files(kind: str, name: str) -> set[Path]:
+    """Files that make a component what it is, with all that they import; none for dlkd's own."""
+    component = get(kind, name)
+    while isinstance(component, functools.partial):
+        component = component.func
+    begin = {_came_with[f"{kind}/{name}"]} if f"{kind}/{name}" in _came_with else set()
+    if str(getattr(component, "__module__", "")).partition(".")[0] != "dlkd":
+        with contextlib.suppress(TypeError):  # no file: made by compiled code
+            file = Path(inspect.getsourcefile(component) or "").resolve()
+            begin |= {file} if file.is_file() and not installed(file) else set()
+    return {file for start in begin for file in sources(start)}
+
+
+def get(kind: str, name: str) -> Any:
+    """The component registered as `kind/name`. Raises ConfigError with the nearest name where there is none."""
+    load_components()
+    key = f"{kind}/{name}"
+    if key not in _COMPONENTS:
+        message = f"unknown {kind} '{name}'{nearest(name, list_components(kind))}"
+        raise ConfigError([Problem("registry", 0, (), message)])
+    return _COMPONENTS[key]
+
+
+def list_components(kind: str | None = None) -> list[str]:
+    """Names of all components as "kind/name", or the bare names of one kind, sorted."""
+    load_components()
+    if kind is None:
+        return sorted(_COMPONENTS)
+    return sorted(key.split("/", 1)[1] for key in _COMPONENTS if key.split("/", 1)[0] == kind)
+
+
+def registered_name(kind: str, component: Any) -> str:
+    """The name under which a component, or what it is a partial of, is registered as `kind`.
+
+    Raises ValueError where it is not.
+    """
+    while isinstance(component, functools.partial):
+        component = component.func
+    for key, registered in _COMPONENTS.items():
+        if registered is component and key.startswith(f"{kind}/"):
+            return key.split("/", 1)[1]
+    raise ValueError(f"{_place(component)} is the default of a {kind} slot but not registered as a {kind}")
+
+
+def _place(component: Any) -> str:
+    module = sys.modules.get(str(getattr(component, "__module__", "")))
+    if module is not None and module.__name__.startswith(PREFIX):
+        return f"{getattr(component, '__qualname__', repr(component))} of {module.__file__}"
+    return f"{getattr(component, '__module__', '?')}.{getattr(component, '__qualname__', repr(component))}"

@@ -1,0 +1,164 @@
+"""Registry files: the packaged one and the user's, read and checked as one registry."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from dlkd.machine import expanded
+from dlkd.registry.components import get, list_components, load_components
+from dlkd.registry.located_yaml import LocatedYaml, parse_yaml, read_yaml
+from dlkd.registry.nodes import VARIANT_KIND, Node
+from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
+from dlkd.registry.resolve import Registry
+from dlkd.registry.rows import MANY, Row
+from dlkd.registry.signatures import arguments
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SECTIONS = ("components", "variants")
+DEFAULT_MODEL = "default_model"
+
+
+def load_registry(*files: Path) -> Registry:
+    """The packaged registry.yaml, with the user's files after it (or the packaged one among them).
+
+    Raises:
+        ConfigError: all problems of all files, each with file, line and key path.
+    """
+    load_components()
+    packaged = importlib.resources.files("dlkd").joinpath("registry.yaml")
+    own = [f for f in files if expanded(f).resolve() != Path(str(packaged)).resolve()]
+    shipped = parse_yaml(packaged.read_text(encoding="utf-8"), "registry.yaml")
+    contents = _Contents()
+    for document in (shipped, *map(read_yaml, own)):
+        contents.add(document, own=document is not shipped)
+    registry = Registry(contents.rows, contents.variants, contents.default_model, contents.sources)
+    problems = contents.problems + _wrong_nodes(registry, contents)
+    if not problems:
+        # The packaged variants are tried by the tests; what a child inherits whole is its parent's problem.
+        own_variants = {name: source for name, source in contents.sources.items() if source is not shipped}
+        problems = registry.impossible_variants(own_variants)
+    if problems:
+        raise ConfigError(problems)
+    return registry
+
+
+@dataclass
+class _Contents:
+    """What the files say, with the file of each row and variant."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    variants: dict[str, Node] = field(default_factory=dict)
+    sources: dict[str, LocatedYaml] = field(default_factory=dict)
+    row_sources: dict[str, LocatedYaml] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    default_model: str = ""
+
+    def add(self, document: LocatedYaml, *, own: bool) -> None:
+        """Take a file's rows and variants; those of a user's own file may not take a name that is taken."""
+        self.problems += document.problems
+        if not isinstance(document.data, dict):
+            self.problems.append(document.problem((), "expected the keys 'components' and 'variants'"))
+            return
+        for key, section in document.data.items():
+            if key == DEFAULT_MODEL and not own:
+                self.default_model = section
+            elif key not in SECTIONS:
+                self.problems.append(document.problem((key,), f"unknown key{nearest(key, SECTIONS)}"))
+            elif not isinstance(section, dict):
+                self.problems.append(document.problem((key,), "expected a mapping from names"))
+            else:
+                for name, value in section.items():
+                    self._add_one(key, name, value, document, own)
+
+    def _add_one(self, section: str, name: str, value: Any, document: LocatedYaml, own: bool) -> None:
+        if own and name in (self.rows if section == "components" else self.variants):
+            self.problems.append(document.problem((section, name), f"'{name}' is taken already; give another name"))
+        elif section == "components":
+            row, wrong = _read_row(name, value, document)
+            self.problems += wrong
+            self.rows[name] = row
+            if not wrong:
+                self.row_sources[name] = document
+        elif isinstance(value, dict):
+            self.variants[name] = value
+            self.sources[name] = document
+        else:
+            self.problems.append(document.problem((section, name), "expected a mapping of arguments"))
+
+
+def _wrong_nodes(registry: Registry, contents: _Contents) -> list[Problem]:
+    """What is wrong in the rows' defaults and in the variants; paths in the defaults are absolute afterwards."""
+    checker = registry.checker()
+    for name, document in contents.row_sources.items():
+        kind, _, bare = name.partition("/")
+        # Here, since a variant of another file may leave them as they are.
+        row = registry.rows[name]
+        row.defaults = registry.anchored(kind, bare, row.defaults, document.folder)
+        for preset in row.presets.values():
+            preset.model = registry.anchored(kind, bare, preset.model, document.folder)
+        checker.defaults(name, document)
+    for name, source in contents.sources.items():
+        checker.variant(name, source)
+    return checker.problems
+
+
+def _read_row(name: str, value: Any, document: LocatedYaml) -> tuple[Row, list[Problem]]:
+    path: KeyPath = ("components", name)
+    kind, _, bare = name.partition("/")
+    if name not in list_components():
+        return Row(), [
+            document.problem(path, f"no component is registered as '{name}'{nearest(name, list_components())}")
+        ]
+    try:
+        row = Row.model_validate(value or {})
+    except pydantic.ValidationError as error:
+        return Row(), [document.problem((*path, *e["loc"]), _row_message(e, Row.model_fields)) for e in error.errors()]
+    problems = []
+    kinds = sorted({key.split("/")[0] for key in list_components()})
+    known = arguments(get(kind, bare), row)
+    for section in ("defaults", "check_with", "slots"):
+        for key in getattr(row, section):
+            if key not in known:
+                message = f"{name} has no argument '{key}'{nearest(key, known)}"
+                problems.append(document.problem((*path, section, key), message))
+    for key, slot in row.slots.items():
+        if slot.removesuffix(MANY) not in kinds:
+            problems.append(document.problem((*path, "slots", key), f"unknown kind '{slot}'{nearest(slot, kinds)}"))
+    return row, problems
+
+
+def _row_message(error: Any, known: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key{nearest(str(error['loc'][0]), known)}"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+@functools.cache
+def default_registry() -> Registry:
+    """The packaged registry, read once a process."""
+    return load_registry()
+
+
+def create_model(name: str, *, registry: Registry | None = None, **overrides: Any) -> nn.Module:
+    """The model of a variant, `create_model("dlkd", decoder={"global": None})`.
+
+    Raises:
+        ConfigError: the variant or an override is unknown, of a wrong type or impossible.
+    """
+    registry = registry or default_registry()
+    model: nn.Module = registry.build(VARIANT_KIND, registry.resolve(name, overrides))
+    return model
+
+
+def list_variants(registry: Registry | None = None) -> list[str]:
+    """Names of the variants, in the order of the files."""
+    return list((registry or default_registry()).variants)

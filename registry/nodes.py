@@ -1,0 +1,91 @@
+"""Nodes: a component's name and arguments as plain data, laid over each other key by key."""
+
+from __future__ import annotations
+
+import keyword
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from dlkd.registry.problems import KeyPath
+
+Node = dict[str, Any]
+
+VARIANT_KIND = "model"
+"""Kind of the component that a variant is."""
+
+
+def merge(base: Node, over: Node, key: str = "name") -> Node:
+    """`over` laid on `base`, mappings key by key; a component of another name takes nothing from the old one.
+
+    A bare name stands for that component with its defaults.
+
+    Args:
+        base: what holds where `over` says nothing.
+        over: laid on it.
+        key: where the two say their component's name, see `name_key`; the nodes inside say `name`.
+    """
+    if _renamed(key, base, over):
+        return dict(over)
+    merged = dict(base)
+    for argument, value in over.items():
+        old = merged.get(argument)
+        merged[argument] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _renamed(key: str, old: Node, over: Node) -> bool:
+    return key in over and over[key] != old.get(key)
+
+
+def said_paths(said: set[KeyPath], base: Node, over: Node, key: str = "name") -> set[KeyPath]:
+    """Paths of the values that somebody has said, once `over` lies on `base`, of which `said` was said before.
+
+    A component's name says nothing of its arguments, and replaces what was said of those before.
+    """
+    paths: set[KeyPath] = set() if _renamed(key, base, over) else set(said)
+    for argument, value in over.items():
+        old = base.get(argument)
+        inside = {p[1:] for p in paths if p[0] == argument and len(p) > 1}
+        paths = {p for p in paths if p[0] != argument}
+        if isinstance(value, dict):
+            kept = isinstance(old, dict) and not _renamed("name", old, value)
+            inside = said_paths(inside if kept else set(), (old or {}) if kept else {}, value)
+            paths |= {(argument, *p) for p in inside}
+        paths.add((argument,))
+    return paths
+
+
+def key_paths(data: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
+    """Paths of all keys of nested mappings."""
+    paths: list[KeyPath] = []
+    for key, value in data.items():
+        paths.append((*path, key))
+        if isinstance(value, Mapping):
+            paths += key_paths(value, (*path, key))
+    return paths
+
+
+def name_key(kind: str) -> str:
+    """The key of a node's name: `name`, but for a variant's, whose own name stands above it: its kind."""
+    return kind if kind == VARIANT_KIND else "name"
+
+
+def python_name(key: str) -> str:
+    """YAML's `global` is Python's `global_`."""
+    return f"{key}_" if keyword.iskeyword(key) else key
+
+
+def finite(value: Any) -> bool:
+    """Whether a value holds no number that is infinite or NaN, however deep."""
+    if isinstance(value, Mapping):
+        return all(map(finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def weightless(node: Node) -> Node:
+    """The node with teachers that look for no pretrained weights: a check needs none, and they may not be at hand."""
+    plain = {k: weightless(v) if isinstance(v, dict) else v for k, v in node.items()}
+    return plain | {"weights": "random"} if isinstance(plain.get("weights"), str) else plain

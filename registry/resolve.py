@@ -1,0 +1,173 @@
+"""The registry: rows and variants, and the one place that turns a variant's YAML into a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlkd.registry.build import factory
+from dlkd.registry.checker import Checker
+from dlkd.registry.components import get, list_components
+from dlkd.registry.located_yaml import LocatedYaml, absolute
+from dlkd.registry.nodes import VARIANT_KIND, Node, key_paths, merge, name_key, python_name, said_paths
+from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
+from dlkd.registry.rows import MANY, Row, RowPreset, row_of
+from dlkd.registry.signatures import arguments, default_name, is_path, type_hints
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Component rows and variants of one or more files, all checked."""
+
+    rows: dict[str, Row]
+    variants: dict[str, Node]
+    default_model: str = ""
+    """The model of a variant that names none."""
+    _sources: dict[str, LocatedYaml] = field(repr=False, default_factory=dict)
+    _possible: set[str] = field(repr=False, default_factory=set)
+    """What was built without memory before: most nodes of a grid's rows and a search's settings are the same."""
+
+    def row(self, kind: str, name: str) -> Row:
+        """The row of `kind/name`; an empty one for a component that no file describes."""
+        return row_of(self.rows, kind, name)
+
+    def resolve(
+        self,
+        variant: str,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        preset: str = "",
+        source: LocatedYaml | None = None,
+        path: KeyPath = (),
+    ) -> Node:
+        """The variant with every name and argument spelled out, as plain data.
+
+        Args:
+            variant: name of a variant.
+            overrides: merged over it, nested as in YAML.
+            preset: name of one. What the model's row says of it holds where neither the variant, nor what it extends,
+                nor `overrides` say anything, before the rows' defaults. A component of another name takes nothing
+                from it.
+            source: the file in which the overrides stand, for messages and for relative paths.
+            path: where they stand in it.
+
+        Raises:
+            ConfigError: the variant or anything in `overrides` is unknown, of a wrong type or impossible.
+        """
+        if variant not in self.variants:
+            message = f"unknown variant '{variant}'{nearest(variant, self.variants)}"
+            where = Problem("registry", 0, (), message)
+            raise ConfigError([where if source is None else source.problem((*path[:-1], "variant"), message)])
+        checker = self.checker()
+        place: KeyPath = ("variants", variant)
+        stands = self._sources.get(variant, LocatedYaml("registry", {}))
+        node, said = checker.variant(variant, stands)
+        key = name_key(VARIANT_KIND)
+        if overrides:
+            over = dict(overrides)
+            stands = source or LocatedYaml("overrides", over, dict.fromkeys([(), *key_paths(over)], 0))
+            place, said = path, said_paths(said, node, over, key)
+            node = checker.complete(VARIANT_KIND, merge(node, over, key), stands, path)
+        under = {} if checker.problems else self.preset(node, preset).model
+        if under:
+            more = self._unsaid(VARIANT_KIND, node, under, said, ())
+            node = checker.complete(VARIANT_KIND, merge(node, more, key), LocatedYaml("preset", more), ())
+        problems = checker.problems or self._impossible(node, stands, place)
+        if problems:
+            raise ConfigError(problems)
+        return node
+
+    def preset(self, node: Mapping[str, Any], name: str) -> RowPreset:
+        """What a preset means for a model node."""
+        return self.row(VARIANT_KIND, node[name_key(VARIANT_KIND)]).presets.get(name, RowPreset())
+
+    def checker(self) -> Checker:
+        """A checker of nodes against these rows and variants."""
+        return Checker(self.rows, self.variants, self._sources, self.default_model)
+
+    def _impossible(self, node: Node, source: LocatedYaml, path: KeyPath) -> list[Problem]:
+        from dlkd.registry.possible import impossible  # loads PyTorch
+
+        return impossible(self.rows, VARIANT_KIND, node, source, path, self._possible)
+
+    def impossible_variants(self, sources: Mapping[str, LocatedYaml]) -> list[Problem]:
+        """What constructors refuse in variants, each with its file; where it is not said there, it is its parent's."""
+        checker = self.checker()
+        problems: list[Problem] = []
+        for name, source in sources.items():
+            tried = self._impossible(checker.variant(name, source)[0], source, ("variants", name))
+            problems += [p for p in tried if p.path in source.lines]
+        return problems
+
+    def _unsaid(self, kind: str, node: Node, under: Mapping[str, Any], said: set[KeyPath], path: KeyPath) -> Node:
+        """What of `under`, a node of the same component as `node`, holds there, since nobody said otherwise."""
+        name = node[name_key(kind)]
+        row = self.row(kind, name)
+        known = arguments(get(kind, name), row)
+        found: Node = {}
+        for key, value in under.items():
+            place = (*path, key)
+            leading = row.follows.get(key, "")
+            if key == name_key(kind):
+                continue
+            if (*path, leading) in said and node[leading] != under.get(leading, node[leading]):
+                continue
+            if key not in row.slots or row.slots[key].endswith(MANY) or not isinstance(node.get(key), dict):
+                if not any(p[: len(place)] == place for p in said):
+                    found[key] = value
+                continue
+            inside = value if isinstance(value, Mapping) else {name_key(row.slots[key]): value}
+            default = default_name(row.slots[key], known[key])
+            if inside.get(name_key(row.slots[key]), default) == node[key][name_key(row.slots[key])]:
+                found[key] = self._unsaid(row.slots[key], node[key], inside, said, place)
+            elif not any(p[: len(place)] == place for p in said):
+                found[key] = value
+        return found
+
+    def anchored(self, kind: str, name: str, given: Node, folder: Path) -> Node:
+        """Arguments of a component as they stand in a file of `folder`, with their paths absolute, however deep."""
+        component, row = get(kind, name), self.row(kind, name)
+        hints, known = type_hints(component), arguments(component, row)
+        found = dict(given)
+        for key, value in given.items():
+            if is_path(hints.get(python_name(key)), value):
+                found[key] = absolute(value, folder)
+            elif key in row.slots and row.slots[key].endswith(MANY) and isinstance(value, dict):
+                kind_of = row.slots[key].removesuffix(MANY)
+                found[key] = {
+                    name: self.anchored(kind_of, str(one.get("name")), one, folder)
+                    if isinstance(one, dict) and one.get("name") in list_components(kind_of)
+                    else one
+                    for name, one in value.items()
+                }
+            elif key in row.slots and key in known and isinstance(value, dict):
+                slot = row.slots[key]
+                inside = value.get(name_key(slot), default_name(slot, known[key]))
+                if inside in list_components(slot):
+                    found[key] = self.anchored(slot, str(inside), value, folder)
+        return found
+
+    def build(self, kind: str, node: Mapping[str, Any], **given: Any) -> Any:
+        """The component that a resolved node describes.
+
+        Args:
+            kind: its kind.
+            node: name and arguments, as `resolve` or `complete` return them.
+            given: what the enclosing component would give.
+        """
+        return factory(self.rows, kind, node)(**given)
+
+    def complete(self, kind: str, node: Mapping[str, Any] | str) -> Node:
+        """A node of any kind (a dataset, say) checked and with its defaults filled in.
+
+        Raises:
+            ConfigError: a name or argument is unknown or of a wrong type.
+        """
+        checker = self.checker()
+        plain = {name_key(kind): node} if isinstance(node, str) else dict(node)
+        full = checker.complete(kind, plain, LocatedYaml(f"{kind} {plain.get(name_key(kind), '')}".strip(), plain), ())
+        if checker.problems:
+            raise ConfigError(checker.problems)
+        return full

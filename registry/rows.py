@@ -1,0 +1,97 @@
+"""Rows of registry.yaml: each states a component's contract and its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from dlkd.contract import Rule, Shape
+from dlkd.registry.problems import KeyPath
+
+
+class RowPreset(pydantic.BaseModel):
+    """What a preset means for a model; all of it holds where nobody says otherwise.
+
+    Attributes:
+        model: arguments of the model.
+        train: of the training.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    model: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+
+
+class Row(pydantic.BaseModel):
+    """A component's row in registry.yaml.
+
+    Attributes:
+        shape: einops-style contract, see `dlkd.contract.Shape`.
+        requires: rule on each axis, see `dlkd.contract.Rule`.
+        defaults: arguments where a variant says nothing.
+        slots: arguments that take another component, with its kind. "loss*" takes any number of losses by names of
+            one's own.
+        given: arguments that the enclosing component gives, with the axes (or numbers) a check gives them.
+        follows: arguments that belong to the value of another one, as weights to their backbone: what a preset says
+            of them falls away where somebody gives the other one another value.
+        check_with: arguments for the contract check only, such as a small backbone.
+        presets: what each preset of the training means for this component, where it is a model.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    shape: str | None = None
+    requires: dict[str, str] = {}
+    defaults: dict[str, Any] = {}
+    slots: dict[str, str] = {}
+    given: dict[str, Any] = {}
+    follows: dict[str, str] = {}
+    check_with: dict[str, Any] = {}
+    presets: dict[str, RowPreset] = {}
+
+    @pydantic.field_validator("shape")
+    @classmethod
+    def _shape_parses(cls, text: str | None) -> str | None:
+        if text is not None:
+            Shape.parse(text)
+        return text
+
+    @pydantic.field_validator("requires")
+    @classmethod
+    def _rules_parse(cls, rules: dict[str, str]) -> dict[str, str]:
+        for rule in rules.values():
+            Rule(rule)
+        return rules
+
+
+MANY = "*"
+"""Ends the kind of a slot that takes several components by name."""
+
+
+def inner_nodes(row: Row, node: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], KeyPath]]:
+    """Kind, node and path of each component in the slots of a complete node."""
+    for key, slot in row.slots.items():
+        inside = node.get(key)
+        if isinstance(inside, dict) and slot.endswith(MANY):
+            yield from ((slot.removesuffix(MANY), each, (key, name)) for name, each in inside.items())
+        elif isinstance(inside, dict):
+            yield slot, inside, (key,)
+
+
+def row_of(rows: Mapping[str, Row], kind: str, name: str) -> Row:
+    """The row of `kind/name`; an empty one for a component that no file describes."""
+    return rows.get(f"{kind}/{name}", Row())
+
+
+def example_value(spec: Any, row: Row, names: Mapping[str, int] | None = None) -> Any:
+    """A number for a `given:` entry: an axis' size in `names` (default: a size its rule allows), or itself."""
+    if isinstance(spec, Sequence) and not isinstance(spec, str):
+        return [example_value(s, row, names) for s in spec]
+    if isinstance(spec, str):
+        if names is not None:
+            return names[spec]
+        return next((c for c in (64, 48, 3, 1) if Rule(row.requires.get(spec, ">= 1")).holds(c)), 64)
+    return spec
