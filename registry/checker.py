@@ -137,8 +137,10 @@ class Checker:
             value = {name_key(kind): default_name(kind, parameter), **value}
         return self.complete(kind, value, source, path)
 
-    def _slots(self, kind: str, value: Any, source: LocatedYaml, path: KeyPath) -> Node:
+    def _slots(self, kind: str, value: Any, source: LocatedYaml, path: KeyPath) -> Node | None:
         """Components by names of one's own; `none` leaves out one that the variant below has."""
+        if value in (None, "none"):
+            return None
         if not isinstance(value, Mapping):
             self._wrong(source, path, f"expected names with a {kind} each, got {value!r}")
             return {}

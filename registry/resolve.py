@@ -39,6 +39,7 @@ class Registry:
         overrides: Mapping[str, Any] | None = None,
         *,
         preset: str = "",
+        under: Mapping[str, Any] | None = None,
         source: LocatedYaml | None = None,
         path: KeyPath = (),
     ) -> Node:
@@ -50,6 +51,7 @@ class Registry:
             preset: name of one. What the model's row says of it holds where neither the variant, nor what it extends,
                 nor `overrides` say anything, before the rows' defaults. A component of another name takes nothing
                 from it.
+            under: arguments of the model that hold in the same way, over those of the preset.
             source: the file in which the overrides stand, for messages and for relative paths.
             path: where they stand in it.
 
@@ -70,9 +72,9 @@ class Registry:
             stands = source or LocatedYaml("overrides", over, dict.fromkeys([(), *key_paths(over)], 0))
             place, said = path, said_paths(said, node, over, key)
             node = checker.complete(VARIANT_KIND, merge(node, over, key), stands, path)
-        under = {} if checker.problems else self.preset(node, preset).model
-        if under:
-            more = self._unsaid(VARIANT_KIND, node, under, said, ())
+        lies = {} if checker.problems else merge(self.preset(node, preset).model, dict(under or {}), key)
+        if lies:
+            more = self._unsaid(VARIANT_KIND, node, lies, said, ())
             node = checker.complete(VARIANT_KIND, merge(node, more, key), LocatedYaml("preset", more), ())
         problems = checker.problems or self._impossible(node, stands, place)
         if problems:

@@ -18,6 +18,9 @@ import yaml
 from PIL import Image
 
 from dlkd import cli
+from dlkd.cli.console import out
+from dlkd.cli.datasets import dataset_node
+from dlkd.cli.errors import shown_errors
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TINY = ["--steps", "3", "--image-size", "64", "--batch-size", "4", "--registry", "tiny.yaml"]
@@ -56,7 +59,7 @@ def train(run: Run, *more: object) -> tuple[int, str, str]:
 
 def test_too_little_memory_is_one_message(capfd: pytest.CaptureFixture[str]) -> None:
     for ask in (np.empty, torch.empty):
-        with pytest.raises(SystemExit) as stop, cli._errors():
+        with pytest.raises(SystemExit) as stop, shown_errors():
             ask(2**59)
         assert stop.value.code == 2
         said = capfd.readouterr().err
@@ -283,7 +286,7 @@ def test_inspect_prints_counts_and_draws_a_sheet(run: Run) -> None:
 
 
 def test_an_error_of_our_own_making_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_registry", lambda *_: 1 / 0)
+    monkeypatch.setattr("dlkd.cli.show.read_registry", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("list")
 
@@ -407,7 +410,7 @@ def test_a_terminal_that_lacks_a_character_shows_its_code(
     monkeypatch.setattr("sys.stderr", streams[1])
     with pytest.raises(SystemExit):
         cli.main()
-    cli.out.print("划痕 \udcff")
+    out.print("划痕 \udcff")
     for stream in streams:
         stream.flush()
     said = [stream.buffer.getvalue().decode(encoding) for stream in streams]
@@ -423,7 +426,7 @@ def test_a_datasets_path_may_begin_at_home_and_hold_commas(tmp_path: Path, monke
     monkeypatch.setenv("HOME", str(tmp_path))
     registry = default_registry()
     for text in ("mvtec:~/a,b=c", f"mvtec:{tmp_path}/a,b=c"):
-        assert cli._dataset_node(registry, text)["root"] == str(tmp_path / "a,b=c")
-    assert cli._dataset_node(registry, "~/a,b=c")["name"] == "folder"
-    assert cli._dataset_node(registry, "textures,seed=1")["seed"] == 1
-    assert cli._dataset_node(registry, "mvtec:~/D,unmasked=leave_out")["root"] == str(tmp_path / "D")
+        assert dataset_node(registry, text)["root"] == str(tmp_path / "a,b=c")
+    assert dataset_node(registry, "~/a,b=c")["name"] == "folder"
+    assert dataset_node(registry, "textures,seed=1")["seed"] == 1
+    assert dataset_node(registry, "mvtec:~/D,unmasked=leave_out")["root"] == str(tmp_path / "D")

@@ -101,7 +101,7 @@ def test_the_wheel_works_from_another_folder(tmp_path: Path) -> None:
     expected |= {
         "registry.yaml",
         "py.typed",
-        "cli.py",
+        "cli/train.py",
         "ablations/grids/table4.yaml",
         "ablations/report/report.html.j2",
     }

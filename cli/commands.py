@@ -1,0 +1,27 @@
+"""The commands of `dlkd` by their names."""
+
+import typer
+
+from dlkd.cli import ablate, check, data, report, score, show, train
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Compose, train and ablate visual anomaly detectors; find out which part earns its keep.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, and write the embedded ones.")
+
+app.command("train")(train.train)
+app.command("evaluate")(score.evaluate)
+app.command("predict")(score.predict)
+app.command("ablate")(ablate.ablate)
+app.command("report")(report.report)
+app.command("compare")(report.compare)
+app.command("list")(show.list_command)
+app.command("show")(show.show)
+app.command("check")(check.check)
+app.command("schema")(check.schema)
+data_app.command("inspect")(data.inspect)
+data_app.command("prepare")(data.prepare)
+app.add_typer(data_app, name="data")

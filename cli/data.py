@@ -1,0 +1,59 @@
+"""`dlkd data inspect` and `dlkd data prepare`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlkd.cli import session
+from dlkd.cli.console import err, out, progress_bar, say_undrawn
+from dlkd.cli.datasets import dataset_node
+from dlkd.cli.options import ImageSize
+from dlkd.cli.settings import read_preset, read_registry
+from dlkd.files import file_name
+
+
+def inspect(
+    name: Annotated[str, typer.Argument(help="A dataset's name, or the path of an MVTec-layout folder.")],
+    root: Annotated[Path | None, typer.Option(help="Where the dataset lies.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="PNG of sample pictures; default runs/inspect/NAME.png.")] = None,
+    image_size: ImageSize = None,
+) -> None:
+    """Counts, sizes, modes, balance, masks, duplicates between train and test, and a picture sheet."""
+    from dlkd.data import dataset_label
+    from dlkd.data.inspect import inspect_dataset
+    from dlkd.data.sheet import picture_sheet
+
+    registry = read_registry()
+    node = dataset_node(registry, name if root is None else f"{name}:{root}")
+    dataset = registry.build("dataset", node)
+    sides = read_preset("demo", image_size=image_size).train.sides
+    session.if_interrupted("an inspection keeps nothing but what it knows of the files; the same command begins anew")
+    with progress_bar() as bar:
+        task = bar.add_task(f"reading {name}", total=None)
+        found = inspect_dataset(
+            dataset, progress=lambda n, total: bar.update(task, completed=n, total=total), network=sides
+        )
+    out.print(str(found))
+    path = sheet or Path("runs") / "inspect" / f"{file_name(dataset_label(node))}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture_sheet(dataset, path)
+    err.print(f"picture sheet: {path}")
+    say_undrawn()
+    if not found.sound:
+        raise ValueError(f"{name} has problems, listed above")
+
+
+def prepare(
+    name: Annotated[str, typer.Argument(help="textures or elpv.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder that receives it in the MVTec layout.")],
+) -> None:
+    """Write an embedded dataset as a folder in the MVTec layout."""
+    from dlkd.data.prepare import write_folder
+
+    registry = read_registry()
+    write_folder(registry.build("dataset", dataset_node(registry, name)), to)
+    err.print(f"{name} written to {to}; train on it with --dataset {shlex.quote(str(to))}")

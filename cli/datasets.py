@@ -1,0 +1,90 @@
+"""Datasets as they are typed, and the check of their files before a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from dlkd.cli.console import err, progress_bar
+from dlkd.cli.settings import assignments
+from dlkd.machine import expanded
+
+if TYPE_CHECKING:
+    from dlkd.registry import Registry
+
+
+def dataset_node(registry: Registry, text: str) -> dict[str, Any]:
+    """`textures`, `mvtec:/data/mvtec`, `elpv,train_limit=200` or a folder's path -> a completed dataset node."""
+    from dlkd.data.label import needs_root
+    from dlkd.registry import list_components
+
+    if expanded(text).is_dir():
+        return registry.complete("dataset", {"name": "folder", "root": str(expanded(text).resolve())})
+    name, _, root = text.partition(":")
+    settings: list[str] = []
+    if not root or not expanded(root).is_dir():  # a folder's own name may hold commas
+        place, *settings = text.split(",")
+        name, _, root = place.partition(":")
+    if name in list_components("dataset"):
+        node = {"name": name, **assignments(settings, "--dataset NAME,KEY=VALUE")}
+        if not root and "root" not in node and needs_root(name):
+            raise ValueError(f"{name} lies in a folder of yours: say which with {name}:PATH")
+        return registry.complete("dataset", node | ({"root": str(expanded(root).resolve())} if root else {}))
+    if expanded(text).exists():
+        raise ValueError(f"{text} is a file; a dataset is a folder in the MVTec layout")
+    if "/" in text or text.startswith("."):
+        raise ValueError(f"the dataset folder {text} does not exist")
+    return registry.complete("dataset", name)
+
+
+def categories_of(
+    registry: Registry, node: dict[str, Any], wanted: list[str] | None, *, some: bool = False
+) -> list[str]:
+    """The wanted categories of a dataset, all by default; where `some`, others of the wanted may be elsewhere."""
+    from dlkd.data import dataset_label
+    from dlkd.registry.problems import nearest
+
+    known = list(registry.build("dataset", node).categories())
+    if wanted is None:
+        return known
+    here = [name for name in wanted if name in known]
+    for name in wanted:
+        if name not in known and not (some and here):
+            raise ValueError(f"{dataset_label(node)} has no category '{name}'{nearest(name, known)}")
+    return here
+
+
+def category_of(registry: Registry, node: dict[str, Any], wanted: str | None) -> str:
+    """The wanted category of a dataset, or its only one."""
+    from dlkd.data import dataset_label
+
+    known = categories_of(registry, node, [wanted] if wanted else None)
+    if len(known) > 1:
+        raise ValueError(f"{dataset_label(node)} has several categories; name one with --category: {', '.join(known)}")
+    return known[0]
+
+
+def verify_data(registry: Registry, data: Iterable[tuple[dict[str, Any], str]]) -> None:
+    """Read what trials on these categories will read; say what is left out or changed. Raises DataError on damage."""
+    from dlkd.data import DataError
+    from dlkd.data.verify import verify
+
+    seen: list[tuple[dict[str, Any], str]] = []
+    problems: list[str] = []
+    with progress_bar() as bar:
+        for node, name in data:
+            if (node, name) in seen:
+                continue
+            seen.append((node, name))
+            task = bar.add_task(f"reading {name}", total=None)
+            try:
+                category = registry.build("dataset", node).load(name)
+                notes = verify(category, progress=lambda n, total: bar.update(task, completed=n, total=total))  # noqa: B023
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            for note in notes:
+                err.print(f"{name}: {note}")
+            bar.remove_task(task)
+    if problems:
+        raise DataError("\n".join(problems))

@@ -1,0 +1,48 @@
+"""`dlkd report` and `dlkd compare`: what ablations found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlkd.cli.console import err, out, say_undrawn
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of an ablation, with its trials.parquet.")],
+) -> None:
+    """Write an ablation's report again from its parquet, with no training."""
+    write_reports(folder)
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of an ablation.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another.")],
+) -> None:
+    """Set two ablations side by side."""
+    from dlkd.ablations.compare import compare as run_comparison
+
+    out.print(run_comparison(a, b))
+
+
+def write_reports(folder: Path) -> None:
+    """Write the report of an ablation's folder, or of a search's, and name its files."""
+    from dlkd.ablations.report.write import write_report
+    from dlkd.ablations.run.run_folder import read_run
+    from dlkd.ablations.search.results import PARQUET, read_found
+
+    if (folder / PARQUET).exists():
+        found = read_found(folder)
+        out.print(found)
+        for path in found.write(folder):
+            err.print(f"wrote {path}")
+        for command in found.commands(folder):
+            err.print(f"next: {command}")
+        say_undrawn()
+        return
+    trials, grids, store = read_run(folder)
+    for path in write_report(trials, grids, store, folder):
+        err.print(f"wrote {path}")
+    say_undrawn()

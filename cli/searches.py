@@ -1,0 +1,91 @@
+"""What `dlkd ablate` does with the file of a search."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlkd.cli import session
+from dlkd.cli.console import err, out, progress_bar, reading
+from dlkd.cli.datasets import verify_data
+from dlkd.cli.report import write_reports
+from dlkd.files import file_name
+from dlkd.text import text_table
+
+if TYPE_CHECKING:
+    from dlkd.ablations.search.definition import SearchFile
+    from dlkd.ablations.search.records import Tried
+    from dlkd.ablations.search.study import Study
+    from dlkd.cli.typed import TypedAblation
+
+
+def ablate_search(file: SearchFile, typed: TypedAblation) -> None:
+    """Run a search, or say what a run would do."""
+    from dlkd.ablations.search.study import make_study, search_folder
+
+    chosen, data = typed.settle(file)
+    with progress_bar() as bar:
+        study = make_study(file.search, typed.registry, data, chosen, reading(bar))
+    file = file.settle(typed.preset, typed.datasets, typed.categories, chosen.train)
+    if typed.dry_run:
+        _print_search(file, study, search_folder(study, typed.registry, typed.store))
+        return
+    verify_data(typed.registry, [(node, name) for node, names in data for name in names])
+    folder = typed.folder or Path("runs") / file_name(file.name)
+    _run(file, study, typed, folder)
+
+
+def _run(file: SearchFile, study: Study, typed: TypedAblation, folder: Path) -> None:
+    """Run a search and write what it found, also where it is broken off."""
+    from dlkd.ablations.search.records import FAILED, read_tried
+    from dlkd.ablations.search.runner import run_search
+    from dlkd.ablations.search.study import search_folder
+
+    session.if_interrupted(
+        "finished trials are kept; those that ran lose what is younger than their last checkpoint. The same command "
+        f"goes on; dlkd report {shlex.quote(str(folder))} shows what is there"
+    )
+    place = search_folder(study, typed.registry, typed.store)
+    ended = False
+    try:
+        run_search(study, typed.registry, typed.store, typed.pool(), err, force=typed.force)
+        ended = True
+    finally:
+        tried = [t for t in read_tried(place) if t.finished or t.status == FAILED]
+        if tried:
+            _write_found(tried, file, study, typed, folder, ended=ended)
+    write_reports(folder)
+    failed = [f"trial {t.number}: {t.reason}" for t in tried if t.status == FAILED]
+    if failed:
+        raise ValueError(f"{len(failed)} trials failed; the report shows them:\n" + "\n".join(failed))
+
+
+def _write_found(
+    tried: list[Tried], file: SearchFile, study: Study, typed: TypedAblation, folder: Path, *, ended: bool
+) -> None:
+    """Write what a search tried; one that was broken off never writes less than its folder holds."""
+    from dlkd.ablations.search.records import trial_key
+    from dlkd.ablations.search.report import SearchReport
+    from dlkd.ablations.search.results import holds_less, search_trials, write_found
+
+    usual = study.usual(typed.registry)
+    key = None if usual is None else trial_key(usual)
+    trials = search_trials(tried, file)
+    if ended or not holds_less(trials, folder):
+        write_found(SearchReport(trials, file, key, typed.own_files), folder)
+
+
+def _print_search(file: SearchFile, study: Study, folder: Path) -> None:
+    from dlkd.ablations.search.records import read_tried
+    from dlkd.data import dataset_labels
+
+    table = text_table("parameter", "", "values")
+    for name, parameter in file.search.space.items():
+        table.add_row(name, parameter.kind, ", ".join(map(str, parameter.values)))
+    out.print(table)
+    done = sum(t.finished for t in read_tried(folder))
+    shares = ", ".join(f"{file.search.budget(i):.0%}" for i in range(file.search.rungs))
+    out.print(f"{file.search.trials} trials, {done} of them done; compared after {shares} of the training, on:")
+    for label, (_, category) in zip(dataset_labels([node for node, _ in study.data]), study.data, strict=True):
+        out.print(f"  {label}/{category}")

@@ -1,0 +1,70 @@
+"""`dlkd list` and `dlkd show`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dlkd.cli.console import out
+from dlkd.cli.options import ImageSize, Imports, Overrides, PresetName, RegistryFiles
+from dlkd.cli.settings import assignments, read_preset, read_registry
+from dlkd.text import text_table
+
+
+def list_command(
+    kind: Annotated[str | None, typer.Argument(help="variants, grids, presets, or a kind of component.")] = None,
+    registry_files: RegistryFiles = None,
+    imports: Imports = None,
+) -> None:
+    """Show variants, components, grids and presets."""
+    from dlkd.ablations.plan.grid_files import shipped_grids
+    from dlkd.registry import list_components, list_variants
+    from dlkd.registry.problems import nearest
+    from dlkd.training import PRESETS
+
+    registry = read_registry(registry_files, imports)
+    named = {"variants": list_variants(registry), "grids": shipped_grids(), "presets": list(PRESETS)}
+    kinds = sorted({name.split("/")[0] for name in list_components()})
+    named |= {k: list_components(k) for k in kinds}
+    if kind is not None and kind not in named:
+        raise ValueError(f"unknown kind '{kind}'{nearest(kind, named)}")
+    if kind is not None:
+        for name in named[kind]:
+            out.print(name)
+        return
+    table = text_table("kind", "names")
+    for k, names in named.items():
+        table.add_row(k, ", ".join(names))
+    out.print(table)
+
+
+def show(
+    variant: Annotated[str, typer.Argument(help="A variant of the registry.")],
+    preset: PresetName = "demo",
+    image_size: ImageSize = None,
+    overrides: Overrides = None,
+    registry_files: RegistryFiles = None,
+    imports: Imports = None,
+) -> None:
+    """A variant with everything spelled out, its parameters, and the shapes at each stage."""
+    from dlkd.models.describe import describe
+    from dlkd.registry import weightless
+    from dlkd.registry.located_yaml import dump_yaml
+
+    registry = read_registry(registry_files, imports)
+    chosen = read_preset(preset, image_size=image_size)
+    node, train = chosen.settle(registry, variant, assignments(overrides))
+    sides = train.sides
+    out.print(dump_yaml(node).rstrip())
+    # Shapes need no trained weights, and a teacher's may not be at hand.
+    blank = weightless(node)
+    stages, parameters = describe(registry.build("model", blank), sides)
+    table = text_table("stage", "shape (b, c, h, w)", title="\n{} x {} pixels".format(*sides))
+    for stage, shape in stages:
+        table.add_row(stage, shape)
+    out.print(table)
+    counts = text_table("part", "parameters", title="\nparameters")
+    for part, count in parameters:
+        counts.add_row(part, f"{count:,}")
+    out.print(counts)
