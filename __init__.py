@@ -1,10 +1,27 @@
-"""DLKD: a component zoo and ablation harness for visual anomaly detection."""
+"""DLKD: a component zoo and ablation harness for visual anomaly detection.
+
+The names below are looked up where they are first asked for, so that `import dlkd` loads no library.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from dlkd.machine import prepare
 
-prepare()  # before PyTorch is loaded
+if TYPE_CHECKING:
+    from dlkd.registry import create_model, list_components, list_variants, load_registry, register
 
-from dlkd.registry import create_model, list_components, list_variants, load_registry, register  # noqa: E402
+prepare()  # before PyTorch is loaded
 
 __version__ = "0.1.0"
 __all__ = ["create_model", "list_components", "list_variants", "load_registry", "register"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("dlkd.registry"), name)
+    raise AttributeError(f"module 'dlkd' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,7 +18,18 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-BENCHMARKS = {"scan": ["--literal"], "metrics": [], "data": [], "dlkd": [], "together": [], "ablations": []}
+BENCHMARKS: dict[str, list[str]] = {
+    "scan": ["--literal"],
+    **{name: [] for name in ("metrics", "data", "dlkd", "together", "start", "ablations")},
+}
+    "scan": ["--literal"],
+    "metrics": [],
+    "data": [],
+    "dlkd": [],
+    "together": [],
+    "start": [],
+    "ablations": [],
+}
 """Names, as in bench_<name>.py, and further arguments."""
 
 

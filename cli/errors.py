@@ -46,11 +46,9 @@ def _is_users(error: Exception) -> bool:
     """Whether the message is made for the user: our own errors, and the system's on files."""
     if isinstance(error, OSError | MachineError):
         return True
-    from dlkd.training.checkpoint import CheckpointError
-    from dlkd.training.module import NonFiniteLossError
-
-    ours = (ValueError, CheckpointError, NonFiniteLossError)
-    return isinstance(error, ours) and _raised_by_dlkd(error)
+    # Their classes are not imported here: they load PyTorch, which a mistyped name need not wait for.
+    ours = isinstance(error, RuntimeError) and type(error).__module__.startswith("dlkd.")
+    return (ours or isinstance(error, ValueError)) and _raised_by_dlkd(error)
 
 
 def _raised_by_dlkd(error: Exception) -> bool:

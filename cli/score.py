@@ -29,10 +29,11 @@ def evaluate(
     imports: Imports = None,
 ) -> None:
     """Score a trained model on its category's test images, or on another's."""
-    from dlkd.training import evaluate as run_evaluation
+
     from dlkd.training import load_model, read_result
     from dlkd.training.data_module import CategoryData
     from dlkd.training.evaluate import alarm
+    from dlkd.training.evaluate import evaluate as run_evaluation
     from dlkd.training.predict import squeezed
 
     registry = read_registry(registry_files, imports)

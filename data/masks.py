@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects, label
 
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=np.int8)
 
@@ -20,6 +19,8 @@ def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.fl
     number whose inverse is the sum of theirs: each region's pixels have inverses that sum to 1, which is all that PRO
     asks (`dlkd.metrics.Regions`).
     """
+    from scipy.ndimage import find_objects, label  # takes a tenth of a second, which most commands need not wait for
+
     labelled, count = label(mask, _EIGHT_CONNECTED)
     rows, columns = ((2 * np.arange(n) + 1) * m // (2 * n) for n, m in zip(size, mask.shape, strict=True))
     at_centre = labelled[np.ix_(rows, columns)]
@@ -44,6 +45,8 @@ def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.fl
 
 def small_regions(mask: NDArray[np.bool_], size: tuple[int, int]) -> int:
     """How many 8-connected regions of `mask` (h, w) are smaller than one pixel of `size` (height, width)."""
+    from scipy.ndimage import label
+
     labelled, _ = label(mask, _EIGHT_CONNECTED)
     areas = np.bincount(labelled.ravel())[1:]
     return int((areas * size[0] * size[1] < mask.size).sum())

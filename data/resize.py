@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _BAND = 2**22
 """Values of the picture that are held as float32 at a time: 16 MB, however large the picture is."""
@@ -21,6 +24,8 @@ def resize_weights(source: int, target: int) -> csr_array:
     wide as two pixels of the larger grid (antialiased bilinear: `antialias=True` in PyTorch, BILINEAR in Pillow).
     `.toarray()` is the matrix of a graph that repeats it. Raises ValueError on a size below 1.
     """
+    from scipy.sparse import csr_array  # takes a fifth of a second, which most commands need not wait for
+
     if source < 1 or target < 1:
         raise ValueError(f"an axis of {source} pixels cannot be resized to {target}; both must be at least 1")
     scale = source / target

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage import data as pictures
 
 from dlkd.data.cache import cache_folder
 from dlkd.data.category import Category, DataError
@@ -111,7 +110,7 @@ class Textures:
 
     def _write(self, folder: Path) -> None:
         for name in NAMES:
-            self._write_category(folder / name, getattr(pictures, name)(), name)
+            self._write_category(folder / name, _photograph(name), name)
         counts: dict[str, int] = {}
         for path in sorted(folder.rglob("*.png")):
             key = path.parent.relative_to(folder).as_posix()
@@ -149,3 +148,11 @@ class Textures:
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
+
+
+def _photograph(name: str) -> NDArray[np.uint8]:
+    """One of scikit-image's pictures, (h, w) or (h, w, 3)."""
+    from skimage import data
+
+    picture: NDArray[np.uint8] = getattr(data, name)()
+    return picture

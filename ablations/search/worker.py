@@ -16,9 +16,10 @@ from dlkd.ablations.search.study import Study
 from dlkd.data import Category, carve_validation, dataset_labels
 from dlkd.files import alone, delete, file_name, write_text
 from dlkd.registry import Registry, load_registry, load_same
-from dlkd.training import TrainConfig, evaluate
+from dlkd.training import TrainConfig
 from dlkd.training.checkpoint import LAST
 from dlkd.training.data_module import CategoryData
+from dlkd.training.evaluate import evaluate
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.module import DetectorTask, NonFiniteLossError, derive_seed
 from dlkd.training.trial import device, fit, hide_gpus, mend_trial

@@ -94,13 +94,6 @@ def refuse_second_derivative(backend: str) -> None:
     )
 
 
-def why_not_traced() -> str | None:
-    """Why an operator of our own cannot be in what is being traced, or None where it can."""
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
-        return "an exported model holds PyTorch's own operators only"
-    return None
-
-
 def _fake_gradients(dy: Tensor, *inputs: Any) -> list[Tensor]:
     u, dt, A, B, C, D, z, dt_bias = inputs[:8]
     by_channel = inputs[-1]

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlkd.blocks.scan.fused import refuse_second_derivative, why_not_traced
+from dlkd.blocks.scan.fused import refuse_second_derivative
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.torch_backend import torch_scan
+from dlkd.blocks.scan.traced import why_not_traced
 from dlkd.registry import register
 
 MOST_STATES = 256

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlkd.blocks.scan.fused import fused_scan, in_rows, why_not_traced
+from dlkd.blocks.scan.fused import fused_scan, in_rows
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.threads import in_threads
+from dlkd.blocks.scan.traced import why_not_traced
 from dlkd.registry import register
 
 HAS_NUMBA = find_spec("numba") is not None

@@ -17,6 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dlkd.blocks.scan.traced import assumed_constant
+
 ScanOrder = Literal["raster2", "cross4", "cross8", "hilbert8", "zigzag8"]
 Raster = npt.NDArray[np.int64]  # raster indices arranged as a (h, w) grid, possibly flipped or transposed
 Curve = npt.NDArray[np.int64]  # the same indices in walking order, (h*w,)
@@ -36,7 +38,7 @@ def scan_curves(order: str, h: int, w: int) -> Tensor:
     return curves
 
 
-@torch.compiler.assume_constant_result
+@assumed_constant
 def _as_constant(order: str, h: int, w: int) -> Tensor:
     return torch.tensor(_curves(order, h, w))
 

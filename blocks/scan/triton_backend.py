@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlkd.blocks.scan.fused import fused_scan, in_rows, why_not_traced
+from dlkd.blocks.scan.fused import fused_scan, in_rows
 from dlkd.blocks.scan.inputs import ScanInputs
+from dlkd.blocks.scan.traced import assumed_constant, why_not_traced
 from dlkd.registry import register
 
 HAS_TRITON = find_spec("triton") is not None
@@ -36,7 +37,7 @@ def why_not(u: Tensor) -> str | None:
     return why_not_traced()
 
 
-@torch.compiler.assume_constant_result
+@assumed_constant
 def _interpreted() -> bool:
     from triton import knobs
 

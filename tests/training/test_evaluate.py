@@ -11,9 +11,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from dlkd.data import native_mask
 from dlkd.metrics import pro
 from dlkd.registry import default_registry
-from dlkd.training import METRICS, TrialSpec, evaluate, load_model, run_trial
+from dlkd.training import METRICS, TrialSpec, load_model, run_trial
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import normal_range
+from dlkd.training.evaluate import evaluate, normal_range
 from dlkd.training.trial import load_category
 
 REGISTRY = default_registry()

@@ -11,9 +11,9 @@ from PIL import Image
 
 from dlkd.data import Category, Folder
 from dlkd.registry import default_registry
-from dlkd.training import METRICS, TrainConfig, evaluate
+from dlkd.training import METRICS, TrainConfig
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import NormalRange
+from dlkd.training.evaluate import NormalRange, evaluate
 from dlkd.training.examples import EXAMPLES, save_examples
 
 
