@@ -22,14 +22,6 @@ BENCHMARKS: dict[str, list[str]] = {
     "scan": ["--literal"],
     **{name: [] for name in ("metrics", "data", "dlkd", "together", "start", "ablations")},
 }
-    "scan": ["--literal"],
-    "metrics": [],
-    "data": [],
-    "dlkd": [],
-    "together": [],
-    "start": [],
-    "ablations": [],
-}
 """Names, as in bench_<name>.py, and further arguments."""
 
 

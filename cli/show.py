@@ -18,7 +18,7 @@ def list_command(
     imports: Imports = None,
 ) -> None:
     """Show variants, components, grids and presets."""
-    from dlkd.ablations.plan.grid_files import shipped_grids
+    from dlkd.ablations.plan.shipped import shipped_grids
     from dlkd.registry import list_components, list_variants
     from dlkd.registry.problems import nearest
     from dlkd.training import PRESETS

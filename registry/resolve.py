@@ -72,7 +72,7 @@ class Registry:
             stands = source or LocatedYaml("overrides", over, dict.fromkeys([(), *key_paths(over)], 0))
             place, said = path, said_paths(said, node, over, key)
             node = checker.complete(VARIANT_KIND, merge(node, over, key), stands, path)
-        lies = {} if checker.problems else merge(self.preset(node, preset).model, dict(under or {}), key)
+        lies = {} if checker.problems else merge(self.preset(node, preset).model, dict(under or {}))
         if lies:
             more = self._unsaid(VARIANT_KIND, node, lies, said, ())
             node = checker.complete(VARIANT_KIND, merge(node, more, key), LocatedYaml("preset", more), ())

@@ -30,7 +30,7 @@ COMPUTING = ("numba", "scipy.sparse", "scipy.ndimage", "skimage", "pandas", "pya
 @pytest.mark.parametrize(
     ("words", "absent", "says"),
     [
-        ("--help + ablate --help", ("torch", "numpy", "pydantic", "yaml", *TRAINING, *COMPUTING), "exit code 0"),
+        ("--help + ablate --help", ("torch", "numpy", "yaml", *TRAINING, *COMPUTING), "exit code 0"),
         ("import dlkd", ("torch", "numpy", "pydantic", "yaml", "rich", "typer"), ""),
         ("import dlkd.blocks", (*TRAINING, *COMPUTING), ""),
         ("list + list variants + show dkld", (*TRAINING, *COMPUTING), "dlkd-lfrb"),

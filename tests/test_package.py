@@ -114,7 +114,7 @@ sys.meta_path = [f for f in sys.meta_path if "editable" not in repr(f)]
 sys.path.insert(0, {str(site)!r})
 import dlkd, dlkd.ablations.report.write, dlkd.ablations.run.runner
 from dlkd.blocks import GFRB
-from dlkd.ablations.plan.grid_files import shipped_grids
+from dlkd.ablations.plan.shipped import shipped_grids
 assert dlkd.__file__.startswith({str(site)!r}), dlkd.__file__
 assert "dlkd" in dlkd.list_variants() and "table5" in shipped_grids()
 """

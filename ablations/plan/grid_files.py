@@ -10,16 +10,11 @@ from typing import Any
 import pydantic
 
 from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.plan.shipped import shipped_grids
 from dlkd.registry import list_components
 from dlkd.registry.located_yaml import LocatedYaml, absolute, parse_yaml, read_yaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.training import METRICS, Preset, TrainConfig
-
-
-def shipped_grids() -> list[str]:
-    """Names of the grids that come with the package."""
-    folder = importlib.resources.files("dlkd.ablations").joinpath("grids")
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
 def load_grid(name: str) -> Grid:

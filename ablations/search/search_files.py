@@ -9,7 +9,8 @@ from typing import Any
 
 import pydantic
 
-from dlkd.ablations.plan.grid_files import anchored, as_meant, shipped_grids
+from dlkd.ablations.plan.grid_files import anchored, as_meant
+from dlkd.ablations.plan.shipped import shipped_grids
 from dlkd.ablations.search.definition import Parameter, Search, SearchFile
 from dlkd.ablations.search.values import TRAIN, overrides, settled, settled_value, value_at
 from dlkd.registry import Registry

@@ -7,7 +7,8 @@ import pydantic
 import pytest
 
 from dlkd.ablations.plan.cells import Cell, make_cells
-from dlkd.ablations.plan.grid_files import load_grid, shipped_grids
+from dlkd.ablations.plan.grid_files import load_grid
+from dlkd.ablations.plan.shipped import shipped_grids
 from dlkd.registry import default_registry
 from dlkd.registry.problems import ConfigError
 from dlkd.training import PRESETS, Preset, TrainConfig
