@@ -27,12 +27,14 @@ def registry_schema(registry: Registry) -> dict[str, Any]:
             "type": "string",
             "description": "another variant, laid under this one",
         }
+    row = Row.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "DLKD registry",
         "type": "object",
         "additionalProperties": False,
         "properties": {
+            "default_model": {"type": "string"},
             "components": {
                 "type": "object",
                 "additionalProperties": False,
@@ -40,7 +42,7 @@ def registry_schema(registry: Registry) -> dict[str, Any]:
             },
             "variants": {"type": "object", "additionalProperties": variant},
         },
-        "$defs": {"row": Row.model_json_schema(), **definitions},
+        "$defs": {"row": row, **row.pop("$defs", {}), **definitions},
     }
 
 
@@ -61,8 +63,9 @@ def _node(registry: Registry, kind: str, name: str) -> dict[str, Any]:
     known = {} if kind in PLAIN_KINDS else arguments(component, row)
     for key, parameter in known.items():
         if key in row.slots and row.slots[key].endswith(MANY):
-            each = {"$ref": f"#/$defs/{row.slots[key].removesuffix(MANY)}"}
-            properties[key] = {"type": "object", "additionalProperties": {"anyOf": [each, {"enum": ["none", None]}]}}
+            each = {"anyOf": [{"$ref": f"#/$defs/{row.slots[key].removesuffix(MANY)}"}, {"enum": ["none", None]}]}
+            named = {"type": "object", "additionalProperties": each}
+            properties[key] = {"anyOf": [named, {"enum": ["none", None]}]}
         elif key in row.slots:
             options: list[dict[str, Any]] = [{"$ref": f"#/$defs/{row.slots[key]}"}]
             properties[key] = {"anyOf": options + ([{"enum": ["none", None]}] if optional(parameter) else [])}
