@@ -18,6 +18,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+LAWS = (
+    "shape",
+    "gradient",
+    "repeatable",
+    "batch_independence",
+    "state_dict",
+    "float64",
+    "autocast",
+    "training",
+    "requires",
+    "channels_last",
+    "pickle",
+    "compile",
+    "export",
+)
+"""Names of the laws that every component keeps; `dlkd.check` holds what each one says."""
+
 _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,

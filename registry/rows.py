@@ -7,8 +7,8 @@ from typing import Any
 
 import pydantic
 
-from dlkd.contract import Rule, Shape
-from dlkd.registry.problems import KeyPath
+from dlkd.contract import LAWS, Rule, Shape
+from dlkd.registry.problems import KeyPath, nearest
 
 
 class RowPreset(pydantic.BaseModel):
@@ -39,6 +39,7 @@ class Row(pydantic.BaseModel):
             of them falls away where somebody gives the other one another value.
         check_with: arguments for the contract check only, such as a small backbone.
         presets: what each preset of the training means for this component, where it is a model.
+        expected_failures: laws of the contract that the component cannot keep, each with the reason.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -51,6 +52,7 @@ class Row(pydantic.BaseModel):
     follows: dict[str, str] = {}
     check_with: dict[str, Any] = {}
     presets: dict[str, RowPreset] = {}
+    expected_failures: dict[str, str] = {}
 
     @pydantic.field_validator("shape")
     @classmethod
@@ -65,6 +67,16 @@ class Row(pydantic.BaseModel):
         for rule in rules.values():
             Rule(rule)
         return rules
+
+    @pydantic.field_validator("expected_failures")
+    @classmethod
+    def _laws_exist(cls, expected: dict[str, str]) -> dict[str, str]:
+        for law, reason in expected.items():
+            if law not in LAWS:
+                raise ValueError(f"unknown law '{law}'{nearest(law, LAWS)}")
+            if not reason.strip():
+                raise ValueError(f"'{law}' needs the reason why it is expected to fail")
+        return expected
 
 
 MANY = "*"

@@ -48,7 +48,11 @@ create_model("dlkd-large-kernel", registry=load_registry(Path("my_block.yaml")),
     for arguments in (["-c", code], check):
         done = subprocess.run([sys.executable, *arguments], cwd=EXAMPLES, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["ok: block/large_kernel", "ok: variant dlkd-large-kernel"]
+    assert done.stdout.splitlines() == [
+        "ok: block/large_kernel",
+        "    requires: does not apply, as it needs a rule in `requires:`",
+        "ok: variant dlkd-large-kernel",
+    ]
 
 
 def test_my_detector_trains_beside_dlkd_and_predicts(components: None, tiny_folder: Path, tmp_path: Path) -> None:

@@ -24,16 +24,17 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages(dlkd.__path__, "dlkd.") i
 
 
 def folders() -> Iterator[Path]:
-    """Folders of the repository, without hidden ones, environments and build outputs."""
+    """Folders of the repository, without hidden ones, environments, build outputs and packages of their own."""
     stack = [ROOT]
     while stack:
         folder = stack.pop()
         yield folder
-        stack += [
-            p
-            for p in folder.iterdir()
-            if p.is_dir() and p.name[0] not in "._" and p.name not in NOT_OURS and not (p / "pyvenv.cfg").exists()
-        ]
+        stack += [p for p in folder.iterdir() if p.is_dir() and not _foreign(p)]
+
+
+def _foreign(folder: Path) -> bool:
+    named = folder.name[0] in "._" or folder.name in NOT_OURS
+    return named or (folder / "pyvenv.cfg").exists() or (folder / "pyproject.toml").exists()
 
 
 def sources() -> list[Path]:

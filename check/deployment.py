@@ -1,0 +1,55 @@
+"""Laws of how others run a component: compiled, exported, pickled, in another memory format."""
+
+from __future__ import annotations
+
+import pickle
+
+import torch
+from torch import Tensor
+
+from dlkd.check.component import Case
+from dlkd.check.law import broken
+from dlkd.check.tensors import changed, close, tensors
+
+
+def channels_last(case: Case) -> None:
+    """Maps in channels-last memory format give the same values."""
+    module = case.build()
+    inputs = changed(case.inputs(), _channels_last)
+    if not close(module(*inputs), module(*case.inputs())):
+        broken("channels-last inputs give other values")
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+def pickled(case: Case) -> None:
+    """A pickled and unpickled instance gives the same output."""
+    module = case.build()
+    again = pickle.loads(pickle.dumps(module))
+    for a, b in zip(tensors(module(*case.inputs())), tensors(again(*case.inputs())), strict=True):
+        if not torch.equal(a, b):
+            broken("pickling does not carry all that decides the output")
+
+
+def compiled(case: Case) -> None:
+    """Under torch.compile (backend aot_eager) it gives the same values, forward and backward traced."""
+    module = case.build()
+    expected = module(*case.inputs())
+    torch._dynamo.reset()
+    try:
+        output = torch.compile(module, backend="aot_eager")(*case.inputs())
+    finally:
+        torch._dynamo.reset()  # compiled code of one case is of no use to the next
+    if not close(output, expected):
+        broken("torch.compile gives other values")
+
+
+def exported(case: Case) -> None:
+    """torch.export takes it, and the exported program gives the same values."""
+    module = case.build()
+    expected = module(*case.inputs())
+    program = torch.export.export(module, tuple(case.inputs()), strict=False)
+    if not close(program.module()(*case.inputs()), expected):
+        broken("the exported program gives other values")

@@ -1,0 +1,13 @@
+"""Laws that take many seconds on the largest rows are run with the slow tests."""
+
+import pytest
+
+SLOW = {f"{name}-{law}" for name in ("decoder/coarse", "model/dlkd") for law in ("compile", "export")}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them before pytest chooses by marks."""
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and item.callspec.id in SLOW:
+            item.add_marker(pytest.mark.slow)
