@@ -54,4 +54,6 @@ class NearestPatch(Detector):
     def forward(self, images: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, h/8, w/8); the harness brings maps to the images' size."""
         patches = self.patches(images).to(self.bank.dtype)
-        return torch.cdist(patches.flatten(1, 2), self.bank).amin(dim=2).unflatten(1, patches.shape[1:3])
+        # Not by products, whose rounding is as large as the distance of a patch to itself.
+        far = torch.cdist(patches.flatten(1, 2), self.bank, compute_mode="donot_use_mm_for_euclid_dist")
+        return far.amin(dim=2).unflatten(1, patches.shape[1:3])

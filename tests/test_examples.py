@@ -58,7 +58,7 @@ create_model("dlkd-large-kernel", registry=load_registry(Path("my_block.yaml")),
 def test_my_detector_trains_beside_dlkd_and_predicts(components: None, tiny_folder: Path, tmp_path: Path) -> None:
     load_file(EXAMPLES / "my_detector.py")
     registry = load_registry(EXAMPLES / "my_detector.yaml")
-    assert check_row(registry, "model/nearest_patch", examples=1) == []
+    assert check_row(registry, "model/nearest_patch", examples=1).problems == []
     rows = [{"label": name, "variant": name} for name in ("nearest-patch", "dlkd-lfrb")]
     grid = Grid.model_validate({"name": "g", "title": "t", "rows": rows, "reference": "dlkd-lfrb"})
     train = TrainConfig(image_size=32, batch_size=3, epochs=1)

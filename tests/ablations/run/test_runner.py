@@ -266,8 +266,8 @@ def test_a_failed_start_leaves_a_finished_report_as_it_was(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "variants.yaml").write_text(VARIANTS)
     registry = load_registry(tmp_path / "variants.yaml")
-    monkeypatch.setattr(cli, "_registry", lambda *_: registry)  # once for all commands
-    monkeypatch.setattr(cli, "_report", lambda _: None)
+    monkeypatch.setattr("dlkd.cli.ablate.read_registry", lambda *_: registry)  # once for all commands
+    monkeypatch.setattr("dlkd.cli.ablate.write_reports", lambda _: None)
     monkeypatch.setattr(runner, "start_ray", lambda *_: None)
     monkeypatch.setattr(runner, "_fit", interrupted)
     assert type_in()[0] == 130
