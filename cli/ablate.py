@@ -49,7 +49,7 @@ def ablate(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time; default one per core that this process may use.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each trial.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of each trial.")] = 1,
     trials_per_gpu: Annotated[int, typer.Option(min=0, help="Trials that share a GPU; 0 trains on CPUs.")] = 0,
     address: Annotated[
         str | None,

@@ -35,6 +35,8 @@ ImageSize = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="CPU threads; default OMP_NUM_THREADS, else the cores that are free."),
+    typer.Option(
+        "--threads", min=1, max=1024, help="CPU threads; default OMP_NUM_THREADS, else the cores that are free."
+    ),
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Images a step.")]

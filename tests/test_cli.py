@@ -336,6 +336,15 @@ def test_what_is_passed_over_is_said_at_training(run: Run, tmp_path: Path) -> No
     assert "left out: train/good: 1 files (1 .heic)" in train(run)[2]
 
 
+@pytest.mark.parametrize("command", [["train", "dlkd"], ["ablate", "untrained"]])
+def test_more_threads_than_any_machine_has_are_refused(run: Run, command: list[str]) -> None:
+    """OpenMP ends the process with a segmentation fault."""
+    code, _, err = run(*command, "--threads", "100000")
+    assert code == 2
+    assert "--threads" in err
+    assert "1024" in err
+
+
 def test_systems_without_fcntl_and_resource(tiny_folder: Path, tmp_path: Path) -> None:
     """Neither is on every system; no message needs them."""
     code = """
