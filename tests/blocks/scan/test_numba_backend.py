@@ -157,8 +157,9 @@ train(1, 16, 64, 16)
 print(train(2, 256, 16384, 16))
 """
 
+# The first scan loads Numba and what PyTorch traces with, as anything would; the cache has to spare the compiling.
 _START = """
-import time, torch, dlkd.blocks.scan
+import time, numba, torch, torch._dynamo, dlkd.blocks.scan
 u = torch.rand(1, 8, 64, requires_grad=True)
 A, B = -torch.rand(8, 16), torch.rand(1, 16, 64)
 start = time.process_time()
