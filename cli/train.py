@@ -57,8 +57,8 @@ def train(
 ) -> None:
     """Train a variant on one category and score it."""
     from dlkd.training import TrialSpec, run_trial
-    from dlkd.training.checkpoint import WEIGHTS
-    from dlkd.training.trial import weights_digest
+    from dlkd.training.trial_folder import WEIGHTS
+    from dlkd.training.trial_spec import weights_digest
 
     registry = read_registry(registry_files, imports)
     given, training = _split(assignments(overrides))

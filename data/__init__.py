@@ -1,9 +1,14 @@
-"""Datasets: folders of pictures in, samples and tensors out."""
+"""Datasets: folders of pictures in, samples and tensors out.
+
+What makes tensors is looked up where it is first asked for: datasets are listed and hashed without PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from dlkd.data.btad import BTAD
 from dlkd.data.cache import cache_folder
 from dlkd.data.category import Category, DataError, Dataset, Sample
-from dlkd.data.dataset import ImageDataset, Item, native_mask
 from dlkd.data.elpv import ELPV
 from dlkd.data.folder import Folder, MVTec
 from dlkd.data.images import read_image, read_mask
@@ -12,9 +17,13 @@ from dlkd.data.label import dataset_label, dataset_labels
 from dlkd.data.mvtec_ad2 import MVTecAD2
 from dlkd.data.mvtec_loco import MVTecLOCO
 from dlkd.data.prepare import write_folder
+from dlkd.data.sample_mask import native_mask
 from dlkd.data.synthetic import carve_validation
 from dlkd.data.textures import Textures
 from dlkd.data.visa import VisA
+
+if TYPE_CHECKING:
+    from dlkd.data.dataset import ImageDataset, Item
 
 __all__ = [
     "BTAD",
@@ -43,3 +52,9 @@ __all__ = [
     "read_mask",
     "write_folder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("ImageDataset", "Item"):
+        return getattr(import_module("dlkd.data.dataset"), name)
+    raise AttributeError(f"module 'dlkd.data' has no attribute '{name}'")

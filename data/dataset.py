@@ -13,9 +13,10 @@ from torch.utils.data import Dataset
 
 from dlkd.data.cache import PixelCache
 from dlkd.data.category import DataError, Sample
-from dlkd.data.images import look_at_mask, read_image, size_text, turned
+from dlkd.data.images import read_image
 from dlkd.data.masks import resize_mask
 from dlkd.data.resize import resize
+from dlkd.data.sample_mask import native_mask
 
 
 class _Required(TypedDict):
@@ -107,32 +108,3 @@ class ImageDataset(Dataset[Item]):
         if self.with_masks:
             row["region_sizes"] = resize_mask(native_mask(sample, picture), self.image_size)
         return row
-
-
-def native_mask(sample: Sample, picture: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
-    """Mask (h, w) of a sample at its picture's own size, all false for one without; see `look_at_native_mask`."""
-    return look_at_native_mask(sample, picture)[0]
-
-
-def look_at_native_mask(
-    sample: Sample, picture: NDArray[np.uint8] | None = None
-) -> tuple[NDArray[np.bool_], list[str]]:
-    """Mask (h, w) of a sample at its picture's own size, and in words how it was understood where that is not plain.
-
-    Where only the picture or only the mask is turned by EXIF data, and sizes show it, the mask is turned to fit. Raises
-    DataError that names both files where their sizes differ.
-    """
-    picture = read_image(sample.image) if picture is None else picture
-    if sample.mask is None:
-        return np.zeros(picture.shape[:2], dtype=bool), []
-    mask, bent = look_at_mask(sample.mask)
-    if mask.shape == picture.shape[:2]:
-        return mask, bent
-    if mask.shape == picture.shape[1::-1]:
-        stored = look_at_mask(sample.mask, stored=True)[0]
-        for fit in (turned(stored, sample.image), stored):
-            if fit.shape == picture.shape[:2]:
-                return fit, [*bent, "turned, as EXIF data turn only the picture or only the mask"]
-    raise DataError(
-        f"{sample.mask}: mask of {size_text(mask)} for {sample.image} of {size_text(picture)}; they must have one size"
-    )

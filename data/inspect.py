@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from dlkd.data.category import Category, DataError, Dataset
-from dlkd.data.dataset import look_at_native_mask
 from dlkd.data.images import look_at_image
 from dlkd.data.masks import small_regions
+from dlkd.data.sample_mask import look_at_native_mask
 
 Progress = Callable[[int, int], None]
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from dlkd.data.cache import PIXELS, cache_folder
 from dlkd.data.category import Category, DataError
-from dlkd.data.dataset import look_at_native_mask
 from dlkd.data.digest import category_digest
 from dlkd.data.images import look_at_image
 from dlkd.data.layout import refuse
+from dlkd.data.sample_mask import look_at_native_mask
 from dlkd.files import write_text
 
 Progress = Callable[[int, int], None]

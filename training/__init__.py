@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlkd.training.config import PRESETS, Preset, TrainConfig
-    from dlkd.training.evaluate import METRICS, Evaluation
-    from dlkd.training.trial import (
-        TrialError,
-        TrialResult,
-        TrialSpec,
-        load_model,
-        read_result,
-        read_trial,
-        run_trial,
-    )
+    from dlkd.training.evaluate import Evaluation
+    from dlkd.training.trial import load_model, run_trial
+    from dlkd.training.trial_result import METRICS, TrialResult, read_result
+    from dlkd.training.trial_spec import TrialError, TrialSpec, read_trial
 
 __all__ = [
     "METRICS",
@@ -36,16 +30,23 @@ __all__ = [
 ]
 
 _HOMES = {
+    "METRICS": "trial_result",
     "PRESETS": "config",
+    "Evaluation": "evaluate",
     "Preset": "config",
     "TrainConfig": "config",
-    "METRICS": "evaluate",
-    "Evaluation": "evaluate",
+    "TrialError": "trial_spec",
+    "TrialResult": "trial_result",
+    "TrialSpec": "trial_spec",
+    "load_model": "trial",
+    "read_result": "trial_result",
+    "read_trial": "trial_spec",
+    "run_trial": "trial",
 }
-"""Modules of the names that are not of `trial`."""
+"""The module of each name."""
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module(f"dlkd.training.{_HOMES.get(name, 'trial')}"), name)
+        return getattr(import_module(f"dlkd.training.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'dlkd.training' has no attribute '{name}'")

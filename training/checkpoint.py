@@ -15,9 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from dlkd.files import atomic_path
 from dlkd.models.detector import Detector, is_frozen
-
-LAST = "last.ckpt"
-WEIGHTS = "weights.safetensors"
+from dlkd.training.trial_folder import LAST
 
 
 class CheckpointError(RuntimeError):

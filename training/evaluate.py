@@ -21,13 +21,7 @@ from dlkd.metrics.inputs import Masks, Stack
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
 from dlkd.training.step_bar import progress
-
-METRICS = ("image_auroc", "pixel_auroc", "pro", "image_ap", "image_f1_max", "pixel_ap", "pixel_f1_max")
-"""Image and pixel AUROC and PRO are the paper's; the others are average precision and the largest F1."""
-
-
-DEVIATIONS = 3.0
-"""Standard deviations that the threshold lies above the mean of normal scores."""
+from dlkd.training.trial_result import DEVIATIONS, METRICS, Alarm, NormalRange
 
 
 @dataclass(frozen=True)
@@ -97,34 +91,6 @@ def evaluate(model: Detector, data: CategoryData, *, bar: bool = False) -> Evalu
     return score(found, maps_counted, regions, data.config.pro_limit)
 
 
-@dataclass(frozen=True)
-class NormalRange:
-    """What a model says of normal training images: the alarm's threshold and the pictures' colour scale.
-
-    Attributes:
-        level: median of the anomaly maps' pixels, NaN from a model that gives none.
-        threshold: image score above which an image counts as anomalous.
-        images: how many normal training images it was taken from.
-        proportions: width per height of these pictures, their median; NaN where it is not known.
-    """
-
-    level: float
-    threshold: float
-    images: int = 0
-    proportions: float = math.nan
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Both ends of a colour scale that begins at the level and has the threshold in its middle."""
-        return self.level, max(2 * self.threshold - self.level, self.level + 1e-6)
-
-    @property
-    def origin(self) -> str:
-        """Where the threshold comes from, in words."""
-        what = f"mean + {DEVIATIONS:g} standard deviations of the scores of {self.images} normal training images"
-        return f"the threshold is the {what}"
-
-
 def normal_range(model: Detector, data: CategoryData, *, images: int = 64, bar: bool = False) -> NormalRange:
     """The range of normal training images; the threshold is the mean + 3 standard deviations of their scores.
 
@@ -147,32 +113,6 @@ def normal_range(model: Detector, data: CategoryData, *, images: int = 64, bar: 
     threshold = float(np.mean(scores) + DEVIATIONS * np.std(scores))
     level = float(np.median(levels)) if levels else math.nan
     return NormalRange(level, threshold, len(chosen), float(np.median(shapes)))
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """How good the alarm is on test images: an image whose score lies above the threshold counts as anomalous.
-
-    Attributes:
-        threshold: of the image score.
-        anomalous: test images with a defect.
-        found: those of them above the threshold.
-        normal: test images without a defect.
-        false_alarms: those of them above the threshold.
-    """
-
-    threshold: float
-    anomalous: int
-    found: int
-    normal: int
-    false_alarms: int
-
-    def __str__(self) -> str:
-        found = f"{self.found} of {self.anomalous} defects found" if self.anomalous else "no defects to find"
-        false = f"{self.false_alarms} of {self.normal} false alarms" if self.normal else "no normal images"
-        if not self.anomalous and not self.normal:
-            return f"at threshold {self.threshold:.4g}: no test images"
-        return f"at threshold {self.threshold:.4g}: {found}, {false}"
 
 
 def alarm(found: Evaluation, threshold: float) -> Alarm:

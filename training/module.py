@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +15,7 @@ from torch.optim import Optimizer
 from dlkd.models.detector import Detector, is_frozen
 from dlkd.training.config import TrainConfig
 from dlkd.training.feature_cache import FeatureCache
+from dlkd.training.seeds import derive_seed
 from dlkd.training.together import Together
 
 STEPS = "planned_steps"
@@ -128,9 +128,3 @@ class LossCurve(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from these epochs."""
         self.epochs = list(state_dict["epochs"])
-
-
-def derive_seed(*parts: object) -> int:
-    """A seed in [0, 2^31) from any parts, the same on every machine and in every order of launch."""
-    digest = hashlib.sha256("|".join(map(str, parts)).encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:4], "big") >> 1

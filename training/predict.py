@@ -23,10 +23,12 @@ from dlkd.data.images import proportions
 from dlkd.data.layout import IMAGE_SUFFIXES, list_images
 from dlkd.files import atomic_path, bounded_name, errors_name, write_text
 from dlkd.models.detector import Detector
-from dlkd.training.evaluate import NormalRange
+from dlkd.training.device import device
 from dlkd.training.pictures import save_prediction
 from dlkd.training.step_bar import progress
-from dlkd.training.trial import SPEC, TrialSpec, device
+from dlkd.training.trial_folder import SPEC
+from dlkd.training.trial_result import NormalRange
+from dlkd.training.trial_spec import TrialSpec
 
 SCORES = "scores.csv"
 COLUMNS = ("image", "score", "threshold", "anomalous", "overlay")

@@ -17,13 +17,17 @@ from dlkd.data import Category, ImageDataset
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry
 from dlkd.training import TrialSpec
-from dlkd.training.checkpoint import WEIGHTS, save_weights
+from dlkd.training.checkpoint import save_weights
+from dlkd.training.costs import costs, versions
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import NormalRange, evaluate
-from dlkd.training.examples import save_examples
+from dlkd.training.device import device
+from dlkd.training.evaluate import evaluate
 from dlkd.training.feature_cache import feature_cache
+from dlkd.training.fit import fit, fit_rest
+from dlkd.training.kept_images import keep_images
 from dlkd.training.module import DetectorTask
-from dlkd.training.trial import RESULT, costs, device, fit, fit_rest, versions
+from dlkd.training.trial_folder import RESULT, WEIGHTS
+from dlkd.training.trial_result import NormalRange
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
     tests = max(1, len(some.test))
     begun = perf_counter()
     save_weights(model, folder / WEIGHTS)
-    save_examples(folder, found, data, NormalRange(0.0, 1.0))
+    keep_images(folder, found, data, NormalRange(0.0, 1.0))
     costs(model, spec, found, 1.0)
     versions()
     (folder / RESULT).write_text(json.dumps({"curve": curve}), encoding="utf-8")

@@ -13,7 +13,7 @@ import torch
 from dlkd.ablations.run.pool import Pool
 from dlkd.files import scratch_folder
 from dlkd.machine import MachineError, temporary_folder
-from dlkd.training.trial import device
+from dlkd.training.device import device
 
 
 def check_pool(pool: Pool) -> None:

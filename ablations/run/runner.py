@@ -12,15 +12,16 @@ from ray import tune
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.events import DIED, CellEvents, run_config
+from dlkd.ablations.run.mend import mend
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.ray_session import check_pool, ray_folder, start_ray
 from dlkd.ablations.run.remote import Storage
-from dlkd.ablations.run.store import FAILURE, failure, mend, missing_cells
+from dlkd.ablations.run.store import FAILURE, failure, missing_cells
 from dlkd.ablations.run.worker import CellWorker
 from dlkd.files import all_alone, delete, empty, write_text
 from dlkd.machine import expanded
 from dlkd.registry.python_files import digests, python_file
-from dlkd.training.trial import RESULT
+from dlkd.training.trial_folder import RESULT
 
 
 def run_cells(

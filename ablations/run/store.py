@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from dlkd.ablations.plan.cells import Cell
-from dlkd.files import HeldError, delete
 from dlkd.training import TrialError, TrialResult, read_result
-from dlkd.training.trial import RESULT, mend_trial
+from dlkd.training.trial_folder import RESULT
 
 T = TypeVar("T")
 
@@ -39,24 +37,6 @@ def part_of_result(folder: Path, name: str, kind: type[T]) -> T:
 def missing_cells(cells: Sequence[Cell], store: Path) -> list[Cell]:
     """The cells without a result that can be read: what a run, or a resumed one, has to do."""
     return [cell for cell in cells if result(cell, store) is None]
-
-
-def mend(cell: Cell, store: Path) -> str:
-    """Take away what is broken of a cell without a result that can be read; in words why, or nothing.
-
-    Without a result it counts as missing everywhere; without spec and checkpoint it is trained from the beginning.
-    """
-    folder = store / cell.key
-    said = []
-    try:
-        read_result(folder)
-    except TrialError as error:
-        if (folder / RESULT).exists():
-            delete(folder / RESULT)
-            said.append(str(error))
-        with suppress(HeldError):  # whoever works there has read them
-            said.append(mend_trial(folder))
-    return " ".join("; ".join(filter(None, said)).split())
 
 
 def failure(cell: Cell, store: Path) -> str | None:

@@ -16,8 +16,9 @@ from dlkd.ablations.run.store import FAILURE, PROGRESS
 from dlkd.files import HeldError, write_text
 from dlkd.registry import load_registry, load_same
 from dlkd.training import TrialSpec, run_trial
-from dlkd.training.checkpoint import WEIGHTS
-from dlkd.training.trial import hide_gpus, mend_trial
+from dlkd.training.claim import mend_trial
+from dlkd.training.device import hide_gpus
+from dlkd.training.trial_folder import WEIGHTS
 
 
 class CellWorker(tune.Trainable):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkd.ablations.run.store import FAILURE, first_line
-from dlkd.training.trial import RESULT
+from dlkd.training.trial_folder import RESULT
 
 PARAMETERS = "parameters.json"
 RUNGS = "rungs.json"

@@ -29,7 +29,7 @@ from dlkd.machine import expanded
 from dlkd.registry import Registry
 from dlkd.registry.python_files import digests, python_file
 from dlkd.text import plain
-from dlkd.training.trial import RESULT
+from dlkd.training.trial_folder import RESULT
 
 
 def run_search(

@@ -14,7 +14,7 @@ from dlkd.ablations.search.definition import Search
 from dlkd.ablations.search.records import DIVERGED, DONE, STOPPED, Tried, trial_key
 from dlkd.ablations.search.study import Study
 from dlkd.registry import Registry
-from dlkd.training.module import derive_seed
+from dlkd.training.seeds import derive_seed
 
 SCORE, RESOURCE = "score", "resource"
 MOST_REPEATS = 100

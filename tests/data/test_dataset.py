@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from dlkd.data import DataError, Folder, ImageDataset, Sample, read_image, read_mask
+from dlkd.data import DataError, Folder, ImageDataset, Sample, read_image, read_mask, sample_mask
 from dlkd.data import dataset as module
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -98,7 +98,7 @@ def test_a_picture_is_decoded_once(mvtec_tree: Path, monkeypatch: pytest.MonkeyP
 
     first = batches()
     monkeypatch.setattr(module, "read_image", lambda path: pytest.fail(f"{path} decoded again"))
-    monkeypatch.setattr(module, "look_at_mask", lambda path: pytest.fail(f"{path} decoded again"))
+    monkeypatch.setattr(sample_mask, "look_at_mask", lambda path: pytest.fail(f"{path} decoded again"))
     again = batches()
     another_process = list(DataLoader(pickle.loads(pickle.dumps(dataset)), batch_size=4))
     for a, b, c in zip(first, again, another_process, strict=True):

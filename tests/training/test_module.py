@@ -6,7 +6,8 @@ import torch
 
 from dlkd.registry import create_model
 from dlkd.training import TrainConfig, TrialSpec
-from dlkd.training.module import DetectorTask, derive_seed
+from dlkd.training.module import DetectorTask
+from dlkd.training.seeds import derive_seed
 
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
 

@@ -16,8 +16,9 @@ from dlkd.data import DataError
 from dlkd.registry import default_registry
 from dlkd.training import TrialError, TrialSpec, load_model, read_result, run_trial
 from dlkd.training import predict as predict_module
-from dlkd.training.evaluate import Alarm, Evaluation, alarm
+from dlkd.training.evaluate import Evaluation, alarm
 from dlkd.training.predict import find_images, predict_images, squeezed
+from dlkd.training.trial_result import Alarm
 
 REGISTRY = default_registry()
 

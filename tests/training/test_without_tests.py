@@ -13,8 +13,10 @@ from dlkd.data import Category, Folder
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, TrainConfig
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import NormalRange, evaluate
-from dlkd.training.examples import EXAMPLES, save_examples
+from dlkd.training.evaluate import evaluate
+from dlkd.training.kept_images import keep_images
+from dlkd.training.trial_folder import EXAMPLES
+from dlkd.training.trial_result import NormalRange
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_no_test_images(category: Category, model, tmp_path: Path) -> None:
     assert set(found.undefined) == set(METRICS)
     assert set(found.undefined.values()) == {"there are no test images"}
     assert found.maps.shape == (0, 32, 32)
-    save_examples(tmp_path, found, read, NormalRange(0.0, 1.0))
+    keep_images(tmp_path, found, read, NormalRange(0.0, 1.0))
     assert len(np.load(tmp_path / EXAMPLES)["names"]) == 0
 
 

@@ -18,8 +18,8 @@ from dlkd.ablations.report.plots.panels import FAINT, wrap
 from dlkd.ablations.report.tables import Table
 from dlkd.drawing import LiteralFigure
 from dlkd.text import shortened
-from dlkd.training.examples import EXAMPLES
 from dlkd.training.pictures import COLOURS, overlay
+from dlkd.training.trial_folder import EXAMPLES
 
 Kept: TypeAlias = dict[str, NDArray[Any]]
 """What a trial's `examples.npz` holds, by name."""

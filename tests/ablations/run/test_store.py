@@ -14,7 +14,8 @@ from PIL import Image
 from dlkd.ablations.plan.cells import Cell, make_cells
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.tables import tabulate
-from dlkd.ablations.run.store import FAILURE, failure, mend, missing_cells
+from dlkd.ablations.run.mend import mend
+from dlkd.ablations.run.store import FAILURE, failure, missing_cells
 from dlkd.ablations.run.trials import collect, read_about, read_trials, write_trials
 from dlkd.files import alone, write_text
 from dlkd.registry import default_registry

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from dlkd.files import atomic_path
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import Evaluation, NormalRange
+from dlkd.training.evaluate import Evaluation
+from dlkd.training.trial_folder import EXAMPLES
+from dlkd.training.trial_result import NormalRange
 
-EXAMPLES = "examples.npz"
 NORMAL, ANOMALOUS = 1, 4
 """How many images of each kind are kept."""
 
 
-def save_examples(folder: Path, evaluation: Evaluation, data: CategoryData, normal: NormalRange) -> None:
+def keep_images(folder: Path, evaluation: Evaluation, data: CategoryData, normal: NormalRange) -> None:
     """Keep the first normal image and one of each of the first defects: the same images for every variant."""
     indices = choose([(s.label, s.defect) for s in data.category.test])
     names = [str(data.category.test[i].image.name) for i in indices]

@@ -1,0 +1,139 @@
+"""The training of a model: Lightning for what has gradients, `fit` for what needs none."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+
+from dlkd.models.detector import Detector
+from dlkd.training.checkpoint import AtomicCheckpointIO, SaveLast
+from dlkd.training.data_module import CategoryData
+from dlkd.training.device import device
+from dlkd.training.memory import kept_memory
+from dlkd.training.module import STEPS, DetectorTask, LossCurve, compiled
+from dlkd.training.seeds import derive_seed
+from dlkd.training.step_bar import StepBar, StopAfter, planned_steps
+from dlkd.training.trial_folder import LAST
+from dlkd.training.trial_spec import TrialError
+
+
+def fit(
+    task: DetectorTask,
+    data: CategoryData,
+    folder: Path,
+    *,
+    bar: bool = False,
+    on_epoch: Callable[[float], None] | None = None,
+    keep_state: bool = False,
+    more: Sequence[L.Callback] = (),
+) -> list[dict[str, float]]:
+    """Train, and then let the model `fit` what needs no gradient; the loss curve by epoch.
+
+    Training goes on from the last checkpoint in `folder` if there is one.
+    """
+    model, config = task.model, task.config
+    curve: list[dict[str, float]] = []
+    if config.epochs and config.max_steps and model.optimizers():
+        curve = _train(task, data, folder, bar, on_epoch, keep_state, more)
+    fit_rest(model, data, task.seed)
+    return curve
+
+
+def fit_rest(model: Detector, data: CategoryData, seed: int) -> None:
+    """Let the model `fit` what needs no gradient."""
+    if type(model).fit is Detector.fit:
+        return
+    L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
+    with torch.no_grad():
+        model.to(device()).eval().fit(data.train_batches(device()))
+
+
+def _train(
+    task: DetectorTask,
+    data: CategoryData,
+    folder: Path,
+    bar: bool,
+    on_epoch: Callable[[float], None] | None,
+    keep_state: bool,
+    more: Sequence[L.Callback],
+) -> list[dict[str, float]]:
+    """Train with Lightning; the loss curve by epoch."""
+    config = task.config
+    if config.compile and not task.model.compiled:
+        raise TrialError("train.compile: this model names nothing that is to be compiled; leave `compile` out")
+    batches = data.train_dataloader()
+    task.steps = task.steps or config.steps(len(batches))
+    curve = LossCurve()
+    callbacks: list[L.Callback] = [
+        curve,
+        SaveLast(folder, config.checkpoint_seconds, keep=keep_state, max_steps=config.max_steps),
+        *more,
+    ]
+    if config.max_steps > 0:
+        callbacks.append(StopAfter(config.max_steps))
+    if bar:
+        callbacks.append(StepBar(config.max_steps))
+    if on_epoch is not None:
+        callbacks.append(_Tell(on_epoch, config.max_steps))
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # Lightning's advice on worker counts and loggers, and torch's on its own internals, say nothing to a user.
+        warnings.simplefilter("ignore")
+        trainer = L.Trainer(
+            max_epochs=config.epochs,
+            precision=config.precision,
+            accelerator="gpu" if device().type == "cuda" else "cpu",
+            deterministic=device().type == "cpu",  # bilinear upsampling has no deterministic CUDA backward
+            devices=1,
+            logger=False,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO(), LightningEnvironment()],  # one process, whatever job it is part of
+            enable_checkpointing=False,
+            enable_progress_bar=False,  # Lightning's shows epochs of a number never reached; StepBar, steps
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+        try:
+            with kept_memory(), compiled(task.model) if config.compile else nullcontext():
+                trainer.fit(task, train_dataloaders=batches, ckpt_path=_checkpoint(task, folder))
+        except SystemExit as error:  # Lightning turns Ctrl-C into sys.exit(1)
+            raise KeyboardInterrupt from error
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise TrialError(
+                f"a batch of one image of {config.size_text} pixels leaves batch normalisation a single value a "
+                "channel; take larger images (64 pixels are enough), a batch size that leaves no image over, "
+                "or `norm: layer`"
+            ) from error
+    return curve.epochs
+
+
+def _checkpoint(task: DetectorTask, folder: Path) -> Path | None:
+    """The checkpoint that a training goes on from, if any."""
+    last = folder / LAST
+    if not last.exists():
+        return None
+    if task.model.paced and AtomicCheckpointIO().load_checkpoint(last).get(STEPS) != task.steps:
+        said = "%s is of a training of another length, by which this model sets rates or stages: it begins anew"
+        logging.getLogger("dlkd").warning(said, last)
+        return None
+    return last
+
+
+class _Tell(L.Callback):
+    def __init__(self, tell: Callable[[float], None], max_steps: int) -> None:
+        self.tell = tell
+        self.max_steps = max_steps
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        del pl_module
+        self.tell(min(1.0, trainer.global_step / max(1, planned_steps(trainer, self.max_steps))))

@@ -1,0 +1,116 @@
+"""What a finished trial measured, and its file in the trial's folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pydantic
+
+from dlkd.training.trial_folder import RESULT
+from dlkd.training.trial_spec import TrialError
+
+METRICS = ("image_auroc", "pixel_auroc", "pro", "image_ap", "image_f1_max", "pixel_ap", "pixel_f1_max")
+"""Image and pixel AUROC and PRO are the paper's; the others are average precision and the largest F1."""
+
+DEVIATIONS = 3.0
+"""Standard deviations that the threshold lies above the mean of normal scores."""
+
+
+@dataclass(frozen=True)
+class NormalRange:
+    """What a model says of normal training images: the alarm's threshold and the pictures' colour scale.
+
+    Attributes:
+        level: median of the anomaly maps' pixels, NaN from a model that gives none.
+        threshold: image score above which an image counts as anomalous.
+        images: how many normal training images it was taken from.
+        proportions: width per height of these pictures, their median; NaN where it is not known.
+    """
+
+    level: float
+    threshold: float
+    images: int = 0
+    proportions: float = math.nan
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Both ends of a colour scale that begins at the level and has the threshold in its middle."""
+        return self.level, max(2 * self.threshold - self.level, self.level + 1e-6)
+
+    @property
+    def origin(self) -> str:
+        """Where the threshold comes from, in words."""
+        what = f"mean + {DEVIATIONS:g} standard deviations of the scores of {self.images} normal training images"
+        return f"the threshold is the {what}"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """How good the alarm is on test images: an image whose score lies above the threshold counts as anomalous.
+
+    Attributes:
+        threshold: of the image score.
+        anomalous: test images with a defect.
+        found: those of them above the threshold.
+        normal: test images without a defect.
+        false_alarms: those of them above the threshold.
+    """
+
+    threshold: float
+    anomalous: int
+    found: int
+    normal: int
+    false_alarms: int
+
+    def __str__(self) -> str:
+        found = f"{self.found} of {self.anomalous} defects found" if self.anomalous else "no defects to find"
+        false = f"{self.false_alarms} of {self.normal} false alarms" if self.normal else "no normal images"
+        if not self.anomalous and not self.normal:
+            return f"at threshold {self.threshold:.4g}: no test images"
+        return f"at threshold {self.threshold:.4g}: {found}, {false}"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a finished trial measured; see `result.json`.
+
+    Attributes:
+        metrics: value of each metric, NaN where undefined.
+        undefined: why a metric has no value.
+        costs: see `costs`.
+        curve: mean of each loss, by epoch.
+        normal: range of the normal training images: threshold and colour scale.
+        alarm: how good the alarm at that threshold is on the test images.
+        versions: see `versions`.
+    """
+
+    metrics: dict[str, float]
+    undefined: dict[str, str]
+    costs: dict[str, float]
+    curve: list[dict[str, float]]
+    normal: NormalRange
+    alarm: Alarm
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+_RESULTS = pydantic.TypeAdapter(TrialResult)
+
+
+def read_result(folder: Path) -> TrialResult:
+    """The result of a finished trial. Raises TrialError where it is not finished, or its result is broken."""
+    path = folder / RESULT
+    try:
+        result = _RESULTS.validate_python(json.loads(path.read_text(encoding="utf-8")))
+        return replace(result, metrics={name: result.metrics[name] for name in METRICS})
+    except FileNotFoundError as error:
+        raise TrialError(f"{folder} has no {RESULT}: the trial is not finished") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise TrialError(f"{path} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except KeyError as error:
+        raise TrialError(f"{path} cannot be read: the metric {error} is missing") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrialError(f"{path} cannot be read: {error}") from error
