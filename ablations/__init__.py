@@ -8,5 +8,5 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "0")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Tune would take Ctrl-C for a normal end
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # its own state is never read, see `run.runner`
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # its own state is never read, see `run.ray_training`
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -1,27 +1,20 @@
-"""Trains the missing cells of a grid in parallel with Ray Tune."""
+"""Runs a grid: asks the store which cells are missing, and has those trained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import ray
-from ray import tune
+from typing import TYPE_CHECKING
 
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.display import Display
-from dlkd.ablations.run.events import DIED, CellEvents, run_config
-from dlkd.ablations.run.mend import mend
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.ray_session import check_pool, ray_folder, start_ray
-from dlkd.ablations.run.remote import Storage
-from dlkd.ablations.run.store import FAILURE, failure, missing_cells
-from dlkd.ablations.run.worker import CellWorker
-from dlkd.files import all_alone, delete, empty, write_text
-from dlkd.machine import expanded
-from dlkd.registry.python_files import digests, python_file
-from dlkd.training.trial_folder import RESULT
+from dlkd.ablations.run.store import missing_cells
+from dlkd.files import all_alone
+
+if TYPE_CHECKING:
+    from dlkd.ablations.run.remote import Storage
+    from dlkd.ablations.run.worker import CellWorker
 
 
 def run_cells(
@@ -31,12 +24,11 @@ def run_cells(
     display: Display,
     *,
     force: bool = False,
-    trainable: type[CellWorker] = CellWorker,
+    trainable: type[CellWorker] | None = None,
 ) -> None:
     """Train every cell that has no result in `store`; what fails is left there with its reason.
 
-    Resuming is nothing special: ask the store what is missing and start a fresh Tuner on that. Ray's own
-    experiment state is pickled and can be cut short by a crash (ray-project/ray 58179), so it is never read.
+    Resuming is nothing special: ask the store what is missing and train that.
 
     Args:
         cells: the grid's cells.
@@ -44,7 +36,7 @@ def run_cells(
         pool: where and how they run.
         display: shows what runs.
         force: train again what is finished; it is deleted when Ray has started, and nothing hinders the training.
-        trainable: what runs a cell.
+        trainable: what runs a cell; default `CellWorker`.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; finished cells stay, running ones keep their last checkpoint.
@@ -53,63 +45,53 @@ def run_cells(
         StorageError: `pool.storage` cannot be read or written; finished cells are in `store`.
         HeldError: with `force`, another process works in a cell's folder; nothing was deleted.
     """
-    storage = None if pool.storage is None else Storage(pool.storage)
+    storage = _storage(pool)
     folders = {cell.key: store / cell.key for cell in cells}
+    todo = list(cells)
     if force:
         with all_alone(folders.values()):  # said before anything is started; deleted is later
             pass
     else:
-        for cell in cells:
-            if why := mend(cell, store):
-                display.note(f"{cell.name}: {why}; it is trained again")
-        if storage is not None:
-            storage.fetch(folders, store)
-    todo = list(cells) if force else missing_cells(cells, store)
+        todo = _missing(cells, store, storage, display)
     if todo:
+        from dlkd.ablations.run.ray_session import check_pool
+
         check_pool(pool)
     if storage is not None:
         _share([folders[key] for key in folders.keys() - {cell.key for cell in todo}], storage, display)
         if todo:
             storage.check()
     display.start(cells, todo, pool.workers)
-    if not todo:
-        display.stop()
-        return
     try:
-        with ray_folder() as scratch:
-            start_ray(pool, scratch)
-            try:
-                if force:
-                    forget(folders.values(), storage)
-                for cell in todo:
-                    delete(folders[cell.key] / FAILURE)
-                _fit(todo, store, pool, storage, display, trainable, scratch)
-            finally:
-                ray.shutdown()
+        if todo:
+            from dlkd.ablations.run.ray_training import train
+
+            train(todo, store, pool, storage, display, trainable, force=force)
     finally:
         display.stop()
-    if storage is not None:
-        storage.fetch([cell.key for cell in todo], store)
-    for cell in missing_cells(todo, store):
-        if failure(cell, store) is None:
-            write_text(store / cell.key / FAILURE, DIED)
 
 
-def forget(folders: Iterable[Path], storage: Storage | None) -> None:
-    """Delete what trials left, here and in the storage: all of them, or none where another process works in one.
+def _storage(pool: Pool) -> Storage | None:
+    if pool.storage is None:
+        return None
+    from dlkd.ablations.run.remote import Storage
 
-    Raises:
-        HeldError: another process works in one of the folders; nothing was deleted.
-        StorageError: the storage takes no change; here everything stays.
-    """
-    folders = list(folders)
-    with all_alone(folders) as there:
+    return Storage(pool.storage)
+
+
+def _missing(cells: Sequence[Cell], store: Path, storage: Storage | None, display: Display) -> list[Cell]:
+    """The cells without a result, neither here nor in the storage; what is broken of them is taken away."""
+    missing = missing_cells(cells, store)
+    if missing:
+        from dlkd.ablations.run.mend import mend
+
+        for cell in missing:
+            if why := mend(cell, store):
+                display.note(f"{cell.name}: {why}; it is trained again")
         if storage is not None:
-            for folder in folders:
-                storage.forget(folder.name)
-        for folder in there:
-            delete(folder / RESULT)  # first: what is left of a trial if the machine dies now is an unfinished one
-            empty(folder)
+            storage.fetch([cell.key for cell in missing], store)
+            missing = missing_cells(missing, store)
+    return missing
 
 
 def _share(finished: Sequence[Path], storage: Storage, display: Display) -> None:
@@ -121,39 +103,3 @@ def _share(finished: Sequence[Path], storage: Storage, display: Display) -> None
         for folder in unshared:
             storage.push(folder)
         display.note(f"{len(unshared)} finished trials copied to {storage.url}")
-
-
-def _fit(
-    todo: Sequence[Cell],
-    store: Path,
-    pool: Pool,
-    storage: Storage | None,
-    display: Display,
-    trainable: type[CellWorker],
-    scratch: Path,
-) -> None:
-    cells: dict[str, dict[str, Any]] = {
-        cell.key: {
-            "key": cell.key,
-            "spec": cell.spec.model_dump(mode="json"),
-            "contents": cell.contents,
-            "store": str(store.resolve()),
-            "storage": None if storage is None else storage.url,
-            "keep": pool.keep,
-            "registry": [str(expanded(f).resolve()) for f in pool.registry_files],
-            "imports": {str(python_file(f)): digests(f) for f in pool.imports},
-            "threads": pool.threads,
-            "gpu": pool.trials_per_gpu > 0,
-        }
-        for cell in todo
-    }
-    tuner = tune.Tuner(
-        # Tune copies the whole grid for each of its cells, so the grid is of names.
-        tune.with_resources(tune.with_parameters(trainable, cells=cells), pool.resources),
-        param_space={"cell": tune.grid_search(list(cells))},
-        tune_config=tune.TuneConfig(
-            reuse_actors=True, max_concurrent_trials=pool.workers if pool.address is None else None
-        ),
-        run_config=run_config(pool, scratch, CellEvents(display, store, storage)),
-    )
-    tuner.fit()

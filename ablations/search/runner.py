@@ -14,10 +14,10 @@ from rich.text import Text
 
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.run.events import run_config, why_failed
+from dlkd.ablations.run.forget import forget
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.ray_session import check_pool, ray_folder, start_ray
 from dlkd.ablations.run.remote import Storage
-from dlkd.ablations.run.runner import forget
 from dlkd.ablations.run.store import FAILURE
 from dlkd.ablations.search.records import DONE, PARAMETERS, STOPPED, Tried, broken, read_tried
 from dlkd.ablations.search.study import Study, search_folder

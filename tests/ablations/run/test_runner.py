@@ -22,7 +22,8 @@ from rich.console import Console
 
 from dlkd import cli
 from dlkd.ablations.plan.cells import Cell
-from dlkd.ablations.run import runner
+from dlkd.ablations.run import forget as forget_module
+from dlkd.ablations.run import ray_session, ray_training
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.remote import Storage, StorageError
@@ -122,8 +123,8 @@ def test_a_trial_that_fails_fails_alone(
     # A later run finds what is done, and tries again what failed.
     written = {cell.key: (store / cell.key / "result.json").stat().st_mtime_ns for cell in cells[3:]}
     begun: list[Cell] = []
-    monkeypatch.setattr(runner, "start_ray", lambda *_: None)
-    monkeypatch.setattr(runner, "_fit", lambda todo, *_: begun.extend(todo))
+    monkeypatch.setattr(ray_training, "start_ray", lambda *_: None)
+    monkeypatch.setattr(ray_training, "_fit", lambda todo, *_: begun.extend(todo))
     assert "2 already done, 1 to train" in run([*cells[3:], cells[0]], store)
     assert begun == [cells[0]]
     assert {key: (store / key / "result.json").stat().st_mtime_ns for key in written} == written
@@ -160,8 +161,8 @@ def test_force_deletes_nothing_that_another_process_holds(
     trained: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "store"
-    monkeypatch.setattr(runner, "start_ray", lambda *_: None)
-    monkeypatch.setattr(runner, "_fit", stopped)
+    monkeypatch.setattr(ray_training, "start_ray", lambda *_: None)
+    monkeypatch.setattr(ray_training, "_fit", stopped)
     with alone(store / trained[1].key):
         with pytest.raises(HeldError, match=trained[1].key):
             run_cells(trained, store, Pool(), Display(store, Console(quiet=True)), force=True)
@@ -177,13 +178,13 @@ def test_force_is_not_stopped_midway_by_another_process(
     """One that takes a folder while Ray starts, or while others are deleted."""
     store = tmp_path / "store"
     for name in ("_fit", "start_ray"):
-        monkeypatch.setattr(runner, name, lambda *_: None)
+        monkeypatch.setattr(ray_training, name, lambda *_: None)
     with contextlib.ExitStack() as other:
-        monkeypatch.setattr(runner, "start_ray", lambda *_: other.enter_context(alone(store / trained[1].key)))
+        monkeypatch.setattr(ray_training, "start_ray", lambda *_: other.enter_context(alone(store / trained[1].key)))
         with pytest.raises(HeldError, match=trained[1].key):
             run_cells(trained, store, Pool(), Display(store, Console(quiet=True)), force=True)
         assert missing_cells(trained, store) == []
-    delete, taken = runner.delete, []
+    delete, taken = forget_module.delete, []
 
     def delete_while_others_wait(path: Path) -> None:
         for cell in trained:
@@ -194,8 +195,8 @@ def test_force_is_not_stopped_midway_by_another_process(
                 pass
         delete(path)
 
-    monkeypatch.setattr(runner, "delete", delete_while_others_wait)
-    runner.forget([store / cell.key for cell in trained], None)
+    monkeypatch.setattr(forget_module, "delete", delete_while_others_wait)
+    forget_module.forget([store / cell.key for cell in trained], None)
     assert taken == []
     assert missing_cells(trained, store) == trained
 
@@ -209,7 +210,7 @@ def test_force_keeps_everything_where_the_storage_takes_no_change(
 
     monkeypatch.setattr(Storage, "forget", refuse)
     with pytest.raises(StorageError):
-        runner.forget([tmp_path / "store" / cell.key for cell in trained], Storage(str(tmp_path / "there")))
+        forget_module.forget([tmp_path / "store" / cell.key for cell in trained], Storage(str(tmp_path / "there")))
     assert missing_cells(trained, tmp_path / "store") == []
 
 
@@ -220,7 +221,7 @@ def test_force_deletes_nothing_where_the_start_fails(
     store = tmp_path / "store"
     (tmp_path / "file").touch()
     pools = {"storage": Pool(storage=str(tmp_path / "file")), "ray": Pool(), "gpu": Pool(trials_per_gpu=1)}
-    monkeypatch.setattr(runner, "start_ray", stopped)
+    monkeypatch.setattr(ray_training, "start_ray", stopped)
     with pytest.raises((StorageError, StoppedError, MachineError)):
         run_cells(trained, store, pools[wrong], Display(store, Console(quiet=True)), force=True)
     assert missing_cells(trained, store) == []
@@ -232,8 +233,8 @@ def test_a_broken_result_is_said_and_trained_again(
     store = tmp_path / "store"
     (store / trained[1].key / "result.json").write_text("{")
     begun: list[Cell] = []
-    monkeypatch.setattr(runner, "start_ray", lambda *_: None)
-    monkeypatch.setattr(runner, "_fit", lambda todo, *_: begun.extend(todo))
+    monkeypatch.setattr(ray_training, "start_ray", lambda *_: None)
+    monkeypatch.setattr(ray_training, "_fit", lambda todo, *_: begun.extend(todo))
     said = run(trained, store)
     assert begun == [trained[1]]
     assert said.count("result.json cannot be read") == 1
@@ -268,17 +269,17 @@ def test_a_failed_start_leaves_a_finished_report_as_it_was(
     registry = load_registry(tmp_path / "variants.yaml")
     monkeypatch.setattr("dlkd.cli.ablate.read_registry", lambda *_: registry)  # once for all commands
     monkeypatch.setattr("dlkd.cli.ablate.write_reports", lambda _: None)
-    monkeypatch.setattr(runner, "start_ray", lambda *_: None)
-    monkeypatch.setattr(runner, "_fit", interrupted)
+    monkeypatch.setattr(ray_training, "start_ray", lambda *_: None)
+    monkeypatch.setattr(ray_training, "_fit", interrupted)
     assert type_in()[0] == 130
     assert not (tmp_path / "out").exists()
-    monkeypatch.setattr(runner, "_fit", finish)
+    monkeypatch.setattr(ray_training, "_fit", finish)
     code, err = type_in()
     assert code == 0, err
     before = (tmp_path / "out" / "trials.parquet").read_bytes()
 
     (tmp_path / "file").touch()
-    monkeypatch.setattr(runner, "_fit", interrupted)
+    monkeypatch.setattr(ray_training, "_fit", interrupted)
     for more, expected, says in (
         (["--storage", "nowhere://x"], 2, "Protocol not known"),
         (["--storage", "file", "--force"], 2, "cannot write to"),
@@ -468,10 +469,10 @@ def test_a_cluster_where_no_node_has_what_a_trial_takes(
     monkeypatch.setattr(ray, "nodes", lambda: listed)
     joined = Pool(address="10.0.0.1:6379", **pool)  # type: ignore[arg-type]
     if not said:
-        runner.start_ray(joined, tmp_path)
+        ray_session.start_ray(joined, tmp_path)
         return
     with pytest.raises(MachineError, match=said):
-        runner.start_ray(joined, tmp_path)
+        ray_session.start_ray(joined, tmp_path)
 
 
 def test_ray_that_does_not_start_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,10 +481,10 @@ def test_ray_that_does_not_start_is_one_message(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(ray, "init", fail)
     with pytest.raises(MachineError, match="Ray does not start: no space in /dev/shm"):
-        runner.start_ray(Pool(), tmp_path)
+        ray_session.start_ray(Pool(), tmp_path)
 
 
 def test_names_that_ray_does_not_take_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "init", lambda **_: "\udcff".encode())
     with pytest.raises(MachineError, match=r"not UTF-8.*make a link"):
-        runner.start_ray(Pool(), tmp_path)
+        ray_session.start_ray(Pool(), tmp_path)

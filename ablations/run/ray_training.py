@@ -1,0 +1,91 @@
+"""Trains cells in parallel with Ray Tune."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from dlkd.ablations.plan.cells import Cell
+from dlkd.ablations.run.display import Display
+from dlkd.ablations.run.events import DIED, CellEvents, run_config
+from dlkd.ablations.run.forget import forget
+from dlkd.ablations.run.pool import Pool
+from dlkd.ablations.run.ray_session import ray_folder, start_ray
+from dlkd.ablations.run.remote import Storage
+from dlkd.ablations.run.store import FAILURE, failure, missing_cells
+from dlkd.ablations.run.worker import CellWorker
+from dlkd.files import delete, write_text
+from dlkd.machine import expanded
+from dlkd.registry.python_files import digests, python_file
+
+
+def train(
+    todo: Sequence[Cell],
+    store: Path,
+    pool: Pool,
+    storage: Storage | None,
+    display: Display,
+    trainable: type[CellWorker] | None = None,
+    *,
+    force: bool = False,
+) -> None:
+    """Train the cells; what fails is left in `store` with its reason. See `runner.run_cells`.
+
+    Each time it is a fresh Tuner: Ray's own experiment state is pickled and can be cut short by a crash
+    (ray-project/ray 58179), so it is never read.
+    """
+    with ray_folder() as scratch:
+        start_ray(pool, scratch)
+        try:
+            if force:
+                forget([store / cell.key for cell in todo], storage)
+            for cell in todo:
+                delete(store / cell.key / FAILURE)
+            _fit(todo, store, pool, storage, display, trainable or CellWorker, scratch)
+        finally:
+            ray.shutdown()
+    if storage is not None:
+        storage.fetch([cell.key for cell in todo], store)
+    for cell in missing_cells(todo, store):
+        if failure(cell, store) is None:
+            write_text(store / cell.key / FAILURE, DIED)
+
+
+def _fit(
+    todo: Sequence[Cell],
+    store: Path,
+    pool: Pool,
+    storage: Storage | None,
+    display: Display,
+    trainable: type[CellWorker],
+    scratch: Path,
+) -> None:
+    cells: dict[str, dict[str, Any]] = {
+        cell.key: {
+            "key": cell.key,
+            "spec": cell.spec.model_dump(mode="json"),
+            "contents": cell.contents,
+            "store": str(store.resolve()),
+            "storage": None if storage is None else storage.url,
+            "keep": pool.keep,
+            "registry": [str(expanded(f).resolve()) for f in pool.registry_files],
+            "imports": {str(python_file(f)): digests(f) for f in pool.imports},
+            "threads": pool.threads,
+            "gpu": pool.trials_per_gpu > 0,
+        }
+        for cell in todo
+    }
+    tuner = tune.Tuner(
+        # Tune copies the whole grid for each of its cells, so the grid is of names.
+        tune.with_resources(tune.with_parameters(trainable, cells=cells), pool.resources),
+        param_space={"cell": tune.grid_search(list(cells))},
+        tune_config=tune.TuneConfig(
+            reuse_actors=True, max_concurrent_trials=pool.workers if pool.address is None else None
+        ),
+        run_config=run_config(pool, scratch, CellEvents(display, store, storage)),
+    )
+    tuner.fit()
