@@ -21,14 +21,7 @@ from dlkd.text import shortened
 
 def heat_map(table: Table) -> LiteralFigure | None:
     """Rows by categories, a panel a metric, per cent averaged over seeds; one colour scale a metric."""
-    trials = table.trials
-    categories = list(dict.fromkeys(zip(trials["dataset"], trials["category"], strict=True)))
-    labels = [row.label for row in table.rows]
-    one_set = trials["dataset"].nunique() == 1
-    names = [
-        shortened(category, WRAP) if one_set else f"{shortened(dataset, WRAP)}\n{shortened(category, WRAP)}"
-        for dataset, category in categories
-    ]
+    labels, names = [row.label for row in table.rows], list(_columns(table).values())
     width = max(2.4, 0.62 * len(names) + 0.4)
     stacked = len(names) > 6
     figure, panels = make_panels(
@@ -39,15 +32,34 @@ def heat_map(table: Table) -> LiteralFigure | None:
         stacked=stacked,
     )
     for axes, metric in zip(panels, table.metrics, strict=True):
-        _draw_values(axes, trials[trials["metric"] == metric], labels, categories)
-        axes.set_title(label(metric), fontsize=10)
-        long = len(names) > 6 or max(map(len, names)) > 9
-        axes.set_xticks(range(len(names)), names, rotation=40 if long else 0, ha="right" if long else "center")
-        axes.tick_params(length=0, labelsize=8)
-        axes.spines[:].set_visible(False)
+        draw_heat_map(axes, table, metric)
         if stacked or axes is panels[0]:
             axes.set_yticks(range(len(labels)), [wrap(name) for name in labels])
     return figure
+
+
+def draw_heat_map(axes: Axes, table: Table, metric: str) -> None:
+    """One metric: rows by categories, per cent averaged over seeds."""
+    columns = _columns(table)
+    names = list(columns.values())
+    _draw_values(axes, table.trials[table.trials["metric"] == metric], [row.label for row in table.rows], list(columns))
+    axes.set_title(label(metric), fontsize=10)
+    long = len(names) > 6 or max(map(len, names)) > 9
+    axes.set_xticks(range(len(names)), names, rotation=40 if long else 0, ha="right" if long else "center")
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[:].set_visible(False)
+
+
+def _columns(table: Table) -> dict[tuple[str, str], str]:
+    """The (dataset, category) of each column, with its name."""
+    trials = table.trials
+    one_set = trials["dataset"].nunique() == 1
+    return {
+        (dataset, category): shortened(category, WRAP)
+        if one_set
+        else f"{shortened(dataset, WRAP)}\n{shortened(category, WRAP)}"
+        for dataset, category in zip(trials["dataset"], trials["category"], strict=True)
+    }
 
 
 def _draw_values(axes: Axes, lines: pd.DataFrame, rows: list[str], categories: list[tuple[str, str]]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from dlkd.ablations.report.plots.panels import add_legend, colour, dash, make_panels
 from dlkd.ablations.report.tables import Table
@@ -17,30 +19,45 @@ TERMS = {"total": "total loss", "ckd": "CKD", "pkd": "PKD", "anomaly_similarity"
 
 def learning_curves(table: Table, store: Path) -> LiteralFigure | None:
     """Loss terms over steps, a panel a term: mean of a row's trials, band from the lowest to the highest."""
-    curves = {row: _curves(lines, store) for row, lines in table.trials.groupby("row")}
-    terms = list(dict.fromkeys(t for c in curves.values() for t in c.columns if t not in ("step", "epoch", "trial")))
+    curves = read_curves(table, store)
+    terms = loss_terms(curves)
     if not terms:
         return None
-    terms.sort(key=lambda term: term != "total")
     figure, panels = make_panels(len(terms), width=3.5, height=2.9)
     handles: dict[str, Any] = {}
-    for i, row in enumerate(table.rows):
-        curve = curves.get(row.label, pd.DataFrame())
-        for axes, term in zip(panels, terms, strict=True):
-            if term not in curve:
-                continue
-            by_step = curve.groupby("step")[term]
-            mean = by_step.mean()
-            axes.fill_between(mean.index, by_step.min(), by_step.max(), color=colour(i), alpha=0.15, linewidth=0)
-            [line] = axes.plot(mean.index, mean, color=colour(i), linestyle=dash(i), linewidth=1.6)
-            handles.setdefault(row.label, line)
     for axes, term in zip(panels, terms, strict=True):
-        axes.set_title(TERMS.get(term, term), fontsize=10)
-        axes.set_xlabel("step", fontsize=9)
-        axes.grid(color="#e5e7ea")
-        axes.tick_params(labelsize=8)
-    add_legend(figure, handles)
+        handles = draw_curves(axes, curves, term) | handles
+    add_legend(figure, {name: handles[name] for name in curves if name in handles})
     return figure
+
+
+def read_curves(table: Table, store: Path) -> dict[str, pd.DataFrame]:
+    """The learning curves of each row's trials, in the grid's order; empty where a row has none."""
+    trials = table.trials
+    return {row.label: _curves(trials[trials["row"] == row.label], store) for row in table.rows}
+
+
+def loss_terms(curves: Mapping[str, pd.DataFrame]) -> list[str]:
+    """The terms of the loss that any curve has, the total first."""
+    found = dict.fromkeys(term for curve in curves.values() for term in curve if term not in ("step", "epoch", "trial"))
+    return sorted(found, key=lambda term: term != "total")
+
+
+def draw_curves(axes: Axes, curves: Mapping[str, pd.DataFrame], term: str) -> dict[str, Any]:
+    """One term of the loss over the steps; what stands for each row in a legend."""
+    handles: dict[str, Any] = {}
+    for i, (row, curve) in enumerate(curves.items()):
+        if term not in curve:
+            continue
+        by_step = curve.groupby("step")[term]
+        mean = by_step.mean()
+        axes.fill_between(mean.index, by_step.min(), by_step.max(), color=colour(i), alpha=0.15, linewidth=0)
+        [handles[row]] = axes.plot(mean.index, mean, color=colour(i), linestyle=dash(i), linewidth=1.6)
+    axes.set_title(TERMS.get(term, term), fontsize=10)
+    axes.set_xlabel("step", fontsize=9)
+    axes.grid(color="#e5e7ea")
+    axes.tick_params(labelsize=8)
+    return handles
 
 
 def _curves(lines: pd.DataFrame, store: Path) -> pd.DataFrame:

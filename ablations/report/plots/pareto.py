@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
+
 from dlkd.ablations.report.plots.panels import FAINT, MARKERS, add_legend, colour, make_panels
 from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import label
@@ -14,40 +16,47 @@ from dlkd.drawing import LiteralFigure
 
 def pareto(table: Table) -> LiteralFigure | None:
     """Each metric over the time of one image; the line joins rows that no other row beats in both."""
-    timed = [row for row in table.rows if row.costs["images_per_second"] > 0]
-    if not timed:
+    if not any(row.costs["images_per_second"] > 0 for row in table.rows):
         return None
     figure, panels = make_panels(len(table.metrics), width=3.5, height=3.4)
     handles: dict[str, Any] = {}
     for axes, metric in zip(panels, table.metrics, strict=True):
-        points = []
-        for i, row in enumerate(table.rows):
-            entry = row.entries[metric]
-            if row not in timed or math.isnan(entry.mean):
-                continue
-            x = 1000 / row.costs["images_per_second"]
-            points.append((x, entry.mean))
-            shape: dict[str, Any] = {
-                "color": colour(i),
-                "marker": MARKERS[i % len(MARKERS)],
-                "markersize": 8,
-                "linestyle": "none",
-            }
-            reach = [[entry.mean - entry.low], [entry.high - entry.mean]]
-            bars = None if math.isnan(entry.low) else reach
-            handles.setdefault(row.label, axes.errorbar(x, entry.mean, yerr=bars, elinewidth=1, **shape))
-        front = _front(points)
-        axes.plot([x for x, _ in front], [y for _, y in front], color=FAINT, linewidth=1, zorder=0)
-        axes.set_title(label(metric), fontsize=10)
-        axes.set_xlabel("milliseconds per image", fontsize=9)
-        axes.grid(color="#e5e7ea")
-        axes.tick_params(labelsize=8)
-        axes.margins(0.15)
-        if not points:
-            axes.text(0.5, 0.5, "no figure", ha="center", va="center", transform=axes.transAxes, color=FAINT)
+        handles = draw_pareto(axes, table, metric) | handles
     panels[0].set_ylabel("per cent", fontsize=9)
-    add_legend(figure, handles)
+    in_order = {row.label: handles[row.label] for row in table.rows if row.label in handles}
+    add_legend(figure, in_order)
     return figure
+
+
+def draw_pareto(axes: Axes, table: Table, metric: str) -> dict[str, Any]:
+    """One metric over the time of one image; what stands for each row in a legend."""
+    handles: dict[str, Any] = {}
+    points = []
+    for i, row in enumerate(table.rows):
+        entry = row.entries[metric]
+        if not row.costs["images_per_second"] > 0 or math.isnan(entry.mean):
+            continue
+        x = 1000 / row.costs["images_per_second"]
+        points.append((x, entry.mean))
+        shape: dict[str, Any] = {
+            "color": colour(i),
+            "marker": MARKERS[i % len(MARKERS)],
+            "markersize": 8,
+            "linestyle": "none",
+        }
+        reach = [[entry.mean - entry.low], [entry.high - entry.mean]]
+        bars = None if math.isnan(entry.low) else reach
+        handles[row.label] = axes.errorbar(x, entry.mean, yerr=bars, elinewidth=1, **shape)
+    front = _front(points)
+    axes.plot([x for x, _ in front], [y for _, y in front], color=FAINT, linewidth=1, zorder=0)
+    axes.set_title(label(metric), fontsize=10)
+    axes.set_xlabel("milliseconds per image", fontsize=9)
+    axes.grid(color="#e5e7ea")
+    axes.tick_params(labelsize=8)
+    axes.margins(0.15)
+    if not points:
+        axes.text(0.5, 0.5, "no figure", ha="center", va="center", transform=axes.transAxes, color=FAINT)
+    return handles
 
 
 def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
