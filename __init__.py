@@ -9,17 +9,29 @@ from typing import TYPE_CHECKING, Any
 from dlkd.machine import prepare
 
 if TYPE_CHECKING:
+    from dlkd.ablations.ablation import Ablation, load_ablation
     from dlkd.registry import create_model, list_components, list_variants, load_registry, register
 
 prepare()  # before PyTorch is loaded
 
 __version__ = "0.1.0"
-__all__ = ["create_model", "list_components", "list_variants", "load_registry", "register"]
+__all__ = [
+    "Ablation",
+    "create_model",
+    "list_components",
+    "list_variants",
+    "load_ablation",
+    "load_registry",
+    "register",
+]
+
+_HOMES = {"Ablation": "ablations.ablation", "load_ablation": "ablations.ablation"}
+"""The modules of the names that are not of `registry`."""
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("dlkd.registry"), name)
+        return getattr(import_module(f"dlkd.{_HOMES.get(name, 'registry')}"), name)
     raise AttributeError(f"module 'dlkd' has no attribute '{name}'")
 
 

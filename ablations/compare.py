@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,7 @@ from rich.text import Text
 from dlkd.ablations.report.markdown import escape, markdown_table
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.report.words.numbers import DASH, in_order, listed, number, p_value, signed
-from dlkd.ablations.run.run_folder import TRIALS, whole
-from dlkd.ablations.run.trials import NOT_RUN, read_trials
+from dlkd.ablations.run.trials import NOT_RUN
 from dlkd.ablations.statistics.estimates import average, estimate
 from dlkd.ablations.statistics.metric_cells import CELL, by_category
 from dlkd.ablations.statistics.sign_flip import holm
@@ -39,7 +37,7 @@ HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "ce
 
 @dataclass(frozen=True)
 class Difference:
-    """One metric of one row in both runs; per cent and points, NaN where a run lacks it."""
+    """One metric of one row in both runs, as fractions; NaN where a run lacks it."""
 
     row: str
     metric: str
@@ -56,9 +54,9 @@ class Difference:
     @property
     def texts(self) -> tuple[str, ...]:
         """What stands under `HEADS`."""
-        interval = "" if math.isnan(self.low) else f"{signed(self.low)} to {signed(self.high)}"
+        interval = "" if math.isnan(self.low) else f"{signed(self.low * 100)} to {signed(self.high * 100)}"
         counted = str(self.shared) if self.shared == self.cells else f"{self.shared} of {self.cells}"
-        figures = (number(self.a), number(self.b), signed(self.difference))
+        figures = (number(self.a * 100), number(self.b * 100), signed(self.difference * 100))
         return self.row, label(self.metric), *figures, interval, p_value(self.p).removeprefix("p = "), counted
 
 
@@ -75,6 +73,15 @@ class Comparison:
     names: tuple[str, str]
     notes: list[str]
     tables: dict[str, list[Difference]]
+
+    def to_frame(self) -> pd.DataFrame:
+        """A line for each row and metric, figures as fractions.
+
+        Columns: table, label, metric, a and b (averages over the shared cells), difference (b - a), low, high, p (after
+        Holm), told_apart, shared, cells.
+        """
+        lines = [{"table": name} | asdict(line) for name, lines in self.tables.items() for line in lines]
+        return pd.DataFrame(lines).rename(columns={"row": "label"})
 
     def markdown(self) -> str:
         """The same as Markdown."""
@@ -107,17 +114,16 @@ class Comparison:
             yield shown
 
 
-def compare(a: Path, b: Path) -> Comparison:
-    """Set the runs in folders `a` and `b` side by side, by their trials.parquet.
+def compare(one: pd.DataFrame, two: pd.DataFrame, names: tuple[str, str]) -> Comparison:
+    """Set the trials of two runs, in long form, side by side.
 
     Means and differences are over the cells (dataset, category, seed) that both runs have; Holm's correction
-    runs over the rows of a table, each metric by itself. Raises ValueError where a folder has no trials.
+    runs over the rows of a table, each metric by itself.
     """
-    one, two = (whole(read_trials(folder / TRIALS), folder / TRIALS) for folder in (a, b))
     tables = {}
     for name in dict.fromkeys([*one["table"], *two["table"]]):
         tables[name] = list(_lines(one[one["table"] == name], two[two["table"] == name]))
-    return Comparison((str(a), str(b)), list(_notes(one, two)), tables)
+    return Comparison(names, list(_notes(one, two)), tables)
 
 
 def _lines(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[Difference]:
@@ -134,11 +140,11 @@ def _lines(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[Difference]:
             found[row, metric] = Difference(
                 row=row,
                 metric=metric,
-                a=average(by_category(both["a"])) * 100,
-                b=average(by_category(both["b"])) * 100,
-                difference=result["estimate"] * 100,
-                low=result["low"] * 100,
-                high=result["high"] * 100,
+                a=average(by_category(both["a"])),
+                b=average(by_category(both["b"])),
+                difference=result["estimate"],
+                low=result["low"],
+                high=result["high"],
                 p=float(p),
                 told_apart=bool(p <= result["alpha"]),
                 shared=result["n_pairs"],

@@ -22,9 +22,9 @@ def compare(
     b: Annotated[Path, typer.Argument(help="Folder of another.")],
 ) -> None:
     """Set two ablations side by side."""
-    from dlkd.ablations.compare import compare as run_comparison
+    from dlkd.ablations.ablation import load_ablation
 
-    out.print(run_comparison(a, b))
+    out.print(load_ablation(a).compare(load_ablation(b)))
 
 
 def write_reports(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,27 +109,40 @@ class Table:
 
 def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
     """The table of one grid. Raises ValueError where `trials` (of all tables) has nothing of it."""
+    own = trials_of(trials, grid)
+    metrics = [m for m in grid.metrics if m in set(own["metric"])]
+    differences, effects = differences_of(own, grid, metrics), effects_of(own, grid, metrics)
+    summaries = {m: row_summary(own, m).set_index("row") for m in metrics}
+    rows = [_row(own, grid, row, summaries, differences) for row in grid.rows]
+    return Table(grid, own, metrics, rows, differences, effects, _absent(own))
+
+
+def trials_of(trials: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """The trials of one grid, in the order of its rows. Raises ValueError where there are none."""
     order = {row.label: i for i, row in enumerate(grid.rows)}
     own = trials[(trials["table"] == grid.name) & trials["row"].isin(list(order))]
     if own.empty:
         known = ", ".join(sorted(trials["table"].unique()))
         raise ValueError(f"the trials hold nothing of grid '{grid.name}'; they hold {known}")
     # A cell shared with an earlier table comes first in the trials: statistics go by the order of the rows.
-    own = own.sort_values("row", key=lambda labels: labels.map(order), kind="stable").reset_index(drop=True)
-    metrics = [m for m in grid.metrics if m in set(own["metric"])]
-    has_reference = (own["row"] == grid.reference).any()
-    differences = pd.DataFrame()
-    if has_reference and own["row"].nunique() > 1:
-        against = ("above", "full") if grid.stepwise else ("full",)
-        found = [paired_differences(own, m, reference=grid.reference, comparisons=against) for m in metrics]
-        differences = pd.concat(found, ignore_index=True)
-    effects = None
-    if any(row.factors for row in grid.rows):
-        factors = pd.DataFrame({row.label: row.factors for row in grid.rows if row.factors}).T.astype(int)
-        effects = pd.concat([factorial_effects(own, m, factors) for m in metrics], ignore_index=True)
-    summaries = {m: row_summary(own, m).set_index("row") for m in metrics}
-    rows = [_row(own, grid, row, summaries, differences) for row in grid.rows]
-    return Table(grid, own, metrics, rows, differences, effects, _absent(own))
+    return own.sort_values("row", key=lambda labels: labels.map(order), kind="stable").reset_index(drop=True)
+
+
+def differences_of(own: pd.DataFrame, grid: Grid, metrics: Sequence[str]) -> pd.DataFrame:
+    """`paired_differences` of a grid's own trials for these metrics; empty without a reference or another row."""
+    if not (own["row"] == grid.reference).any() or own["row"].nunique() == 1:
+        return pd.DataFrame()
+    against = ("above", "full") if grid.stepwise else ("full",)
+    found = [paired_differences(own, m, reference=grid.reference, comparisons=against) for m in metrics]
+    return pd.concat(found, ignore_index=True)
+
+
+def effects_of(own: pd.DataFrame, grid: Grid, metrics: Sequence[str]) -> pd.DataFrame | None:
+    """`factorial_effects` of a grid's own trials for these metrics; None where the grid has no factors."""
+    if not any(row.factors for row in grid.rows):
+        return None
+    factors = pd.DataFrame({row.label: row.factors for row in grid.rows if row.factors}).T.astype(int)
+    return pd.concat([factorial_effects(own, m, factors) for m in metrics], ignore_index=True)
 
 
 def _absent(trials: pd.DataFrame) -> pd.DataFrame:

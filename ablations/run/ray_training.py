@@ -51,7 +51,7 @@ def train(
     if storage is not None:
         storage.fetch([cell.key for cell in todo], store)
     for cell in missing_cells(todo, store):
-        if failure(cell, store) is None:
+        if failure(cell.key, store) is None:
             write_text(store / cell.key / FAILURE, DIED)
 
 

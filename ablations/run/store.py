@@ -17,10 +17,10 @@ FAILURE = "failure.txt"
 PROGRESS = "progress"
 
 
-def result(cell: Cell, store: Path) -> TrialResult | None:
-    """What a cell measured; None where it is not finished, or its result cannot be read."""
+def result(key: str, store: Path) -> TrialResult | None:
+    """What the cell of a key measured; None where it is not finished, or its result cannot be read."""
     try:
-        return read_result(store / cell.key)
+        return read_result(store / key)
     except TrialError:
         return None
 
@@ -36,13 +36,13 @@ def part_of_result(folder: Path, name: str, kind: type[T]) -> T:
 
 def missing_cells(cells: Sequence[Cell], store: Path) -> list[Cell]:
     """The cells without a result that can be read: what a run, or a resumed one, has to do."""
-    return [cell for cell in cells if result(cell, store) is None]
+    return [cell for cell in cells if result(cell.key, store) is None]
 
 
-def failure(cell: Cell, store: Path) -> str | None:
-    """Why a cell has no result, in one line; None where it has one or was never tried."""
-    path = store / cell.key / FAILURE
-    if not path.exists() or result(cell, store) is not None:
+def failure(key: str, store: Path) -> str | None:
+    """Why the cell of a key has no result, in one line; None where it has one or was never tried."""
+    path = store / key / FAILURE
+    if not path.exists() or result(key, store) is not None:
         return None
     return first_line(path)
 

@@ -29,8 +29,8 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
     lines: list[dict[str, Any]] = []
     for cell, dataset in zip(cells, dataset_labels([cell.spec.dataset for cell in cells]), strict=True):
         spec = cell.spec
-        found = result(cell, store)
-        why = failure(cell, store) if found is None else None
+        found = result(cell.key, store)
+        why = failure(cell.key, store) if found is None else None
         for table, row in cell.rows:
             for measured in _measured(found, why):
                 lines.append(
@@ -54,6 +54,23 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
                 )
     # Arrow takes no names that are not UTF-8.
     return pd.DataFrame([{k: plain(v) if isinstance(v, str) else v for k, v in line.items()} for line in lines])
+
+
+def renewed(trials: pd.DataFrame, store: Path) -> pd.DataFrame:
+    """`trials` with what the store holds by now of those that had not ended well when they were collected."""
+    trials = trials.copy()
+    for key in trials.loc[trials["status"].isin([NOT_RUN, "failed"]), "key"].unique():
+        found = result(key, store)
+        why = failure(key, store)
+        if found is None and why is None:
+            continue
+        measured = pd.DataFrame(_measured(found, why)).set_index("metric")
+        at = trials["key"] == key
+        for column in measured:
+            trials.loc[at, column] = trials.loc[at, "metric"].map(measured[column])
+        for cost, amount in ({} if found is None else found.costs).items():
+            trials.loc[at, cost] = amount
+    return trials
 
 
 def _measured(found: TrialResult | None, why: str | None) -> Iterator[dict[str, Any]]:

@@ -70,3 +70,35 @@ def effect_verdicts(effects: pd.DataFrame, kind: str) -> list[Verdict]:
         verdict = found.setdefault(line["effect"], Verdict(kind, line["effect"]))
         verdict.lines.append({**line, "gain": line["estimate"]})
     return list(found.values())
+
+
+def verdict_frame(
+    differences: pd.DataFrame, effects: pd.DataFrame | None, untrained: Collection[str] = ()
+) -> pd.DataFrame:
+    """All verdicts, a line a metric: kind, added, over, metric, gain, p_holm, and verdict.
+
+    That is "gain", "harm", "open" (it cannot be told from noise) or "no figure".
+    """
+    found = [] if differences.empty else row_verdicts(differences, untrained)
+    for kind in () if effects is None else ("main", "interaction"):
+        found += effect_verdicts(effects, kind)
+    lines = [
+        {
+            "kind": verdict.kind,
+            "added": verdict.added,
+            "over": verdict.over,
+            **{key: line[key] for key in ("metric", "gain", "p_holm")},
+            "verdict": _in_a_word(line),
+        }
+        for verdict in found
+        for line in verdict.lines
+    ]
+    return pd.DataFrame(lines)
+
+
+def _in_a_word(line: Mapping[str, Any]) -> str:
+    if math.isnan(line["gain"]):
+        return "no figure"
+    if not told_apart(line):
+        return "open"
+    return "gain" if line["gain"] > 0 else "harm"

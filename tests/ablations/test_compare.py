@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dlkd.ablations.compare import compare
+from dlkd.ablations.ablation import load_ablation
+from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.run.run_folder import write_run
 
 METRICS = ("image_auroc", "pro")
 
@@ -15,7 +17,12 @@ def run(folder, value, *, seeds=(0, 1), rows=("LFRB", "DLKD"), steps=16, key="")
         {
             **{"table": "table4", "row": row, "dataset": "textures", "category": category, "seed": seed},
             **{"metric": metric, "value": value + 0.01 * c + 0.001 * seed, "status": "ok", "reason": ""},
-            **{"key": f"{key}{row}-{category}-{seed}", "image_size": 128, "epochs": 1000, "max_steps": steps},
+            **{
+                "key": f"{key}{rows.index(row)}-{category}-{seed}",
+                "image_size": 128,
+                "epochs": 1000,
+                "max_steps": steps,
+            },
             **{"teacher": "tf_efficientnet_lite0", "pro_limit": 0.3, "score_at": "network"},
         }
         for row in rows
@@ -23,10 +30,19 @@ def run(folder, value, *, seeds=(0, 1), rows=("LFRB", "DLKD"), steps=16, key="")
         for seed in seeds
         for metric in METRICS
     ]
-    folder.mkdir()
     trials = pd.DataFrame(lines)
-    trials.to_parquet(folder / "trials.parquet")
+    write(folder, trials)
     return trials
+
+
+def write(folder, trials):
+    made = [GridRow(label=row, variant="dlkd") for row in trials["row"].unique()]
+    grid = Grid(name="table4", title="t", rows=made, reference=made[-1].label, metrics=METRICS)
+    write_run(folder, trials, [grid], folder / "store")
+
+
+def compare(a, b):
+    return load_ablation(a).compare(load_ablation(b))
 
 
 def shown(comparison):
@@ -41,14 +57,14 @@ def test_a_run_beside_itself_differs_in_nothing(tmp_path):
     found = compare(tmp_path / "a", tmp_path / "a")
     assert found.notes == ["12 cells in A, 12 in B; 12 of them are the same trials"]
     for line in found.tables["table4"]:
-        assert line.a == line.b == pytest.approx(81.05)
+        assert line.a == line.b == pytest.approx(0.8105)
         assert line.difference == 0
         assert not line.told_apart
         assert line.shared == line.cells == 6
 
 
 def test_a_run_of_a_version_with_other_columns_is_refused(tmp_path):
-    run(tmp_path / "a", 0.8).drop(columns="pro_limit").to_parquet(tmp_path / "a" / "trials.parquet")
+    write(tmp_path / "a", run(tmp_path / "a", 0.8).drop(columns="pro_limit"))
     with pytest.raises(ValueError, match=r"a/trials\.parquet lacks the columns pro_limit: write it anew"):
         compare(tmp_path / "a", tmp_path / "a")
 
@@ -60,23 +76,26 @@ def test_a_gain_is_measured_and_told_apart(tmp_path):
     assert "most steps: 16 in A, 160 in B" in found.notes
     assert "12 cells in A, 12 in B; 0 of them are the same trials" in found.notes
     line = found.tables["table4"][0]
-    assert (line.row, line.metric, line.difference) == ("LFRB", "image_auroc", pytest.approx(10))
+    assert (line.row, line.metric, line.difference) == ("LFRB", "image_auroc", pytest.approx(0.1))
     assert line.p == pytest.approx(2 * 2 / 2**6)  # 6 pairs, 2 rows
     text = shown(found)
     assert "LFRB" in text
     assert "+10.00" in text
     assert "| LFRB | Image-AUROC | 81.05 | 91.05 | +10.00 |" in found.markdown()
+    frame = found.to_frame()
+    assert list(frame.columns[:5]) == ["table", "label", "metric", "a", "b"]
+    assert frame.loc[0, ["a", "b", "difference"]].tolist() == pytest.approx([0.8105, 0.9105, 0.1])
 
 
 def test_only_shared_cells_are_compared(tmp_path):
     run(tmp_path / "a", 0.8, seeds=(0, 1))
     b = run(tmp_path / "b", 0.8, seeds=(1, 2))
     b.loc[(b["category"] == "brick") & (b["seed"] == 1), ["value", "status"]] = [np.nan, "failed"]
-    b.to_parquet(tmp_path / "b/trials.parquet")
+    write(tmp_path / "b", b)
     found = compare(tmp_path / "a", tmp_path / "b")
     line = found.tables["table4"][0]
     assert (line.shared, line.cells) == (2, 9)
-    assert line.a == line.b == pytest.approx(81.6)  # grass and gravel of seed 1
+    assert line.a == line.b == pytest.approx(0.816)  # grass and gravel of seed 1
     assert line.difference == pytest.approx(0)
     assert "seeds: 0 and 1 in A, 1 and 2 in B" in found.notes
     assert "2 cells of B failed" in found.notes
@@ -89,7 +108,7 @@ def test_a_row_of_one_run_only_keeps_its_figure(tmp_path):
     found = compare(tmp_path / "a", tmp_path / "b")
     line = next(line for line in found.tables["table4"] if line.row == "DLKD")
     assert np.isnan(line.a)
-    assert line.b == pytest.approx(91.05)
+    assert line.b == pytest.approx(0.9105)
     assert np.isnan(line.difference)
     assert line.texts == ("DLKD", "Image-AUROC", "–", "91.05", "–", "", "", "0 of 6")
 
@@ -103,5 +122,6 @@ def test_labels_with_markup_are_shown_as_they_are(tmp_path):
 
 def test_a_folder_without_trials_is_an_error(tmp_path):
     run(tmp_path / "a", 0.8)
+    (tmp_path / "b").mkdir()
     with pytest.raises(ValueError, match=r"b/trials\.parquet is missing"):
         compare(tmp_path / "a", tmp_path / "b")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ from dlkd.text import shortened
 from dlkd.training.pictures import COLOURS, overlay
 from dlkd.training.trial_folder import EXAMPLES
 
+F = TypeVar("F", bound=Figure)
 Kept: TypeAlias = dict[str, NDArray[Any]]
 """What a trial's `examples.npz` holds, by name."""
 MOST_EXAMPLES = 8
@@ -36,9 +39,17 @@ class Example(NamedTuple):
 
 
 def picture_grid(table: Table, store: Path) -> LiteralFigure | None:
+    """See `draw_picture_grid`."""
+    return draw_picture_grid(table, store, LiteralFigure)
+
+
+def draw_picture_grid(
+    table: Table, store: Path, make: Callable[[tuple[float, float], ConstrainedLayoutEngine], F]
+) -> F | None:
     """The same test images for all rows: image, ground truth, then each row's map and score, on one scale.
 
-    A map's unit is its own trial's threshold, so that 1 is where that variant raises an alarm.
+    A map's unit is its own trial's threshold, so that 1 is where that variant raises an alarm. `make` gives a figure of
+    a size in inches and a layout; without any pictures it is not called.
     """
     seed = table.trials["seed"].min()
     keys = table.trials[table.trials["seed"] == seed].drop_duplicates(["row", "dataset", "category"])
@@ -59,7 +70,7 @@ def picture_grid(table: Table, store: Path) -> LiteralFigure | None:
     low, high = (float(q) for q in np.quantile(np.concatenate([m.ravel()[::7] for m in shown]), [0.02, 0.998]))
     high = max(high, low + 1e-6)
 
-    figure, grid = _empty(len(labels) + 2, len(chosen))
+    figure, grid = _empty(len(labels) + 2, len(chosen), make)
     for column, c in zip(grid.T, chosen, strict=True):
         _draw_image(column[:2], c, sources[c.dataset, c.category])
         for axes, row in zip(column[2:], labels, strict=True):
@@ -74,10 +85,12 @@ def picture_grid(table: Table, store: Path) -> LiteralFigure | None:
     return figure
 
 
-def _empty(lines: int, columns: int) -> tuple[LiteralFigure, NDArray[Any]]:
+def _empty(
+    lines: int, columns: int, make: Callable[[tuple[float, float], ConstrainedLayoutEngine], F]
+) -> tuple[F, NDArray[Any]]:
     """A figure with axes `(lines, columns)` close together, without ticks."""
     tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
-    figure = LiteralFigure((1.7 + 1.12 * columns, 0.75 + 1.26 * lines), tight)
+    figure = make((1.7 + 1.12 * columns, 0.75 + 1.26 * lines), tight)
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_xticks([])

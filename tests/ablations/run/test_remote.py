@@ -269,7 +269,7 @@ def test_a_cluster_without_a_shared_disk(make_tiny_cells: MakeCells, tmp_path: P
         assert of_the_second < {cell.key for cell in cells[:4]}
         assert missing_cells(cells, store) == cells[4:]
         for cell in cells[4:]:  # why a cell failed reaches the driver from any disk
-            assert str(failure(cell, store)).startswith("NonFiniteLossError: the loss is not finite")
+            assert str(failure(cell.key, store)).startswith("NonFiniteLossError: the loss is not finite")
         assert text.getvalue().count("image_auroc") == 4
     finally:
         for name in ("disk-1", "disk-2"):

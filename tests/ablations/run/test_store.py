@@ -35,8 +35,8 @@ def test_a_cell_is_missing_until_its_result_stands(make_tiny_cells: MakeCells, t
     (tmp_path / cells[1].key).mkdir()
     (tmp_path / cells[1].key / FAILURE).write_text("ValueError: broken\n\nTraceback")
     assert missing_cells(cells, tmp_path) == cells[1:]
-    assert failure(cells[0], tmp_path) is None
-    assert failure(cells[1], tmp_path) == "ValueError: broken"
+    assert failure(cells[0].key, tmp_path) is None
+    assert failure(cells[1].key, tmp_path) == "ValueError: broken"
 
     trials = collect(cells, tmp_path)
     assert list(trials.row) == ["A"] * 7 + ["B"] * 7
@@ -133,7 +133,7 @@ def test_why_a_cell_failed_is_said_whatever_the_file_holds(
     cell = make_tiny_cells()[0]
     (tmp_path / cell.key).mkdir()
     (tmp_path / cell.key / FAILURE).write_bytes(text)
-    assert says in str(failure(cell, tmp_path))
+    assert says in str(failure(cell.key, tmp_path))
 
 
 def test_a_table_remembers_what_it_is_about(tmp_path: Path) -> None:

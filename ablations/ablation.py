@@ -1,0 +1,282 @@
+"""The results of an ablation as pandas frames: trials, scores, averages, differences, effects and verdicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.report.tables import COSTS, Table, differences_of, effects_of, tabulate, trials_of
+from dlkd.ablations.run.run_folder import MEASURED_WITH, TRIALS, read_run
+from dlkd.ablations.run.trials import NOT_RUN, renewed
+from dlkd.ablations.statistics.differences import row_summary
+from dlkd.ablations.statistics.verdicts import verdict_frame
+from dlkd.registry.problems import nearest
+from dlkd.text import plain
+
+if TYPE_CHECKING:
+    from dlkd.ablations.compare import Comparison
+    from dlkd.ablations.plots import Plots
+
+CELL = ["table", "label", "dataset", "category", "seed"]
+SETTINGS = ["variant", *sorted(MEASURED_WITH)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ablation:
+    """What an ablation measured. Metrics, differences and intervals are fractions from 0 to 1, nowhere per cent.
+
+    Nothing here changes: each call gives a new frame. A frame's line names its row of the table by `label`. Of several
+    tables, `table(name)` gives one alone.
+
+    Attributes:
+        grids: the tables.
+        folder: of the ablation, with its trials.parquet.
+        store: holds the folders of the trials, by their keys.
+
+    >>> from dlkd import load_ablation
+    >>> ablation = load_ablation("runs/table4")                 # doctest: +SKIP
+    >>> ablation.summary()["image_auroc"]["mean"]               # doctest: +SKIP
+    >>> ablation.trials.groupby("label")["train_seconds"].sum() # doctest: +SKIP
+    """
+
+    grids: tuple[Grid, ...]
+    folder: Path
+    store: Path
+    _lines: pd.DataFrame
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables."""
+        return tuple(grid.name for grid in self.grids)
+
+    def table(self, name: str) -> Ablation:
+        """The part of one table. Raises ValueError where no table is called so."""
+        if name not in self.tables:
+            raise ValueError(f"{self.folder} has no table '{name}'{nearest(name, self.tables)}")
+        grids = tuple(grid for grid in self.grids if grid.name == name)
+        return dataclasses.replace(self, grids=grids, _lines=self._lines[self._lines["table"] == name])
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A line for each trial, so that a sum over a column counts each once.
+
+        Columns: table, label (of the first row that the trial stands in), dataset, category, seed, status ("ok",
+        "failed" or "not run"), reason, variant, the settings of its training, and its costs: parameters, flops (of one
+        image), images_per_second, peak_memory_bytes, train_seconds; and key, the name of its folder in the store.
+        """
+        lines = self._lines.drop_duplicates("key").rename(columns={"row": "label"})
+        measured = lines["status"].isin(["ok", "undefined"])
+        lines = lines.assign(status=lines["status"].where(~measured, "ok"), reason=lines["reason"].where(~measured, ""))
+        return lines.reindex(columns=[*CELL, "status", "reason", *SETTINGS, *COSTS, "key"]).reset_index(drop=True)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """In long form, a line for each metric of each trial in each row that it stands in.
+
+        Columns: table, label, dataset, category, seed, metric, value (NaN without one), status ("ok", "undefined",
+        "failed" or "not run"), reason (why there is no value), key.
+        """
+        columns = [*CELL, "metric", "value", "status", "reason", "key"]
+        return self._lines.rename(columns={"row": "label"})[columns].reset_index(drop=True)
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The trials that failed: where they stand, reason, and the file with the whole error (`log`)."""
+        failed = self.trials.query("status == 'failed'").reset_index(drop=True)
+        logs = [str(self.store / key / "failure.txt") for key in failed["key"]]
+        return failed[[*CELL, "reason", "key"]].assign(log=logs)
+
+    def summary(self, metrics: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """Average of each row over seeds, then categories, with its 95% interval.
+
+        Index: label; of several tables, table and label. Columns: metric, and below it mean, low, high and n_missing
+        (cells without a value, which the average leaves out). An end of an interval is NaN where none can be given.
+
+        Args:
+            metrics: default those of the table's own grid.
+
+        Raises:
+            ValueError: a metric is unknown.
+        """
+
+        def of_grid(own: pd.DataFrame, grid: Grid, names: list[str]) -> pd.DataFrame:
+            parts = {}
+            for name in names:
+                line = row_summary(own, name).set_index("row").rename_axis("label")
+                ends = {end: np.clip(line[end], 0, 1) for end in ("low", "high")}  # as far as the metric goes
+                parts[name] = line.assign(**ends)[["mean", "low", "high", "n_missing"]]
+            return pd.concat(parts, axis=1, names=["metric", None])
+
+        found = {grid.name: of_grid(*part) for grid, part in self._parts(metrics)}
+        return next(iter(found.values())) if len(found) == 1 else pd.concat(found, names=["table"])
+
+    def differences(self, metrics: str | Sequence[str] | None = None, *, reference: str | None = None) -> pd.DataFrame:
+        """Each row minus the reference ("full"), and, where rows are steps, minus the row above ("above").
+
+        Columns: table, label, metric, against, other, difference, low, high, p_holm, told_apart (p_holm is at most
+        alpha), and the rest of `dlkd.ablations.statistics.differences.paired_differences`.
+
+        Args:
+            metrics: default those of the table's own grid.
+            reference: label of the row to compare with; default the grid's.
+
+        Raises:
+            ValueError: a metric or the reference is unknown.
+        """
+        for grid in self.grids:
+            labels = [row.label for row in grid.rows]
+            if reference is not None and reference not in labels:
+                raise ValueError(f"table '{grid.name}' has no row '{reference}'{nearest(reference, labels)}")
+        chosen = {} if reference is None else {"reference": reference}
+        return self._long(lambda own, grid, m: differences_of(own, grid.model_copy(update=chosen), m), metrics)
+
+    def effects(self, metrics: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """Main effects and two-way interactions of the tables whose rows have factors.
+
+        Columns: table, effect, metric, kind ("main" or "interaction"), estimate, low, high, p_holm, told_apart, and the
+        rest of `dlkd.ablations.statistics.factorial.factorial_effects`.
+
+        Args:
+            metrics: default those of the table's own grid.
+
+        Raises:
+            ValueError: a metric is unknown, or no table has factors.
+        """
+        found = self._long(effects_of, metrics)
+        if found.empty:
+            raise ValueError(
+                f"no row of {', '.join(self.tables)} has factors, so there are no effects: give the grid's rows "
+                "`factors:`, or ask for differences()"
+            )
+        return found
+
+    def verdicts(self) -> pd.DataFrame:
+        """What each comparison comes to, a line a metric.
+
+        Columns: table, kind ("row", "training", "main", "interaction"), added, over (the row without what is added),
+        metric, gain (what the added part brings), p_holm, and verdict: "gain", "harm", "open" (cannot be told from
+        noise) or "no figure".
+        """
+        found = {}
+        for grid in self.grids:
+            table = self._table(grid)
+            untrained = [row.label for row in table.rows if row.untrained]
+            found[grid.name] = verdict_frame(table.differences, table.effects, untrained)
+        return _joined(found)
+
+    @property
+    def plot(self) -> Plots:
+        """Figures of one metric each, which return matplotlib's Axes: `ablation.plot.effects("pro")`."""
+        from dlkd.ablations.plots import Plots
+
+        if len(self.grids) > 1:
+            raise ValueError(f"there are several tables, {', '.join(self.tables)}; plot one: .table(NAME).plot")
+        return Plots(self._table(self.grids[0]), self.store)
+
+    def to_html(self, path: str | PathLike[str]) -> Path:
+        """Write the report with its figures as one HTML file, and return its path."""
+        from dlkd.ablations.report.content import make_report
+        from dlkd.ablations.report.html import html
+        from dlkd.files import write_text
+
+        write_text(Path(path), html(make_report(self._lines, self.grids, self.store)))
+        return Path(path)
+
+    def compare(self, other: Ablation) -> Comparison:
+        """This ablation (A) beside another one (B), over the cells that both have: `a.compare(b).to_frame()`."""
+        from dlkd.ablations.compare import compare
+
+        return compare(self._lines, other._lines, names=(str(self.folder), str(other.folder)))
+
+    def _parts(self, metrics: str | Sequence[str] | None) -> list[tuple[Grid, tuple[pd.DataFrame, Grid, list[str]]]]:
+        """Of each table: its trials, its grid and the metrics asked for."""
+        known = list(dict.fromkeys(self._lines["metric"]))
+        asked = [metrics] if isinstance(metrics, str) else metrics
+        for name in asked or ():
+            if name not in known:
+                raise ValueError(f"unknown metric '{name}'{nearest(name, known)}")
+        return [
+            (grid, (trials_of(self._lines, grid), grid, [m for m in asked or grid.metrics if m in known]))
+            for grid in self.grids
+        ]
+
+    def _long(
+        self,
+        make: Callable[[pd.DataFrame, Grid, list[str]], pd.DataFrame | None],
+        metrics: str | Sequence[str] | None,
+    ) -> pd.DataFrame:
+        """What `make` gives of each table, one below the other."""
+        frame = _joined({grid.name: make(*part) for grid, part in self._parts(metrics)})
+        if frame.empty:
+            return frame
+        frame = frame.rename(columns={"row": "label"})
+        frame.insert(list(frame).index("p_holm") + 1, "told_apart", frame["p_holm"] <= frame["alpha"])
+        return frame
+
+    @functools.cached_property
+    def _tables(self) -> dict[str, Table]:
+        return {grid.name: tabulate(self._lines, grid) for grid in self.grids}
+
+    def _table(self, grid: Grid) -> Table:
+        return self._tables[grid.name]
+
+    def __repr__(self) -> str:
+        return f"Ablation({self._said})"
+
+    def _repr_html_(self) -> str:
+        from dlkd.ablations.report.words.notebook import ablation_html
+
+        return ablation_html(plain(self._said), [self._table(grid) for grid in self.grids])
+
+    @property
+    def _said(self) -> str:
+        counts = self.trials["status"].value_counts()
+        parts = [f"{len(self.trials)} trials", *(f"{counts[s]} {s}" for s in ("failed", NOT_RUN) if s in counts)]
+        return f"{', '.join(self.tables)}: {', '.join(parts)}; in {self.folder}"
+
+
+def load_ablation(folder: str | PathLike[str]) -> Ablation:
+    """The results of an ablation, read from the folder that `dlkd ablate` or `dlkd.ablate` wrote.
+
+    Of a grid that runs now, or was broken off, the trials that have ended since are read from its store. Nothing is
+    trained, and neither PyTorch nor Ray is loaded.
+
+    Args:
+        folder: of the ablation, such as runs/table4.
+
+    Raises:
+        ValueError: there is no ablation in `folder`, or it cannot be read; names the file and the way out.
+
+    >>> from dlkd import load_ablation
+    >>> load_ablation("runs/no_such_folder")
+    Traceback (most recent call last):
+    ValueError: runs/no_such_folder does not exist: name the folder of an ablation, as `dlkd ablate --out` gave it
+    """
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        near = [f.parent.name for f in path.parent.glob(f"*/{TRIALS}")]
+        hint = nearest(path.name, near) if near else ""
+        raise ValueError(f"{folder} {what}: name the folder of an ablation, as `dlkd ablate --out` gave it{hint}")
+    if not (path / TRIALS).exists() and (path / "search.parquet").exists():
+        raise ValueError(f"{folder} holds a search, no ablation: `dlkd report {folder}` shows what it found")
+    lines, grids, store = read_run(path)
+    return Ablation(tuple(grids), path, store, renewed(lines, store))
+
+
+def _joined(parts: dict[str, pd.DataFrame | None]) -> pd.DataFrame:
+    """Frames of tables one below the other, with the table's name in front."""
+    found = [part.assign(table=name) for name, part in parts.items() if part is not None and not part.empty]
+    if not found:
+        return pd.DataFrame()
+    frame = pd.concat(found, ignore_index=True)
+    return frame[["table", *(column for column in frame if column != "table")]]
