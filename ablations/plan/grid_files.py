@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pydantic
 
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.plan.shipped import shipped_grids
-from dlkd.registry import list_components
+from dlkd.registry import list_components, python_data
 from dlkd.registry.located_yaml import LocatedYaml, absolute, parse_yaml, read_yaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.training import METRICS, Preset, TrainConfig
@@ -31,6 +31,19 @@ def load_grid(name: str) -> Grid:
         located = LocatedYaml("ablations", {})
         raise ConfigError([located.problem((), f"unknown grid '{name}'{nearest(name, shipped_grids())}")])
     return _parse(read_yaml(path), path.stem)
+
+
+def grid_of(data: Mapping[str, Any], name: str = "grid") -> Grid:
+    """A grid of plain data, with the keys that a file has; paths are relative to the working folder.
+
+    Args:
+        data: what the file would hold.
+        name: of the grid.
+
+    Raises:
+        ConfigError: the grid is wrong; every problem with its key.
+    """
+    return _parse(python_data.document(data, name), name)
 
 
 def as_meant(kind: type[pydantic.BaseModel], document: LocatedYaml, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pydantic
 import pytest
 
 from dlkd.ablations.plan.cells import Cell, make_cells
-from dlkd.ablations.plan.grid_files import load_grid
+from dlkd.ablations.plan.grid_files import grid_of, load_grid
 from dlkd.ablations.plan.shipped import shipped_grids
 from dlkd.registry import default_registry
 from dlkd.registry.problems import ConfigError
@@ -176,3 +176,16 @@ def test_paths_of_a_file_are_relative_to_it_and_rows_say_where_they_are_wrong(tm
         (5, ("rows", 0, "variant")),
         (6, ("rows", 1, "overrides", "sgima")),
     ]
+
+
+def test_a_grid_of_python_data_is_read_as_its_file_is(tmp_path: Path) -> None:
+    rows = ({"label": 16, "variant": "dlkd"}, {"label": True, "variant": "dlkd", "train": {"epochs": 2}})
+    found = grid_of({"title": "t", "rows": rows, "reference": 16, "datasets": (f"mvtec:{tmp_path}",)}, "mine")
+    file = tmp_path / "mine.yaml"
+    text = "title: t\nrows: [{label: 16, variant: dlkd}, {label: true, variant: dlkd, train: {epochs: 2}}]\n"
+    file.write_text(f"{text}reference: 16\ndatasets: ['mvtec:{tmp_path}']")
+    assert found.model_dump() == load_grid(str(file)).model_dump()
+    with pytest.raises(ConfigError, match=r"^grid: rows\[0\].over: unknown key"):
+        grid_of({"title": "t", "rows": [{"label": "a", "variant": "dlkd", "over": {}}], "reference": "a"})
+    with pytest.raises(ConfigError, match=r"^grid: rows\[0\].overrides.sigma: expected text, a number, .* got a set"):
+        grid_of({"title": "t", "rows": [{"label": "a", "variant": "dlkd", "overrides": {"sigma": {4}}}]})
