@@ -17,8 +17,8 @@ from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.tables import COSTS, Table, differences_of, effects_of, tabulate, trials_of
 from dlkd.ablations.run.run_folder import MEASURED_WITH, TRIALS, read_run
 from dlkd.ablations.run.trials import NOT_RUN, renewed
-from dlkd.ablations.statistics.differences import row_summary
-from dlkd.ablations.statistics.verdicts import verdict_frame
+from dlkd.ablations.statistics.row_means import row_means
+from dlkd.ablations.statistics.verdict import Scope
 from dlkd.registry.problems import nearest
 from dlkd.text import plain
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from dlkd.ablations.plots import Plots
 
 CELL = ["table", "label", "dataset", "category", "seed"]
+VERDICT_COLUMNS = [
+    *("table", "kind", "label", "other", "metric", "estimate", "low", "high", "p", "verdict", "repeat", "settle"),
+    *("wins", "n_pairs", "n_failed", "note"),
+]
 SETTINGS = ["variant", *sorted(MEASURED_WITH)]
 
 
@@ -96,7 +100,7 @@ class Ablation:
         return failed[[*CELL, "reason", "key"]].assign(log=logs)
 
     def summary(self, metrics: str | Sequence[str] | None = None) -> pd.DataFrame:
-        """Average of each row over seeds, then categories, with its 95% interval.
+        """Average of each row over seeds, then categories, with the 95% interval for new seeds of these categories.
 
         Index: label; of several tables, table and label. Columns: metric, and below it mean, low, high and n_missing
         (cells without a value, which the average leaves out). An end of an interval is NaN where none can be given.
@@ -111,23 +115,26 @@ class Ablation:
         def of_grid(own: pd.DataFrame, grid: Grid, names: list[str]) -> pd.DataFrame:
             parts = {}
             for name in names:
-                line = row_summary(own, name).set_index("row").rename_axis("label")
-                ends = {end: np.clip(line[end], 0, 1) for end in ("low", "high")}  # as far as the metric goes
-                parts[name] = line.assign(**ends)[["mean", "low", "high", "n_missing"]]
+                lines = own[own["metric"] == name]
+                missing = (~np.isfinite(lines["value"]) & (lines["status"] != "undefined")).groupby(lines["row"]).sum()
+                line = row_means(own, name).set_index("row").reindex(pd.unique(lines["row"])).rename_axis("label")
+                parts[name] = line.assign(n_missing=missing)[["mean", "low", "high", "n_missing"]]
             return pd.concat(parts, axis=1, names=["metric", None])
 
         found = {grid.name: of_grid(*part) for grid, part in self._parts(metrics)}
         return next(iter(found.values())) if len(found) == 1 else pd.concat(found, names=["table"])
 
     def differences(self, metrics: str | Sequence[str] | None = None, *, reference: str | None = None) -> pd.DataFrame:
-        """Each row minus the reference ("full"), and, where rows are steps, minus the row above ("above").
+        """Each row minus the row that it is compared with: the one above where rows are steps, else the reference.
 
-        Columns: table, label, metric, against, other, difference, low, high, p_holm, told_apart (p_holm is at most
-        alpha), and the rest of `dlkd.ablations.statistics.differences.paired_differences`.
+        Columns: table, label, other, metric, scope, estimate, low, high, p (after Holm), verdict, repeat (probability
+        that a run with new seeds says the same), settle (seeds that would settle it), and the rest of
+        `dlkd.ablations.statistics.verdicts`. The scope is "these" categories or categories "like" these; it is "" for a
+        metric that is not the primary one, whose estimate is exploratory and has no interval.
 
         Args:
             metrics: default those of the table's own grid.
-            reference: label of the row to compare with; default the grid's.
+            reference: label of the row to compare all others with; default what the grid says.
 
         Raises:
             ValueError: a metric or the reference is unknown.
@@ -136,14 +143,15 @@ class Ablation:
             labels = [row.label for row in grid.rows]
             if reference is not None and reference not in labels:
                 raise ValueError(f"table '{grid.name}' has no row '{reference}'{nearest(reference, labels)}")
-        chosen = {} if reference is None else {"reference": reference}
+        chosen = {} if reference is None else {"reference": reference, "stepwise": False}
         return self._long(lambda own, grid, m: differences_of(own, grid.model_copy(update=chosen), m), metrics)
 
     def effects(self, metrics: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Main effects and two-way interactions of the tables whose rows have factors.
 
-        Columns: table, effect, metric, kind ("main" or "interaction"), estimate, low, high, p_holm, told_apart, and the
-        rest of `dlkd.ablations.statistics.factorial.factorial_effects`.
+        Columns: table, effect, metric, kind ("main" or "interaction"), scope, estimate, low, high, p, verdict and the
+        rest as in `differences`; settings (of the other factors, over which the effect is averaged) and left_out
+        (settings that lack a side).
 
         Args:
             metrics: default those of the table's own grid.
@@ -157,21 +165,24 @@ class Ablation:
                 f"no row of {', '.join(self.tables)} has factors, so there are no effects: give the grid's rows "
                 "`factors:`, or ask for differences()"
             )
-        return found
+        return found.rename(columns={"label": "effect"}).drop(columns="other")
 
-    def verdicts(self) -> pd.DataFrame:
-        """What each comparison comes to, a line a metric.
+    def verdicts(self, scope: Scope = "these") -> pd.DataFrame:
+        """What each comparison comes to by the table's primary metric, one line each.
 
-        Columns: table, kind ("row", "training", "main", "interaction"), added, over (the row without what is added),
-        metric, gain (what the added part brings), p_holm, and verdict: "gain", "harm", "open" (cannot be told from
-        noise) or "no figure".
+        Columns: table, kind ("row", "main" or "interaction"), label, other, metric, estimate, low, high, p (after
+        Holm), verdict ("helps", "harms", "equivalent" or "open"), repeat, settle, wins, n_pairs, n_failed, note.
+
+        Args:
+            scope: "these" categories, or categories "like" these.
         """
         found = {}
         for grid in self.grids:
             table = self._table(grid)
-            untrained = [row.label for row in table.rows if row.untrained]
-            found[grid.name] = verdict_frame(table.differences, table.effects, untrained)
-        return _joined(found)
+            parts = [table.differences.assign(kind="row"), *([] if table.effects is None else [table.effects])]
+            lines = pd.concat(parts, ignore_index=True)
+            found[grid.name] = lines[lines["scope"] == scope].rename(columns={"row": "label"})
+        return _joined(found).reindex(columns=VERDICT_COLUMNS)
 
     @property
     def plot(self) -> Plots:
@@ -195,7 +206,8 @@ class Ablation:
         """This ablation (A) beside another one (B), over the cells that both have: `a.compare(b).to_frame()`."""
         from dlkd.ablations.compare import compare
 
-        return compare(self._lines, other._lines, names=(str(self.folder), str(other.folder)))
+        primary = {grid.name: grid.primary_metric for grid in (*other.grids, *self.grids)}
+        return compare(self._lines, other._lines, names=(str(self.folder), str(other.folder)), primary=primary)
 
     def _parts(self, metrics: str | Sequence[str] | None) -> list[tuple[Grid, tuple[pd.DataFrame, Grid, list[str]]]]:
         """Of each table: its trials, its grid and the metrics asked for."""
@@ -218,9 +230,22 @@ class Ablation:
         frame = _joined({grid.name: make(*part) for grid, part in self._parts(metrics)})
         if frame.empty:
             return frame
-        frame = frame.rename(columns={"row": "label"})
-        frame.insert(list(frame).index("p_holm") + 1, "told_apart", frame["p_holm"] <= frame["alpha"])
-        return frame
+        first = [
+            "table",
+            "row",
+            "other",
+            "metric",
+            "scope",
+            "estimate",
+            "low",
+            "high",
+            "p",
+            "verdict",
+            "repeat",
+            "settle",
+        ]
+        rest = [column for column in frame if column not in first]
+        return frame[first + rest].rename(columns={"row": "label"})
 
     @functools.cached_property
     def _tables(self) -> dict[str, Table]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,9 @@ from dlkd.ablations.report.markdown import escape, markdown_table
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.report.words.numbers import DASH, in_order, listed, number, p_value, signed
 from dlkd.ablations.run.trials import NOT_RUN
-from dlkd.ablations.statistics.estimates import average, estimate
-from dlkd.ablations.statistics.metric_cells import CELL, by_category
-from dlkd.ablations.statistics.sign_flip import holm
+from dlkd.ablations.statistics.claims import claims
+from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
+from dlkd.ablations.statistics.pairs import paired
 from dlkd.text import plain
 
 SETTINGS = {
@@ -33,6 +34,9 @@ SETTINGS = {
     "teacher": "teacher",
 }
 HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "cells")
+A, B = "A\0", "B\0"
+"""What marks the rows of each run; no label holds a null."""
+NOTHING: dict[str, Any] = {"low": float("nan"), "high": float("nan"), "p": float("nan"), "verdict": ""}
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Difference:
     @property
     def texts(self) -> tuple[str, ...]:
         """What stands under `HEADS`."""
-        interval = "" if math.isnan(self.low) else f"{signed(self.low * 100)} to {signed(self.high * 100)}"
+        finite = math.isfinite(self.low) and math.isfinite(self.high)
+        interval = f"{signed(self.low * 100)} to {signed(self.high * 100)}" if finite else ""
         counted = str(self.shared) if self.shared == self.cells else f"{self.shared} of {self.cells}"
         figures = (number(self.a * 100), number(self.b * 100), signed(self.difference * 100))
         return self.row, label(self.metric), *figures, interval, p_value(self.p).removeprefix("p = "), counted
@@ -114,45 +119,66 @@ class Comparison:
             yield shown
 
 
-def compare(one: pd.DataFrame, two: pd.DataFrame, names: tuple[str, str]) -> Comparison:
+def compare(one: pd.DataFrame, two: pd.DataFrame, names: tuple[str, str], primary: Mapping[str, str]) -> Comparison:
     """Set the trials of two runs, in long form, side by side.
 
-    Means and differences are over the cells (dataset, category, seed) that both runs have; Holm's correction
-    runs over the rows of a table, each metric by itself.
+    Means and differences are over the cells (dataset, category, seed) that both runs have. Intervals and p are those of
+    `verdicts` for these categories, one family a table, of its primary metric alone.
+
+    Args:
+        one: of the run A.
+        two: of the run B.
+        names: of both.
+        primary: the primary metric of a table, by its name; the first metric of its trials where it is not there.
     """
     tables = {}
     for name in dict.fromkeys([*one["table"], *two["table"]]):
-        tables[name] = list(_lines(one[one["table"] == name], two[two["table"] == name]))
+        first, second = (trials[trials["table"] == name] for trials in (one, two))
+        decides = primary.get(name, pd.concat([first, second])["metric"].iloc[0])
+        tables[name] = list(_lines(first, second, decides))
     return Comparison(names, list(_notes(one, two)), tables)
 
 
-def _lines(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[Difference]:
+def _lines(one: pd.DataFrame, two: pd.DataFrame, primary: str) -> Iterator[Difference]:
     rows = list(dict.fromkeys([*one["row"], *two["row"]]))
     metrics = list(dict.fromkeys([*one["metric"], *two["metric"]]))
-    found = {}
-    for metric in metrics:
-        pairs = {row: _pair(one, two, row, metric) for row in rows}
-        results = {row: estimate(pair["b"] - pair["a"], family=len(rows)) for row, pair in pairs.items()}
-        adjusted = holm([result["p"] for result in results.values()])
-        for (row, result), p in zip(results.items(), adjusted, strict=True):
-            pair = pairs[row]
-            both = pair.dropna() if pair.notna().all(axis=1).any() else pair
-            found[row, metric] = Difference(
-                row=row,
-                metric=metric,
-                a=average(by_category(both["a"])),
-                b=average(by_category(both["b"])),
-                difference=result["estimate"],
-                low=result["low"],
-                high=result["high"],
-                p=float(p),
-                told_apart=bool(p <= result["alpha"]),
-                shared=result["n_pairs"],
-                cells=len(pair),
-            )
+    both = pd.concat([run.assign(row=side + run["row"]) for side, run in ((A, one), (B, two))])
+    compared = {metric: paired(metric_trials(both, metric), _sides(both, rows)) for metric in metrics}
+    found = claims(compared.get(primary, []))
+    lines: dict[str, dict[str, Any]] = {
+        line["row"]: line for line in found[found["scope"] == "these"].to_dict("records")
+    }
     for row in rows:
         for metric in metrics:
-            yield found[row, metric]
+            pair = _pair(one, two, row, metric)
+            shared = pair.dropna()
+            used = shared if len(shared) else pair
+            difference = next((pairs.estimate for pairs in compared[metric] if pairs.row == B + row), float("nan"))
+            line = lines.get(B + row, NOTHING) if metric == primary else NOTHING
+            yield Difference(
+                row=row,
+                metric=metric,
+                a=_mean(used["a"]),
+                b=_mean(used["b"]),
+                difference=difference,
+                low=line["low"],
+                high=line["high"],
+                p=line["p"],
+                told_apart=line["verdict"] in ("helps", "harms"),
+                shared=len(shared),
+                cells=len(pair),
+            )
+
+
+def _sides(both: pd.DataFrame, rows: list[str]) -> dict[str, str]:
+    """The row of B and that of A, for the rows that both runs have."""
+    there = set(both.loc[both["status"] != NOT_RUN, "row"])
+    return {B + row: A + row for row in rows if {A + row, B + row} <= there}
+
+
+def _mean(values: pd.Series) -> float:
+    """Over seeds, then over categories."""
+    return float(values.dropna().groupby(level=["dataset", "category"]).mean().mean())
 
 
 def _pair(one: pd.DataFrame, two: pd.DataFrame, row: str, metric: str) -> pd.DataFrame:

@@ -28,9 +28,9 @@ class Plots:
     _store: Path
 
     def effects(self, metric: str | None = None, *, ax: Axes | None = None) -> Axes:
-        """Effects of the factors, or differences from the reference, with 95% intervals, in points (hundredths).
+        """Effects of the factors, or differences of the rows, in points (hundredths).
 
-        Full dots can be told from noise. Raises ValueError where there is nothing to compare.
+        The primary metric has intervals. Full dots help or harm. Raises ValueError where there is nothing to compare.
         """
         from dlkd.ablations.report.plots.effects import draw_effects, effect_names
         from dlkd.ablations.report.plots.panels import row_height, wrap

@@ -59,6 +59,8 @@ class Grid(pydantic.BaseModel):
         reference: label of the full model's row.
         stepwise: each row adds a part to the one above it, so that it is compared with that one too.
         metrics: those that the report shows; all are measured.
+        primary: the metric that decides; the first of `metrics` where nothing is said. The others are exploratory.
+        margin: a difference within it, as a fraction, does not matter: 0.005 is half a point.
         datasets: NAME, NAME:PATH or a folder, as `--dataset` takes them.
         categories: only these.
         seeds: how many base seeds.
@@ -75,6 +77,8 @@ class Grid(pydantic.BaseModel):
     reference: Line
     stepwise: bool = False
     metrics: tuple[str, ...] = pydantic.Field(("image_auroc", "pixel_auroc", "pro"), min_length=1)
+    primary: str | None = None
+    margin: float = pydantic.Field(0.005, ge=0, lt=1)
     datasets: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     seeds: int | None = pydantic.Field(None, ge=1)
@@ -83,6 +87,11 @@ class Grid(pydantic.BaseModel):
 
     _source: LocatedYaml = pydantic.PrivateAttr(default_factory=lambda: LocatedYaml("grid", {}))
     """The file, for messages and relative paths."""
+
+    @property
+    def primary_metric(self) -> str:
+        """The metric that the verdicts are about."""
+        return self.primary or self.metrics[0]
 
     @property
     def has_paper(self) -> bool:

@@ -70,6 +70,9 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
         problems += _row_problems(grid, i, row, document)
     problems += _factor_problems(grid, document)
     problems += _metric_problems({("metrics", i): metric for i, metric in enumerate(grid.metrics)}, document)
+    if grid.primary_metric not in grid.metrics:
+        message = f"'{grid.primary}' is none of this grid's metrics{nearest(str(grid.primary), grid.metrics)}"
+        problems.append(document.problem(("primary",), message))
     labels = [row.label for row in grid.rows]
     if grid.reference not in labels:
         message = f"no row is labelled '{grid.reference}'{nearest(grid.reference, labels)}"

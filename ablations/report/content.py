@@ -133,7 +133,7 @@ def _section(table: Table, store: Path) -> Section:
         notes=notes(table),
         failures_heading=failures_heading(table),
         failures=failures(table),
-        sentences=[] if table.differences.empty else comparisons(table.differences, table.effects),
+        sentences=comparisons(table) if len(table.rows) > 1 else [],
         pictures=pictures,
     )
 

@@ -68,7 +68,8 @@ def _table(table: Table) -> str:
         [
             r"\begin{table}",
             rf"\caption{{{_escape(entries.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$ in "
-            rf"points against {_escape(table.grid.reference)}, p after Holm's correction.}}",
+            rf"points {_escape(_against(table))}, for new seeds of these categories; interval and p after Holm's "
+            rf"correction, of {_escape(label(table.grid.primary_metric))} alone.}}",
             rf"\label{{tab:{file_name(table.grid.name)}}}",
             r"\resizebox{\textwidth}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * each * len(table.metrics)}}}",
@@ -85,13 +86,17 @@ def _table(table: Table) -> str:
     )
 
 
+def _against(table: Table) -> str:
+    return "against the row above" if table.grid.stepwise else f"against {table.grid.reference}"
+
+
 def _row(table: Table, row: TableRow) -> str:
     cells = [_escape(row.label) + (" (untrained)" if row.untrained else "")]
     for metric in table.metrics:
         entry = row.entries[metric]
         if table.grid.has_paper:
             cells.append(_escape(numbers.number(entry.paper)))
-        cells += [_measured(entry), "reference" if row.reference else _difference(entry)]
+        cells += [_measured(entry), entries.not_compared(row) or _difference(entry)]
     return " & ".join(cells) + r" \\"
 
 
@@ -106,7 +111,8 @@ def _measured(entry: Entry) -> str:
 def _difference(entry: Entry) -> str:
     if math.isnan(entry.difference):
         return "--"
-    return _escape(f"{numbers.signed(entry.difference)} ({numbers.p_value(entry.p)})")
+    inside = "; ".join(filter(None, [entries.difference_interval(entry), entries.verdict(entry)]))
+    return _escape(numbers.signed(entry.difference) + (f" ({inside})" if inside else ""))
 
 
 def _escape(text: str) -> str:

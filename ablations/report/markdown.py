@@ -20,7 +20,7 @@ def markdown(report: Report) -> str:
         "\n".join(f"- **{escape(entries.sentence(s.table.grid.title))}** {escape(s.headline)}" for s in report.sections)
     )
     if report.training:
-        head = ["", "untrained", "trained", "difference", "p after Holm"]
+        head = ["", "untrained", "trained", "difference", "p"]
         rows = [[t.metric, t.untrained, f"**{t.trained}**", t.difference, t.p] for t in report.training]
         parts += ["The network before and after training, per cent:", markdown_table(head, rows)]
     parts += ["## How it was measured", "\n".join(f"- {name}: {escape(text)}" for name, text in report.facts)]
@@ -47,7 +47,7 @@ def _results(table: Table) -> str:
     head = ["Row"]
     for metric in table.metrics:
         head += [f"{label(metric)}, paper"] * table.grid.has_paper
-        head += [f"{label(metric)}, measured", "difference"]
+        head += [f"{label(metric)}, measured", f"difference {entries.against(table)}"]
     return markdown_table(head, [_row(table, row) for row in table.rows])
 
 
@@ -60,7 +60,7 @@ def _row(table: Table, row: TableRow) -> list[str]:
         entry = row.entries[metric]
         if table.grid.has_paper:
             cells.append(numbers.number(entry.paper))
-        cells += [_measured(entry), "reference" if row.reference else _difference(entry)]
+        cells += [_measured(entry), entries.not_compared(row) or _difference(entry)]
     return cells
 
 
@@ -78,7 +78,7 @@ def _difference(entry: Entry) -> str:
     parts = [
         f"**{amount}**" if entry.told_apart else amount,
         entries.difference_interval(entry),
-        numbers.p_value(entry.p),
+        entries.verdict(entry),
     ]
     return "<br>".join(part for part in parts if part)
 

@@ -11,10 +11,11 @@ import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.run.trials import NOT_RUN
-from dlkd.ablations.statistics.differences import paired_differences, row_summary
-from dlkd.ablations.statistics.factorial import factorial_effects
-from dlkd.ablations.statistics.metric_cells import CELL
-from dlkd.ablations.statistics.verdicts import told_apart
+from dlkd.ablations.statistics.claims import claims
+from dlkd.ablations.statistics.factorial import Effect, factorial_effects
+from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
+from dlkd.ablations.statistics.pairs import paired
+from dlkd.ablations.statistics.row_means import row_means
 
 COSTS = ("parameters", "flops", "images_per_second", "peak_memory_bytes", "train_seconds")
 NAN = float("nan")
@@ -34,11 +35,12 @@ class Entry:
         failed: why there is no figure at all.
         missing: cells without a figure.
         cells: cells that should have one.
-        difference: row minus reference, in points.
-        difference_low: lower end of its interval.
+        worst: the mean with each category's lowest value in place of failed cells.
+        difference: row minus the row that it is compared with, in points.
+        difference_low: lower end of its interval; NaN for a metric that is not the grid's primary one.
         difference_high: upper end.
         p: of the difference, after Holm.
-        told_apart: whether p is at most the family's alpha.
+        verdict: of the difference, for these categories; "" for a metric that is not the primary one.
     """
 
     paper: float = NAN
@@ -50,26 +52,33 @@ class Entry:
     failed: str = ""
     missing: int = 0
     cells: int = 0
+    worst: float = NAN
     difference: float = NAN
     difference_low: float = NAN
     difference_high: float = NAN
     p: float = NAN
-    told_apart: bool = False
+    verdict: str = ""
 
     @property
     def partial(self) -> bool:
         """Whether the mean leaves cells out."""
         return self.missing > 0 and not np.isnan(self.mean)
 
+    @property
+    def told_apart(self) -> bool:
+        """Whether the difference has a direction."""
+        return self.verdict in ("helps", "harms")
+
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table: what it is, what it measured and what it cost."""
+    """One row of a table: what it is, the label of the row that it is compared with ("" for none), and its figures."""
 
     label: str
     variant: str
     untrained: bool
     reference: bool
+    compared: str
     entries: dict[str, Entry]
     costs: dict[str, float]
 
@@ -83,8 +92,9 @@ class Table:
         trials: its trials, in the order of its rows.
         metrics: names, in the order of the columns.
         rows: the grid's, in its order.
-        differences: of `paired_differences`, all metrics.
-        effects: of `factorial_effects`, all metrics; None where the grid is not factorial.
+        differences: of rows, with the columns of `claims` and metric: of the primary metric both scopes, of each other
+            metric the estimate alone, with an empty scope and the verdict "exploratory".
+        effects: the same of factors, with kind, settings and left_out; None where the grid has no factors.
         absent: the cells without figures, a line each, with status and reason.
     """
 
@@ -112,7 +122,7 @@ def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
     own = trials_of(trials, grid)
     metrics = [m for m in grid.metrics if m in set(own["metric"])]
     differences, effects = differences_of(own, grid, metrics), effects_of(own, grid, metrics)
-    summaries = {m: row_summary(own, m).set_index("row") for m in metrics}
+    summaries = {m: row_means(own, m).set_index("row") for m in metrics}
     rows = [_row(own, grid, row, summaries, differences) for row in grid.rows]
     return Table(grid, own, metrics, rows, differences, effects, _absent(own))
 
@@ -129,20 +139,54 @@ def trials_of(trials: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 
 
 def differences_of(own: pd.DataFrame, grid: Grid, metrics: Sequence[str]) -> pd.DataFrame:
-    """`paired_differences` of a grid's own trials for these metrics; empty without a reference or another row."""
-    if not (own["row"] == grid.reference).any() or own["row"].nunique() == 1:
-        return pd.DataFrame()
-    against = ("above", "full") if grid.stepwise else ("full",)
-    found = [paired_differences(own, m, reference=grid.reference, comparisons=against) for m in metrics]
-    return pd.concat(found, ignore_index=True)
+    """The rows' comparisons in a grid's own trials, by these metrics; see Table."""
+    return pd.concat([_differences(own, grid, metric) for metric in metrics], ignore_index=True)
 
 
 def effects_of(own: pd.DataFrame, grid: Grid, metrics: Sequence[str]) -> pd.DataFrame | None:
-    """`factorial_effects` of a grid's own trials for these metrics; None where the grid has no factors."""
+    """The effects of a grid's factors in its own trials, by these metrics; None where the grid has no factors."""
     if not any(row.factors for row in grid.rows):
         return None
-    factors = pd.DataFrame({row.label: row.factors for row in grid.rows if row.factors}).T.astype(int)
-    return pd.concat([factorial_effects(own, m, factors) for m in metrics], ignore_index=True)
+    return pd.concat([_effects(own, grid, metric) for metric in metrics], ignore_index=True)
+
+
+def compared_with(grid: Grid) -> dict[str, str]:
+    """The row that each row is compared with: the one above where the grid goes in steps, else the reference."""
+    labels = [row.label for row in grid.rows]
+    if grid.stepwise:
+        return dict(zip(labels[1:], labels, strict=False))
+    return {label: grid.reference for label in labels if label != grid.reference}
+
+
+def _differences(trials: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
+    """The rows' comparisons of one metric, as one family."""
+    of_metric = metric_trials(trials, metric)
+    there = set(of_metric["row"])
+    pairs = {row: other for row, other in compared_with(grid).items() if row in there and other in there}
+    return _claims(claims(paired(of_metric, pairs), margin=grid.margin), grid, metric)
+
+
+def _effects(trials: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
+    """The effects of one metric, main effects and interactions as one family."""
+    factors = pd.DataFrame({row.label: row.factors for row in grid.rows if row.factors}).T
+    baseline = next((row.factors for row in grid.rows if row.label == grid.reference), {})
+    effects = factorial_effects(metric_trials(trials, metric), factors, baseline)
+    found = claims([effect.pairs for effect in effects], margin=grid.margin)
+    return _claims(pd.concat([found, _settings(effects)], axis=1), grid, metric)
+
+
+def _settings(effects: list[Effect]) -> pd.DataFrame:
+    lines = [(effect.kind, effect.settings, "; ".join(effect.left_out)) for effect in effects]
+    return pd.DataFrame(lines * 2, columns=["kind", "settings", "left_out"])  # once per scope
+
+
+def _claims(found: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
+    """With the metric; of another metric than the grid's primary one the estimates alone."""
+    found = found.assign(metric=metric)
+    if metric == grid.primary_metric:
+        return found
+    unknown = dict.fromkeys(("low", "high", "p", "repeat", "settle"), NAN)
+    return found[found["scope"] == "these"].assign(scope="", verdict="exploratory", **unknown)
 
 
 def _absent(trials: pd.DataFrame) -> pd.DataFrame:
@@ -160,32 +204,33 @@ def _row(
         for metric, summary in summaries.items()
     }
     untrained = not own.empty and bool(((own["epochs"] == 0) | (own["max_steps"] == 0)).all())
-    return TableRow(row.label, row.variant, untrained, row.label == grid.reference, entries, _costs(own))
+    compared = compared_with(grid).get(row.label, "")
+    return TableRow(row.label, row.variant, untrained, row.label == grid.reference, compared, entries, _costs(own))
 
 
 def _entry(own: pd.DataFrame, row: GridRow, metric: str, summary: pd.DataFrame, differences: pd.DataFrame) -> Entry:
     paper = row.paper.get(metric, NAN)
     if own.empty:
         return Entry(paper=paper, failed="not in these trials")
-    line = summary.loc[row.label]
     said = own[own["status"] == "undefined"]
-    undefined = _where(said)
+    line = summary.loc[row.label] if row.label in summary.index else None
+    expected = own[(own["status"] != "undefined")]
+    missing = int((~np.isfinite(expected["value"])).sum())
     failed = ""
-    if line["n_trials"] == 0 and line["n_missing"] > 0:
+    if missing and missing == len(expected):
         failed = "; ".join(own.loc[own["status"].isin(["failed", NOT_RUN]), "reason"].unique()) or "no figure is finite"
-    # Student's t knows no bounds; these metrics end at 0 and 1, and cutting there costs no coverage.
-    low, high = np.clip([line["low"], line["high"]], 0, 1)
+    found = (
+        {} if line is None else {"mean": line["mean"], "low": line["low"], "high": line["high"], "worst": line["worst"]}
+    )
     return Entry(
         paper=paper,
-        mean=line["mean"] * 100,
-        low=low * 100,
-        high=high * 100,
-        why_no_interval=line["note"],
-        undefined=undefined,
+        why_no_interval="" if line is None else line["note"],
+        undefined=_where(said),
         failed=failed,
-        missing=int(line["n_missing"]),
-        cells=int(line["n_missing"] + line["n_trials"]),
-        **_against_reference(row.label, metric, differences),
+        missing=missing,
+        cells=len(expected),
+        **{name: value * 100 for name, value in found.items()},
+        **_compared(row.label, metric, differences),
     )
 
 
@@ -198,20 +243,17 @@ def _where(said: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def _against_reference(row: str, metric: str, differences: pd.DataFrame) -> dict[str, Any]:
-    if differences.empty:
+def _compared(row: str, metric: str, differences: pd.DataFrame) -> dict[str, Any]:
+    of_row = (differences["row"] == row) & (differences["metric"] == metric) & (differences["scope"] != "like")
+    if not of_row.any():
         return {}
-    of_row = differences["row"] == row
-    lines = differences[of_row & (differences["metric"] == metric) & (differences["against"] == "full")]
-    if lines.empty:
-        return {}
-    line = lines.iloc[0]
+    line = differences[of_row].iloc[0]
     return {
-        "difference": line["difference"] * 100,
+        "difference": line["estimate"] * 100,
         "difference_low": line["low"] * 100,
         "difference_high": line["high"] * 100,
-        "p": float(line["p_holm"]),
-        "told_apart": told_apart(line),
+        "p": float(line["p"]),
+        "verdict": line["verdict"],
     }
 
 

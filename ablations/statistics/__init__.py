@@ -1,1 +1,5 @@
-"""What a table of trials supports: averages, intervals, tests and effects."""
+"""What a table of trials supports: averages, intervals, verdicts and effects."""
+
+from dlkd.ablations.statistics.verdict import verdicts
+
+__all__ = ["verdicts"]

@@ -1,77 +1,145 @@
-"""Main effects and two-way interactions of a grid of on/off factors."""
+"""Main effects and two-way interactions of the factors of a grid, over the settings that have both sides."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from dlkd.ablations.statistics.estimates import estimate
-from dlkd.ablations.statistics.metric_cells import metric_cells
-from dlkd.ablations.statistics.sign_flip import holm
+from dlkd.ablations.statistics.pairs import Pairs, Table
+
+Level = Hashable
+Corner = tuple[int, ...]
+"""Rows of a setting: on and off for a main effect; both on, the first, the second, and neither for an interaction."""
+SIGNS: dict[str, tuple[int, ...]] = {"main": (1, -1), "interaction": (1, -1, -1, 1)}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a factor adds, or how much more one adds with another on than with it off.
+
+    Attributes:
+        name: the factor, "factor=level" where it has several, "a x b" for an interaction.
+        kind: "main" or "interaction".
+        pairs: its value of every category and seed, averaged over the settings.
+        settings: settings of the other factors over which the average goes.
+        left_out: settings that lack a side in some category, in words.
+    """
+
+    name: str
+    kind: str
+    pairs: Pairs
+    settings: int
+    left_out: tuple[str, ...]
 
 
 def factorial_effects(
-    trials: pd.DataFrame,
-    metric: str,
-    factors: pd.DataFrame,
-    *,
-    unit: str = "auto",
-    alpha: float = 0.05,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Effects of a 2**k grid; `factors` maps row (index) to 0 or 1 per factor (column).
+    trials: pd.DataFrame, factors: pd.DataFrame, baseline: Mapping[str, Level] | None = None
+) -> list[Effect]:
+    """Effects of a grid whose rows have factors; `trials` as in `verdict.verdicts`.
 
-    A main effect is what the factor adds, averaged over the others; an interaction is how much more a factor
-    adds with the other on than with it off. Both come from least squares on the cells present in each
-    (category, seed): on a full grid exactly those averages; with holes, only if no three factors interact.
-    Rows of `trials` that `factors` lacks take no part. All effects are one family for Holm.
+    A main effect is the difference between two levels of a factor, averaged over the settings of the others where both
+    are there in every category; an interaction likewise over complete squares. No cell is ever made up: where a
+    combination is missing, the effect is another quantity, and says over which settings it is (`left_out`).
 
-    Columns: effect, metric, kind ("main" or "interaction"), p_holm, and those of `estimates.estimate`, which
-    says what `unit` does; n_missing counts cells of the grid.
+    Args:
+        trials: a line per training; rows that `factors` lacks take no part.
+        factors: level of each factor (column) of each row (index).
+        baseline: the level of each factor that the others are compared with; False, or else the first.
+
+    Raises ValueError on a row that is there twice.
     """
-    if not factors.isin([0, 1]).all(axis=None):
-        raise ValueError("factors has values other than 0 and 1; give one 0/1 column a factor, one line a row")
     if factors.index.has_duplicates:
         raise ValueError(f"factors has rows twice: {factors.index[factors.index.duplicated()].tolist()}")
-    cells = metric_cells(trials, metric).values.reindex(factors.index)
-    names = [str(name) for name in factors.columns]
-    # Coded -1/2 and +1/2, a coefficient is a difference of averages; of a product, one of differences.
-    mains = factors.to_numpy(dtype=float) - 0.5
-    pairs = list(combinations(range(len(names)), 2))
-    design = np.column_stack([np.ones(len(factors)), mains, *(mains[:, a] * mains[:, b] for a, b in pairs)])
-    effects = [(name, "main") for name in names]
-    effects += [(f"{names[a]} x {names[b]}", "interaction") for a, b in pairs]
-    coefficients = np.column_stack([_least_squares(design, values) for values in cells.to_numpy().T])
-
-    lines = []
-    for (effect, kind), per_trial in zip(effects, coefficients[1:], strict=True):
-        result = estimate(
-            pd.Series(per_trial, index=cells.columns),
-            family=len(effects),
-            unit=unit,
-            alpha=alpha,
-            confidence=confidence,
-            resamples=resamples,
-            seed=seed,
-        )
-        lines.append({"effect": effect, "metric": metric, "kind": kind} | result)
-    missing = int(cells.isna().sum(axis=None))
-    table = pd.DataFrame(lines).assign(n_missing=missing, partial=missing > 0)
-    table.insert(7, "p_holm", holm(table["p"].tolist()))
-    return table
+    table = Table.of(trials[trials["row"].isin(factors.index)])
+    rows = {tuple(levels): table.rows.index(row) for row, *levels in factors.itertuples(name=None) if row in table.rows}
+    contrasts = [c for name in factors for c in _contrasts(factors, name, baseline or {})]
+    effects = [_effect(table, rows, list(factors), [one]) for one in contrasts]
+    pairs = [pair for pair in combinations(contrasts, 2) if pair[0].factor != pair[1].factor]
+    effects += [_effect(table, rows, list(factors), list(pair)) for pair in pairs]
+    return effects
 
 
-def _least_squares(design: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Coefficients from the cells present; NaN for those that these cells cannot separate from others."""
-    present = np.isfinite(values)
-    rows = design[present]
-    if not len(rows):
-        return np.full(design.shape[1], np.nan)
-    inverse = np.linalg.pinv(rows)
-    separable = np.abs(inverse @ rows - np.eye(design.shape[1])).max(axis=1) < 1e-9
-    return np.where(separable, inverse @ values[present], np.nan)
+@dataclass(frozen=True)
+class _Contrast:
+    factor: str
+    on: Level
+    off: Level
+    name: str
+
+
+def _contrasts(factors: pd.DataFrame, name: str, baseline: Mapping[str, Level]) -> list[_Contrast]:
+    levels = list(dict.fromkeys(factors[name].tolist()))
+    plain = set(levels) <= {True, False}
+    off = False if plain else baseline.get(name, levels[0])
+    return [_Contrast(name, on, off, name if plain else f"{name}={on}") for on in levels if on != off]
+
+
+def _effect(table: Table, rows: dict[tuple[Level, ...], int], names: list[str], contrasts: list[_Contrast]) -> Effect:
+    kind = "main" if len(contrasts) == 1 else "interaction"
+    corners: dict[tuple[Level, ...], Corner] = {}
+    lacking = []
+    places = [names.index(contrast.factor) for contrast in contrasts]
+    for setting in dict.fromkeys(_without(levels, places) for levels in rows):
+        wanted = [_with(setting, places, levels) for levels in _corners(contrasts)]
+        if all(levels in rows for levels in wanted):
+            corners[setting] = tuple(rows[levels] for levels in wanted)
+        else:
+            lacking.append(setting)
+    others = [name for name in names if name not in {contrast.factor for contrast in contrasts}]
+    used = {setting: corner for setting, corner in corners.items() if _enough(table, corner)}
+    lacking += [setting for setting in corners if setting not in used]
+    name = " x ".join(contrast.name for contrast in contrasts)
+    return Effect(
+        name=name,
+        kind=kind,
+        pairs=_averaged(table, list(used.values() or corners.values()), kind, name),
+        settings=len(used or corners),
+        left_out=tuple(_words(others, setting) for setting in lacking),
+    )
+
+
+def _corners(contrasts: list[_Contrast]) -> list[tuple[Level, ...]]:
+    """The levels of the contrasted factors at each corner, in the order of SIGNS."""
+    first = contrasts[0]
+    if len(contrasts) == 1:
+        return [(first.on,), (first.off,)]
+    second = contrasts[1]
+    return [(first.on, second.on), (first.on, second.off), (first.off, second.on), (first.off, second.off)]
+
+
+def _without(levels: tuple[Level, ...], places: Sequence[int]) -> tuple[Level, ...]:
+    return tuple(level for place, level in enumerate(levels) if place not in places)
+
+
+def _with(setting: tuple[Level, ...], places: Sequence[int], levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    full = list(setting)
+    for place, level in sorted(zip(places, levels, strict=True)):
+        full.insert(place, level)
+    return tuple(full)
+
+
+def _words(names: list[str], setting: tuple[Level, ...]) -> str:
+    on = [name for name, level in zip(names, setting, strict=True) if level is True]
+    levels = [f"{n}={level}" for n, level in zip(names, setting, strict=True) if not isinstance(level, bool)]
+    return " + ".join(on + levels) or "none of the others"
+
+
+def _enough(table: Table, corner: Corner) -> bool:
+    """Whether each category has two complete seeds at this setting, or all where fewer were asked for."""
+    corner_rows = list(corner)
+    complete = np.isfinite(table.values[corner_rows]).all(axis=0).sum(axis=1)
+    asked = table.asked[corner_rows].all(axis=0).sum(axis=1)
+    return bool((asked > 0).any() and (complete >= np.minimum(asked, 2))[asked > 0].all())
+
+
+def _averaged(table: Table, corners: Sequence[Corner], kind: str, name: str) -> Pairs:
+    """The effect of each category and seed that has every corner of every setting."""
+    weights: dict[int, float] = {}
+    for corner in corners:
+        for row, sign in zip(corner, SIGNS[kind], strict=True):
+            weights[row] = weights.get(row, 0.0) + sign / len(corners)
+    return table.contrast(weights, name, "")

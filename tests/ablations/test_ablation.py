@@ -101,19 +101,24 @@ def test_summary_differences_effects_and_verdicts(ablation):
     assert ablation.summary().index.names == ["table", "label"]
 
     differences = g.differences()
-    line = differences.query("label == 'B' and metric == 'pro'").iloc[0]
-    assert (line["table"], line["other"], line["told_apart"]) == ("g", list(ROWS)[-1], True)
-    assert line["difference"] == pytest.approx(-0.1, abs=3e-3)
+    line = differences.query("label == 'A' and scope == 'these'").iloc[0]
+    assert (line["table"], line["other"], line["metric"]) == ("g", list(ROWS)[-1], "image_auroc")
+    assert line["estimate"] == pytest.approx(-0.02, abs=3e-3)
+    assert line["low"] < line["estimate"] < line["high"] < 0
+    [other] = differences.query("label == 'A' and metric == 'pro'").to_dict("records")
+    assert (other["scope"], other["verdict"]) == ("", "exploratory")
+    assert np.isnan(other["p"])
     assert set(g.differences("pro", reference="none")["other"]) == {"none"}
 
-    effects = ablation.effects().query("metric == 'pro'").set_index("effect")
+    effects = ablation.effects().query("scope == 'these'").set_index("effect")
     assert effects["estimate"].to_dict() == pytest.approx({"A": 0.1, "B": 0.02, "A x B": 0}, abs=3e-3)
-    assert effects["told_apart"].to_dict() == {"A": True, "B": True, "A x B": False}
 
-    verdicts = g.verdicts().query("metric == 'pro'").set_index(["kind", "added", "over"])["verdict"]
-    assert verdicts["main", "A", ""] == "gain"
-    assert verdicts["interaction", "A x B", ""] == "open"
-    assert verdicts["row", list(ROWS)[-1], "B"] == "gain"
+    verdicts = g.verdicts().set_index(["kind", "label"])["verdict"]
+    assert verdicts["main", "A"] == "helps"
+    assert verdicts["interaction", "A x B"] == "equivalent"
+    assert verdicts["row", "A"] == "harms"
+    assert verdicts["row", "B"] == "harms"
+    assert len(g.verdicts("like")) == len(g.verdicts()) == 6
 
 
 def test_frames_are_new_and_the_object_is_frozen(ablation):

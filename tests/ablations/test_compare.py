@@ -16,7 +16,12 @@ def run(folder, value, *, seeds=(0, 1), rows=("LFRB", "DLKD"), steps=16, key="")
     lines = [
         {
             **{"table": "table4", "row": row, "dataset": "textures", "category": category, "seed": seed},
-            **{"metric": metric, "value": value + 0.01 * c + 0.001 * seed, "status": "ok", "reason": ""},
+            **{
+                "metric": metric,
+                "value": value + 0.01 * c + (0.001 + 0.002 * (value > 0.85)) * (seed - 0.5) + 0.0005,
+                "status": "ok",
+                "reason": "",
+            },
             **{
                 "key": f"{key}{rows.index(row)}-{category}-{seed}",
                 "image_size": 128,
@@ -77,7 +82,10 @@ def test_a_gain_is_measured_and_told_apart(tmp_path):
     assert "12 cells in A, 12 in B; 0 of them are the same trials" in found.notes
     line = found.tables["table4"][0]
     assert (line.row, line.metric, line.difference) == ("LFRB", "image_auroc", pytest.approx(0.1))
-    assert line.p == pytest.approx(2 * 2 / 2**6)  # 6 pairs, 2 rows
+    assert line.told_apart
+    assert line.low > 0.09
+    other = found.tables["table4"][1]
+    assert (other.metric, other.difference, other.told_apart) == ("pro", pytest.approx(0.1), False)  # exploratory
     text = shown(found)
     assert "LFRB" in text
     assert "+10.00" in text

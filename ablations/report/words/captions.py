@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dlkd.ablations.report.tables import Table
+from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.report.words.numbers import listed
 
 
@@ -33,7 +34,9 @@ def captions(table: Table) -> dict[str, Caption]:
         "effects": Caption(
             "Effects",
             f"Forest plot of the {'factors' if table.effects is not None else 'rows'}' effects with 95% intervals.",
-            f"95% intervals. Filled: can be told from noise (p at most 0.05 after Holm's correction).{missing}",
+            f"95% intervals after Holm's correction, of {label(table.grid.primary_metric)} alone: thick for these "
+            "categories, thin for categories like these. Filled: the interval of these categories leaves zero out. The "
+            f"band holds differences that do not matter.{missing}",
         ),
         "categories": Caption(
             "By category",

@@ -99,9 +99,10 @@ def notes(table: Table) -> list[str]:
             else f"{table.grid.source.capitalize()}."
         )
     found.append(
-        "Measured: mean over seeds, then over categories, in per cent, with its 95% interval. Difference: points "
-        f"against '{table.grid.reference}', with p of the sign-flip test after Holm's correction."
+        "Measured: mean over seeds, then over categories, in per cent, with the 95% interval that new seeds of these "
+        "categories would give."
     )
+    found.append(_differences(table))
     why = {entry.why_no_interval for row in table.rows for entry in row.entries.values() if not math.isnan(entry.mean)}
     found += [f"{reason[:1].upper()}{reason[1:]}." for reason in sorted(why - {""})]
     undefined = {
@@ -112,6 +113,17 @@ def notes(table: Table) -> list[str]:
     }
     found += [f"{metric} is undefined where: {reason}." for metric, reason in sorted(undefined)]
     return found
+
+
+def _differences(table: Table) -> str:
+    primary, against = label(table.grid.primary_metric), f"'{table.grid.reference}'"
+    others = [label(metric) for metric in table.metrics if metric != table.grid.primary_metric]
+    says = (
+        f"Difference: points against {'the row above' if table.grid.stepwise else against}. {primary} decides: its "
+        "intervals and p hold for new seeds of these categories and these test images, after Holm's correction over "
+        "the differences of the table."
+    )
+    return f"{says} {listed(others)} {'is' if len(others) == 1 else 'are'} exploratory." if others else says
 
 
 def failures(table: Table) -> list[str]:
@@ -136,8 +148,8 @@ def failures_heading(table: Table) -> str:
 
 def _training(metric: str, untrained: TableRow, reference: TableRow) -> Training:
     before, after = untrained.entries[metric], reference.entries[metric]
-    gain = signed(-before.difference) if not math.isnan(before.difference) else ""
-    return Training(label(metric), number(before.mean), number(after.mean), gain, p_value(before.p))
+    p = p_value(before.p) if untrained.compared == reference.label else ""
+    return Training(label(metric), number(before.mean), number(after.mean), signed(after.mean - before.mean), p)
 
 
 def _length(trials: pd.DataFrame) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from dlkd.ablations.report.tables import Entry, TableRow
-from dlkd.ablations.report.words.numbers import DASH, number, seconds, signed
+from dlkd.ablations.report.tables import Entry, Table, TableRow
+from dlkd.ablations.report.words.numbers import DASH, number, p_value, seconds, signed
 from dlkd.ablations.run.trials import NOT_RUN
 
 LABELS = {
@@ -46,9 +46,25 @@ def interval(entry: Entry) -> str:
 
 def difference_interval(entry: Entry) -> str:
     """The interval of the difference to the reference, or nothing."""
-    if math.isnan(entry.difference_low):
+    if not (math.isfinite(entry.difference_low) and math.isfinite(entry.difference_high)):
         return ""
     return f"{signed(entry.difference_low)} to {signed(entry.difference_high)}"
+
+
+def against(table: Table) -> str:
+    """Heading of the differences."""
+    return "to the row above" if table.grid.stepwise else "to the reference"
+
+
+def not_compared(row: TableRow) -> str:
+    """What stands in place of a difference that is not asked for; empty where there is one."""
+    return "" if row.compared else "reference" if row.reference else DASH
+
+
+def verdict(entry: Entry) -> str:
+    """What the row is, by its difference, with p, as a cell has room for; nothing for an exploratory metric."""
+    said = {"helps": "better", "harms": "worse", "exploratory": ""}.get(entry.verdict, entry.verdict)
+    return ", ".join(filter(None, [said, p_value(entry.p)]))
 
 
 def sentence(title: str) -> str:

@@ -1,75 +1,87 @@
-"""What a table says in a few sentences: what earns its keep, what does harm, what drowns in noise."""
+"""What a table says in a few sentences: what earns its keep, what does harm, what is open, and of what it speaks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import label
-from dlkd.ablations.report.words.numbers import count, p_value, signed_points
-from dlkd.ablations.statistics.verdicts import Verdict, effect_verdicts, row_verdicts
+from dlkd.ablations.report.words.findings import (
+    Finding,
+    effect_findings,
+    interval,
+    repeat,
+    row_findings,
+    wins,
+)
+from dlkd.ablations.report.words.numbers import count, number, signed_points
 
 
 def headline(table: Table) -> str:
-    """The table's verdicts, and what is missing.
+    """The table's verdicts by its primary metric, for these categories and for categories like these; what is missing.
 
     A factor's effect is an average over the others, which says little where they stand in for it: so the
     interactions are spoken of too.
     """
-    if table.effects is None:
-        untrained = {row.label for row in table.rows if row.untrained}
-        verdicts, interactions = row_verdicts(table.differences, untrained), []
-    else:
-        verdicts, interactions = effect_verdicts(table.effects, "main"), effect_verdicts(table.effects, "interaction")
-    says = [
-        _those("Earns its keep", _gains(verdicts)),
-        _those("Does harm", _harms(verdicts)),
-        _those("Cannot be told from noise on any metric", [_name(v) for v in verdicts if v.is_open]),
-        _those("Stand in for each other, each adding less where the other is", _harms(interactions)),
-        _those("Need each other, each adding more where the other is", _gains(interactions)),
-        _too_few(table),
-    ]
+    found = row_findings(table) if table.effects is None else effect_findings(table)
+    says = [*_verdicts(table, found)] if found else ["One row: nothing to compare."]
     if table.failed_cells:
-        says.append(f"{count(table.failed_cells, 'cell', 'cells')} failed; averages without them are marked partial.")
+        failed = count(table.failed_cells, "cell", "cells")
+        says.append(f"{failed} failed: a row with a failed cell is never said to help, and its average is partial.")
     if table.not_run:
         waiting = count(table.not_run, "cell was", "cells were")
         says.append(f"{waiting} not run yet: the same `dlkd ablate` goes on with them.")
-    return " ".join(filter(None, says)) or "One row: nothing to compare."
+    return " ".join(filter(None, says))
 
 
-def _those(said: str, names: list[str]) -> str:
-    return f"{said}: {'; '.join(names)}." if names else ""
+def _verdicts(table: Table, found: list[Finding]) -> Iterable[str]:
+    parts = [finding for finding in found if finding.kind != "interaction"]
+    pairs = [finding for finding in found if finding.kind == "interaction"]
+    categories = max(finding.these["n_categories"] for finding in found)
+    if not categories:
+        yield "No two rows have a cell in common: nothing to compare."
+        return
+    these = "this category" if categories == 1 else f"these {categories} categories"
+    yield f"On {these} and their test images, by {label(table.grid.primary_metric)}:"
+    yield _those("earns its keep", parts, "helps")
+    yield _those("does harm", parts, "harms")
+    yield _those(f"changes nothing beyond {number(table.grid.margin * 100, 1)} points", parts, "equivalent")
+    yield _those("open", parts, "open")
+    yield _those("stand in for each other, each adding less where the other is", pairs, "harms")
+    yield _those("need each other, each adding more where the other is", pairs, "helps")
+    yield _widely(found, categories)
 
 
-def _gains(verdicts: Iterable[Verdict]) -> list[str]:
-    return [f"{_name(v)} ({_figures(v.gains)})" for v in verdicts if v.gains]
+def _those(said: str, findings: Iterable[Finding], verdict: str) -> str:
+    named = [f"{finding.name} ({_figures(finding)})" for finding in findings if finding.verdict == verdict]
+    return f"{said[0].upper()}{said[1:]}: {'; '.join(named)}." if named else ""
 
 
-def _harms(verdicts: Iterable[Verdict]) -> list[str]:
-    return [f"{_name(v)} ({_figures(v.harms)})" for v in verdicts if v.harms]
+def _figures(finding: Finding) -> str:
+    line = finding.these
+    if not line["n_pairs"]:
+        return "no pair of cells"
+    if line["note"].startswith("one seed"):
+        return f"{signed_points(line['estimate'])}; {line['note']}"
+    said = [f"{signed_points(line['estimate'])}{', ' * bool(interval(line))}{interval(line)}", line["note"]]
+    if finding.verdict == "open" or line["repeat"] < 0.8:
+        said.append(repeat(line))
+    elif finding.kind in ("row", "training"):
+        said.append(wins(line))
+    return "; ".join(filter(None, said))
 
 
-def _name(verdict: Verdict) -> str:
-    if verdict.kind == "row":
-        return f"'{verdict.added}' over '{verdict.over}'"
-    return f"training '{verdict.added}'" if verdict.kind == "training" else verdict.added
-
-
-def _figures(lines: list[dict[str, Any]]) -> str:
-    return "; ".join(
-        f"{label(line['metric'])} {signed_points(line['gain'])}, {p_value(line['p_holm'])}" for line in lines
-    )
-
-
-def _too_few(table: Table) -> str:
-    """That no difference could have been told from noise; nothing where one could."""
-    lines = table.differences if table.effects is None else table.effects
-    if lines.empty or lines["can_conclude"].any():
+def _widely(found: list[Finding], categories: int) -> str:
+    """What of it holds on categories like these, and what would allow the wider claim."""
+    if categories == 1:
+        return "One category says nothing of categories like it: add others."
+    told = [finding for finding in found if finding.verdict != "open"]
+    if not told:
         return ""
-    categories = count(int(lines["n_categories"].max()), "category", "categories")
-    seeds = count(int(lines.iloc[0]["n_seeds"]), "seed", "seeds")
-    return (
-        f"With {categories} and {seeds} no difference, whatever its size, could have been told from noise: more "
-        "seeds or categories are needed for a verdict."
-    )
+    widely = [finding for finding in told if finding.holds_widely]
+    if len(widely) == len(told):
+        return "The same holds on categories like these."
+    if not widely:
+        return "On categories like these all of it is open: more categories would allow that claim."
+    names = "; ".join(finding.name for finding in widely)
+    return f"On categories like these: {names} too; the rest is open until there are more categories."

@@ -43,6 +43,11 @@ def test_shipped_grids_resolve(name: str) -> None:
             "title: t\nrows: [{label: a, variant: dlkd, paper: {auroc: 99}}]\nreference: a",
             "unknown metric 'auroc'",
         ),
+        (
+            "title: t\nrows: [{label: a, variant: dlkd}]\nreference: a\nmetrics: [image_auroc, pro]\nprimary: pr",
+            ":5: primary: 'pr' is none of this grid's metrics; did you mean 'pro'",
+        ),
+        ("title: t\nrows: [{label: a, variant: dlkd}]\nreference: a\nmargin: 5", ":4: margin: "),
         ("[1, 2]", "title"),
         ("title: t\ntitle: u", "title"),
     ],

@@ -2,82 +2,163 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.report.tables import tabulate
 from dlkd.ablations.report.words.comparisons import comparisons
-from dlkd.ablations.statistics.differences import paired_differences
-from dlkd.ablations.statistics.factorial import factorial_effects
+from dlkd.ablations.report.words.findings import repeat, row_findings
+from dlkd.ablations.report.words.headline import headline
 
 METRIC = "image_auroc"
 
 
-def as_trials(values, rows):
+def table(values, *, rows=None, factors=None, stepwise=True, metrics=(METRIC,), untrained=(), statuses=None):
+    """`values`: (rows, categories, seeds); the last row is the reference."""
+    values = np.asarray(values, float)
+    rows = rows or ["base", "more", "full"][-len(values) :]
     lines = [
-        (rows[r], "mvtec", f"c{c:02}", s, METRIC, value, "ok" if np.isfinite(value) else "failed")
+        {
+            **{"table": "t", "row": rows[r], "dataset": "mvtec", "category": f"c{c:02}", "seed": s, "metric": metric},
+            **{"value": value, "status": "ok" if np.isfinite(value) else "failed", "reason": "it broke"},
+            **{"epochs": 0 if rows[r] in untrained else 1, "max_steps": -1, "key": f"{r}-{c}-{s}", "variant": "v"},
+        }
         for (r, c, s), value in np.ndenumerate(values)
+        for metric in metrics
     ]
-    return pd.DataFrame(lines, columns=["row", "dataset", "category", "seed", "metric", "value", "status"])
+    made = [GridRow(label=row, variant="v", factors=(factors or {}).get(row, {})) for row in rows]
+    grid = Grid(name="t", title="T", rows=made, reference=rows[-1], stepwise=stepwise, metrics=metrics)
+    return tabulate(pd.DataFrame(lines), grid)
 
 
-def sentences(effects, *, n_categories=10, n_seeds=3, hole=False):
-    noise = np.random.default_rng(0).normal(0, 0.002, (len(effects), n_categories, n_seeds))
-    values = 0.9 + np.array(effects)[:, None, None] + noise
+def steps(effects, *, n_categories=10, n_seeds=3, sd=0.002, hole=False, **options):
+    noise = np.random.default_rng(0).normal(0, sd, (len(effects), n_categories, n_seeds))
+    values = 0.7 + np.array(effects)[:, None, None] + noise
     if hole:
-        values[0, 0, 0] = np.nan
-    rows = ["base", "more", "full"][-len(effects) :]
-    return comparisons(paired_differences(as_trials(values, rows), METRIC, reference="full"))
+        values[-1, 0, 0] = np.nan
+    return table(values, **options)
 
 
-def test_a_gain_a_loss_and_noise_are_told_apart():
-    overview, base, more, full = sentences([0.0, 0.03, 0.03])
-    assert overview == "Image-AUROC, row by row: 2 of 3 can be told from noise (family-wise 5%)."
-    assert base.startswith("'base' against the full model 'full': ")
-    assert "worse; what 'full' has over 'base' earns its keep. (−3." in base
-    assert "better; the step from 'base' to 'more' earns its keep. (+" in more
-    assert "cannot be told from noise; only 0." in full
-    assert "or more was likely to show (80% power)" in full
-    assert "another seed alone moves it by 0.0" in full
-    assert "10 categories, 3 seeds)" in full
+def test_a_gain_a_loss_and_what_changes_nothing_are_told_apart():
+    more, full = comparisons(steps([0.0, 0.03, 0.03]))
+    assert more.startswith(
+        "'more' against the row above, 'base': 'more' over 'base' earns its keep (these categories: +"
+    )
+    assert "better in 30 of 30 trainings" in more
+    assert "another seed moves this difference by 0.0" in more
+    assert "10 categories; 3 seeds)." in more
+    assert "'full' over 'more' changes nothing that matters" in full
+    assert "'more' over 'base' does harm (these categories: −2." in comparisons(steps([0.03, 0.0, 0.0]))[0]
 
 
-def test_a_harmful_step_is_called_so():
-    _, base, more, _ = sentences([0.03, 0.0, 0.0])
-    assert "what 'full' has over 'base' does harm" in base
-    assert "worse; the step from 'base' to 'more' does harm" in more
+def test_against_the_reference_the_part_that_a_row_lacks_is_spoken_of():
+    base, _ = comparisons(steps([0.0, 0.03, 0.03], stepwise=False))
+    assert base.startswith(
+        "'base' against the reference, 'full': 'full' over 'base' earns its keep (these categories: +3."
+    )
+    untrained = headline(steps([0.0, 0.2], rows=["nothing", "DLKD"], stepwise=False, untrained=["nothing"]))
+    assert "Earns its keep: training 'DLKD' (+20." in untrained
 
 
-def test_few_categories_are_not_spoken_beyond():
-    assert "too few categories to speak of any but these" in sentences([0.0, 0.03], n_categories=3)[1]
-    assert "too few categories" not in sentences([0.0, 0.03], n_categories=10)[1]
+def test_the_headline_names_its_metric_its_scope_and_what_would_widen_it():
+    said = headline(steps([0.0, 0.03, 0.03]))
+    assert said.startswith("On these 10 categories and their test images, by Image-AUROC: Earns its keep: 'more' over")
+    assert "Changes nothing beyond 0.5 points: 'full' over 'more'" in said
+    assert said.endswith("The same holds on categories like these.")
+    spread = np.array([-0.02, 0.06, 0.11])[:, None]
+    values = 0.7 + np.random.default_rng(0).normal(0, 0.001, (2, 3, 4))
+    values[1] += spread
+    said = headline(table(values))
+    assert "On these 3 categories" in said
+    assert "On categories like these all of it is open: more categories would allow that claim." in said
+    assert "One category says nothing of categories like it" in headline(table(values[:, 1:2]))
 
 
-def test_what_cannot_be_shown_and_what_is_missing_is_said():
-    said = sentences([0.0, 0.03], n_categories=3, n_seeds=1)[1]
-    assert "cannot be told from noise, whatever its size: cannot reach 0.05 with 3 units: " in said
-    assert "the smallest possible p is 0.25" in said
-    assert "1 seed)" in said
-    assert "partial: 1 cell missing" in sentences([0.0, 0.03], hole=True)[1]
-    assert "no interval (one category: " in sentences([0.0, 0.03], n_categories=1)[1]
+def test_open_comparisons_say_how_many_seeds_would_settle_them():
+    said = headline(steps([0.0, 0.006], n_categories=3, sd=0.004))
+    assert "Open: 'full' over 'more' (" in said
+    assert "seeds would settle it, were the effect as estimated" in said
 
 
-def test_identical_and_failed_rows_are_said_to_be_so():
-    values = np.stack([np.full((8, 3), 0.9), np.full((8, 3), 0.9), np.full((8, 3), np.nan)])
-    table = paired_differences(as_trials(values, ["base", "full", "broken"]), METRIC, reference="full")
-    _, same, *broken = comparisons(table)
-    assert "+0.00 points cannot be told from noise: the same value in every pair of cells" in same
-    assert all("the cells that it needs are missing (24 cells missing)." in sentence for sentence in broken)
+def test_a_verdict_that_a_repeat_may_not_give_again_is_not_settled():
+    line = {"repeat": 0.6, "settle": 7.0, "verdict": "helps"}
+    assert repeat(line) == (
+        "not settled: a repeat with new seeds would say the same with probability about 0.6; "
+        "about 7 seeds would settle it"
+    )
+    assert repeat(line | {"settle": np.nan}).endswith("more than 50 seeds would settle it")
+    assert repeat(line | {"repeat": 0.97}) == "a repeat with new seeds would say the same with probability above 0.95"
+    assert repeat(line | {"repeat": np.nan}) == ""
 
 
-def test_factors_have_their_own_sentences():
-    factors = pd.DataFrame({"lfrb": [0, 0, 1, 1], "gfrb": [0, 1, 0, 1]}, index=["00", "01", "10", "11"])
-    rng = np.random.default_rng(0)
-    values = np.array([0.8, 0.8, 0.85, 0.95])[:, None, None] + rng.normal(0, 0.002, (4, 10, 3))
-    trials = as_trials(values, list(factors.index))
-    table = paired_differences(trials, METRIC, reference="11", comparisons=("full",))
-    said = comparisons(table, factorial_effects(trials, METRIC, factors))[4:]
-    assert said[0] == "Image-AUROC, factor by factor: 3 of 3 can be told from noise (family-wise 5%)."
-    assert said[1].startswith("'lfrb': earns its keep: it adds 10.")
-    assert said[3].startswith("interaction 'lfrb x gfrb': each adds 9.")
-    assert "more with the other on than with it off." in said[3]
-    values = 1 - values
-    said = comparisons(table, factorial_effects(as_trials(values, list(factors.index)), METRIC, factors))
-    assert said[5].startswith("'lfrb': does harm: it takes away 10.")
+def test_one_seed_and_identical_rows_are_said_to_be_so():
+    assert "+3.00 points; one seed per category: train two or more" in headline(table([[[0.7]] * 3, [[0.73]] * 3]))
+    same = headline(table(np.full((2, 3, 3), 0.9)))
+    assert (
+        "Changes nothing beyond 0.5 points: 'full' over 'more' (+0.00 points, 95% interval +0.00 to +0.00; identical"
+        in same
+    )
+
+
+def test_a_row_that_failed_never_helps_and_its_worst_is_shown():
+    found = steps([0.0, 0.03], hole=True)
+    [said] = comparisons(found)
+    assert "is open" in said
+    assert "1 of 30 trainings of 'full' failed; with the category's lowest value in their place +2." in said
+    assert "1 cell failed: a row with a failed cell is never said to help" in headline(found)
+
+
+def test_rows_without_a_cell_in_common_have_nothing_to_say():
+    values = np.full((2, 2, 2), 0.9)
+    values[1] = np.nan
+    assert comparisons(table(values)) == ["'full' against the row above, 'more': no cell has both."]
+    assert headline(table(values)).startswith("No two rows have a cell in common: nothing to compare.")
+
+
+def test_other_metrics_are_exploratory():
+    found = steps([0.0, 0.03, 0.03], metrics=(METRIC, "pro"))
+    assert comparisons(found)[2].startswith("PRO, exploratory against the row above: 'more' +3.")
+    of_pro = found.differences[found.differences["metric"] == "pro"]
+    assert of_pro[["low", "high", "p", "repeat"]].isna().all(axis=None)
+    assert "PRO" not in headline(found)
+
+
+FACTORS = {
+    "00": {"lfrb": False, "gfrb": False},
+    "01": {"lfrb": False, "gfrb": True},
+    "10": {"lfrb": True, "gfrb": False},
+    "11": {"lfrb": True, "gfrb": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("means", "says"),
+    [
+        ([0.70, 0.70, 0.75, 0.85], "Need each other, each adding more where the other is: lfrb x gfrb (+9."),
+        ([0.70, 0.85, 0.85, 0.86], "Stand in for each other, each adding less where the other is: lfrb x gfrb (−14."),
+    ],
+)
+def test_factors_have_their_own_sentences(means, says):
+    values = np.array(means)[:, None, None] + np.random.default_rng(0).normal(0, 0.002, (4, 10, 3))
+    found = table(values, rows=list(FACTORS), factors=FACTORS, stepwise=False)
+    assert says in headline(found)
+    sentences = comparisons(found)
+    assert [s.split(" ")[0] for s in sentences[:3]] == ["'00'", "'01'", "'10'"]  # "full minus part" is there too
+    assert sentences[3].startswith("'lfrb': earns its keep (these categories: +")
+    assert sentences[5].startswith("interaction 'lfrb x gfrb': each adds ")
+
+
+def test_an_effect_over_some_settings_names_them():
+    values = np.array([0.7, 0.8, 0.85])[:, None, None] + np.random.default_rng(0).normal(0, 0.002, (3, 10, 3))
+    found = table(values, rows=["01", "10", "11"], factors={k: FACTORS[k] for k in ("01", "10", "11")}, stepwise=False)
+    said = comparisons(found)
+    assert any("'gfrb', over 1 settings of the other factors (without none of the others)" in s for s in said)
+    assert any(s.startswith("interaction 'lfrb x gfrb'") and "no cell" in s for s in said)
+
+
+def test_findings_are_signed_as_what_is_added():
+    [finding] = row_findings(steps([0.0, 0.03], stepwise=False))
+    assert finding.verdict == "helps"
+    assert finding.these["low"] > 0
+    assert finding.these["wins"] == 30
+    assert finding.holds_widely

@@ -1,0 +1,30 @@
+"""The comparisons of one kind in both scopes, each with the probability that a repeat says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dlkd.ablations.statistics.pairs import Pairs
+from dlkd.ablations.statistics.repeats import repeat_probability, seeds_to_settle
+from dlkd.ablations.statistics.verdict import COLUMNS, Scope, judge
+
+SCOPES: tuple[Scope, Scope] = ("these", "like")
+
+
+def claims(
+    comparisons: Sequence[Pairs], *, margin: float = 0.005, alpha: float = 0.05, max_seeds: int | None = None
+) -> pd.DataFrame:
+    """One line per comparison and scope: the columns of `verdict.verdicts`, with scope, repeat and settle before them.
+
+    All comparisons are one family for Holm's correction, in each scope. `repeat` is `repeats.repeat_probability`,
+    `settle` is `repeats.seeds_to_settle` (NaN where no number of seeds is known).
+    """
+    lines = []
+    for scope in SCOPES:
+        for values in judge(comparisons, scope, max_seeds=max_seeds, margin=margin, alpha=alpha):
+            line = dict(zip(COLUMNS, values, strict=True))
+            repeat = repeat_probability(line, margin)
+            lines.append({"scope": scope, "repeat": repeat, "settle": seeds_to_settle(line, margin), **line})
+    return pd.DataFrame(lines, columns=["scope", "repeat", "settle", *COLUMNS]).astype({"settle": float})

@@ -1,0 +1,33 @@
+"""One metric of a table of trials: a value per training, NaN where it failed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+CELL = ["dataset", "category", "seed"]
+
+
+def metric_trials(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The trainings of one metric: row, dataset, category, seed, value, as `verdict.verdicts` takes them.
+
+    `trials` is long format, one line per trial and metric, with the status "ok", "failed", "undefined" or "not run". A
+    failed training keeps its line, with NaN; one that was not run has none. A category in which no row has the metric
+    (no masks, no pixel metric) is left out. Raises ValueError on an unknown metric.
+    """
+    of_metric = trials[trials["metric"] == metric]
+    if of_metric.empty:
+        known = ", ".join(sorted(trials["metric"].dropna().unique()))
+        raise ValueError(f"no trial has the metric {metric!r}; known: {known}")
+    values = of_metric["value"].astype(float).where(of_metric["status"] == "ok")
+    lines = of_metric.assign(value=values.where(np.isfinite(values)))[of_metric["status"] != "not run"]
+    places = lines[["dataset", "category"]].apply(tuple, axis=1) if len(lines) else pd.Series(dtype=object)
+    undefined = set(places[lines["status"] == "undefined"]) - set(places[lines["value"].notna()])
+    return lines.loc[~places.isin(undefined), ["row", *CELL, "value"]].reset_index(drop=True)
+
+
+def undefined_categories(trials: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
+    """The (dataset, category) in which no row has the metric."""
+    of_metric = trials[trials["metric"] == metric]
+    by_place = of_metric.groupby(["dataset", "category"], sort=True)["status"].agg(set)
+    return [place for place, states in by_place.items() if "undefined" in states and "ok" not in states]

@@ -1,0 +1,236 @@
+"""The paired differences between a row and the reference, by category."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The differences row - other of trainings with the same category and seed.
+
+    Attributes:
+        row: label of the row.
+        other: label of the row that it is compared with.
+        differences: of each category that has one, the differences, one per seed.
+        image: of each category with known influences, the variance of the mean difference that its test images make.
+        image_df: degrees of freedom of each.
+        n_seeds: distinct seeds among the pairs.
+        n_failed: failed trainings of the row, among those that both rows were asked for.
+        n_failed_other: failed trainings of the other row, likewise.
+        worst: the estimate with each category's lowest value in place of failed trainings.
+        note: categories without a pair.
+    """
+
+    row: str
+    other: str
+    differences: list[Floats]
+    image: Floats
+    image_df: Floats
+    n_seeds: int
+    n_failed: int
+    n_failed_other: int
+    worst: float
+    note: str
+
+    @property
+    def n(self) -> NDArray[np.int64]:
+        """Pairs of each category."""
+        return np.array([len(each) for each in self.differences], dtype=np.int64)
+
+    @property
+    def means(self) -> Floats:
+        """Mean difference of each category."""
+        return np.array([each.mean() for each in self.differences])
+
+    @property
+    def variance(self) -> Floats:
+        """Variance of the differences of each category; NaN with one pair."""
+        return np.array([variance(each) if len(each) > 1 else np.nan for each in self.differences])
+
+    @property
+    def estimate(self) -> float:
+        """Mean over categories of their means; NaN without a pair."""
+        return float(self.means.mean()) if self.differences else float("nan")
+
+    @property
+    def identical(self) -> bool:
+        """Whether every difference is zero."""
+        return bool(self.differences) and not any(each.any() for each in self.differences)
+
+    @property
+    def wins(self) -> float:
+        """Pairs that the row wins, ties half."""
+        return float(sum((each > 0).sum() + 0.5 * (each == 0).sum() for each in self.differences))
+
+
+def paired(
+    trials: pd.DataFrame, reference: str | Mapping[str, str], influences: pd.DataFrame | None = None
+) -> list[Pairs]:
+    """The pairs of every row with `reference`, or of each row of a mapping with the row that it names.
+
+    Arguments are those of `verdict.verdicts`. Raises ValueError on an unknown row, a missing column and a training that
+    is there twice.
+    """
+    table = Table.of(trials)
+    if isinstance(reference, str):
+        table.index(reference)
+        reference = {row: reference for row in table.rows if row != reference}
+    by_training = {} if influences is None else _by_training(influences)
+    return [_of_rows(table, row, other, by_training) for row, other in reference.items()]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Trainings by row, category and seed.
+
+    Attributes:
+        rows: labels, in order of appearance.
+        categories: (dataset, category) of each.
+        seeds: in order.
+        values: (rows, categories, seeds), NaN where a training failed or is not there.
+        asked: where there is a training, failed or not.
+    """
+
+    rows: list[str]
+    categories: list[tuple[str, str]]
+    seeds: list[int]
+    values: Floats
+    asked: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, trials: pd.DataFrame) -> Table:
+        """Arrange long-format trials. Raises ValueError on a missing column and a training that is there twice."""
+        if missing := {"row", "category", "seed", "value"} - set(trials.columns):
+            raise ValueError(f"trials lacks {', '.join(sorted(missing))}; it has {', '.join(map(str, trials.columns))}")
+        rows, row_names = pd.factorize(trials["row"])
+        categories, category_names = pd.factorize(pd.Series(_categories(trials), dtype=object))
+        seeds, seed_names = pd.factorize(trials["seed"], sort=True)
+        count = np.zeros((len(row_names), len(category_names), len(seed_names)), dtype=int)
+        np.add.at(count, (rows, categories, seeds), 1)
+        if (count > 1).any():
+            row, category, seed = np.argwhere(count > 1)[0]
+            where = f"row {row_names[row]!r}, category {category_names[category][1]!r}, seed {seed_names[seed]}"
+            raise ValueError(f"the training of {where} is there twice; keep one of them")
+        values = np.full(count.shape, np.nan)
+        values[rows, categories, seeds] = trials["value"].to_numpy(dtype=float)
+        values[~np.isfinite(values)] = np.nan
+        return cls(list(row_names), list(category_names), list(seed_names), values, count > 0)
+
+    def index(self, row: str) -> int:
+        """Place of a row. Raises ValueError where there is none."""
+        if row not in self.rows:
+            raise ValueError(f"reference {row!r} is no row of the trials; rows: {', '.join(map(str, self.rows))}")
+        return self.rows.index(row)
+
+    @property
+    def lowest(self) -> Floats:
+        """Lowest value of each category, over all rows and seeds: (categories, 1); 0 where a category has none."""
+        found = np.where(np.isfinite(self.values), self.values, np.inf).min(axis=(0, 2), initial=np.inf)
+        return np.where(np.isfinite(found), found, 0.0)[:, None]
+
+    def contrast(self, weights: Mapping[int, float], row: str, other: str) -> Pairs:
+        """The weighted sum of rows (by place) as pairs: positive weights are of `row`, negative ones of `other`."""
+        if not weights:
+            return Pairs(row, other, [], np.empty(0), np.empty(0), 0, 0, 0, float("nan"), "")
+        taking_part = list(weights)
+        signed = np.array([weights[place] for place in taking_part])
+        values = self.values[taking_part]
+        asked: NDArray[np.bool_] = np.asarray(self.asked[taking_part].all(axis=0))
+        failed = np.isnan(values) & asked
+        differences = np.tensordot(signed, values, 1)
+        # Differences of metrics that are zero on paper leave rounding, which may have one sign everywhere.
+        differences[np.abs(differences) < ROUNDING] = 0.0
+        filled = np.tensordot(signed, np.where(np.isnan(values), self.lowest, values), 1)
+        present = np.isfinite(differences)
+        has = present.any(axis=1)
+        dropped = [self.categories[c][1] for c in np.flatnonzero(asked.any(axis=1) & ~has)]
+        worst = [filled[c][asked[c]].mean() for c in np.flatnonzero(asked.any(axis=1))]
+        return Pairs(
+            row=row,
+            other=other,
+            differences=[differences[c][present[c]] for c in np.flatnonzero(has)],
+            image=np.empty(0),
+            image_df=np.empty(0),
+            n_seeds=int(present.any(axis=0).sum()),
+            n_failed=int(failed[signed > 0].sum()),
+            n_failed_other=int(failed[signed < 0].sum()),
+            worst=float(np.mean(worst)) if worst else float("nan"),
+            note=f"no pair in {', '.join(dropped)}" if dropped else "",
+        )
+
+
+def variance(values: Floats) -> float:
+    """Variance of a sample; zero where its values differ by rounding alone."""
+    return 0.0 if np.ptp(values) < ROUNDING else float(values.var(ddof=1))
+
+
+Influences = dict[tuple[str, tuple[str, str], int], pd.Series]
+
+
+def _of_rows(table: Table, row: str, other: str, influences: Influences) -> Pairs:
+    pairs = table.contrast({table.index(row): 1.0, table.index(other): -1.0}, row, other)
+    if not influences:
+        return pairs
+    differences = table.values[table.index(row)] - table.values[table.index(other)]
+    found = []
+    for c in np.flatnonzero(np.isfinite(differences).any(axis=1)):
+        seeds = [table.seeds[s] for s in np.flatnonzero(np.isfinite(differences[c]))]
+        keys = [[(label, table.categories[c], seed) for label in (row, other)] for seed in seeds]
+        shared = [influences[a] - influences[b] for a, b in keys if a in influences and b in influences]
+        if shared:
+            found.append(_of_images(pd.DataFrame(shared)))
+    return replace(
+        pairs,
+        image=np.array([variance for variance, _ in found]),
+        image_df=np.array([df for _, df in found], dtype=float),
+    )
+
+
+def _categories(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    datasets = frame["dataset"] if "dataset" in frame else [""] * len(frame)
+    return list(zip(datasets, frame["category"], strict=True))
+
+
+def _by_training(influences: pd.DataFrame) -> Influences:
+    """The influences of each training, by (anomalous, image)."""
+    if missing := {"row", "category", "seed", "image", "anomalous", "influence"} - set(influences.columns):
+        raise ValueError(f"influences lacks {', '.join(sorted(missing))}")
+    keyed = influences.assign(_category=_categories(influences))
+    return {
+        key: group.set_index(["anomalous", "image"])["influence"]
+        for key, group in keyed.groupby(["row", "_category", "seed"], sort=False)
+    }
+
+
+def _of_images(differences: pd.DataFrame) -> tuple[float, float]:
+    """Variance of the mean difference that all seeds share (Obuchowski and Rockette, 1995), and its degrees of freedom.
+
+    `differences` has a line per seed and a column per image. One seed does not show what seeds share: all of its
+    variance counts.
+    """
+    n = len(differences)
+    of_mean = _variance(differences.mean())
+    df = max(differences.shape[1] - 2, 1)
+    if n == 1:
+        return of_mean, df
+    of_each = float(np.mean([_variance(seed) for _, seed in differences.iterrows()]))
+    return max(0.0, (n * of_mean - of_each) / (n - 1)), df
+
+
+def _variance(influence: pd.Series) -> float:
+    """Variance of a metric from influences: over normal and anomalous images, N / (N - 1) sum (I - mean)^2."""
+    total = 0.0
+    for _, images in influence.groupby(level="anomalous"):
+        n = len(images)
+        if n > 1:
+            total += n / (n - 1) * float(((images - images.mean()) ** 2).sum())
+    return total

@@ -1,0 +1,168 @@
+"""How often the verdicts of simulated tables are wrong, and how often their intervals hold the truth.
+
+    python benchmarks/bench_verdicts.py [--tables 2000] [--only normal] [--json verdicts.json]
+
+Each scenario draws tables whose true differences are known: a reference and two rows, categories x seeds. "wrong" is
+the share of tables with a claim in a direction that is not there, "covers" the share of comparisons whose interval
+holds the truth, and "adding seeds" the share of tables that are ever wrong when the open comparisons get one seed each,
+to 20. The truth of the scope "these" is the mean effect over the categories drawn, that of "like" over all that could
+have been drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlkd.ablations.statistics.pairs import Pairs
+from dlkd.ablations.statistics.verdict import COLUMNS, Scope, judge
+
+Floats = NDArray[np.float64]
+Noise = Callable[[np.random.Generator, tuple[int, int, int]], Floats]
+SHAPES = ((3, 3), (3, 5), (5, 3), (15, 3))
+POINT = 0.01
+MARGIN = 0.005
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    return rng.standard_normal(shape)
+
+
+def _unequal_categories(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    sizes = np.resize([0.3, 1.0, 3.0], shape[1])
+    return rng.standard_normal(shape) * sizes[:, None]
+
+
+def _unequal_rows(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    return rng.standard_normal(shape) * np.resize([1.0, 2.0], shape[0])[:, None, None]
+
+
+def _skewed(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    return 1.0 - rng.exponential(size=shape)
+
+
+def _skewed_unequal(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    return _skewed(rng, shape) * np.resize([1.0, 2.0], shape[0])[:, None, None]
+
+
+def _ceiling(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    return (rng.beta(8, 1, shape) - 8 / 9) * 10  # sd 1
+
+
+def _collapses(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
+    return rng.standard_normal(shape) - 15 * (rng.random(shape) < 0.05)
+
+
+# noise, standard deviation of the effects between categories; both in points.
+SCENARIOS: dict[str, tuple[Noise, float]] = {
+    "normal": (_normal, 0.0),
+    "categories unequal": (_unequal_categories, 0.0),
+    "rows unequal": (_unequal_rows, 0.0),
+    "skewed": (_skewed, 0.0),
+    "skewed, rows unequal": (_skewed_unequal, 0.0),
+    "at the ceiling": (_ceiling, 0.0),
+    "collapses": (_collapses, 0.0),
+    "effects by category": (_normal, 1.0),
+}
+
+
+def draw(rng: np.random.Generator, scenario: str, shape: tuple[int, int], effects: Floats) -> tuple[Floats, Floats]:
+    """Values (rows, categories, seeds), the reference first, and the true effects (rows - 1, categories)."""
+    noise, spread = SCENARIOS[scenario]
+    truth = effects[:, None] + spread * rng.standard_normal((len(effects), shape[0]))
+    values = noise(rng, (len(effects) + 1, *shape))
+    values[1:] += truth[:, :, None]
+    return values * POINT, truth * POINT
+
+
+def compared(values: Floats, seeds: Floats) -> list[Pairs]:
+    """Each row with the first; row r has `seeds[r - 1]` seeds."""
+    none = np.empty(0)
+    differences = values[1:] - values[0]
+    return [
+        Pairs(str(r), "", [category[: seeds[r]] for category in row], none, none, int(seeds[r]), 0, 0, np.nan, "")
+        for r, row in enumerate(differences)
+    ]
+
+
+def wrong(lines: list[list[Any]], truth: Floats) -> bool:
+    """Whether a line claims a direction that is not there, or an equivalence."""
+    at = COLUMNS.index("verdict")
+    for line, true in zip(lines, truth, strict=True):
+        false = {"helps": true <= 0, "harms": true >= 0, "equivalent": abs(true) >= MARGIN, "open": False}
+        if false[line[at]]:
+            return True
+    return False
+
+
+def simulate(
+    scenario: str,
+    shape: tuple[int, int],
+    scope: Scope,
+    *,
+    tables: int = 2000,
+    effects: tuple[float, ...] = (0.0, 0.0),
+    max_seeds: int | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Shares over `tables` tables: wrong, covers, told; and parted, where p and interval disagree about zero."""
+    at = COLUMNS.index("verdict")
+    rng = np.random.default_rng([seed, *scenario.encode(), *shape])
+    counts = {"wrong": 0, "covers": 0, "told": 0, "parted": 0, "seeds": 0}
+    for _ in range(tables):
+        values, by_category = draw(rng, scenario, (shape[0], max_seeds or shape[1]), np.array(effects))
+        truth = by_category.mean(axis=1) if scope == "these" else np.array(effects) * POINT
+        seeds, ever = np.full(len(effects), shape[1]), False
+        while True:
+            lines = judge(compared(values, seeds), scope, max_seeds=max_seeds, margin=MARGIN, alpha=0.05)
+            ever = ever or wrong(lines, truth)
+            verdicts = np.array([line[at] for line in lines])
+            more = (verdicts == "open") & (seeds < (max_seeds or 0))
+            if not more.any():
+                break
+            seeds[more] += 1
+        counts["wrong"] += ever
+        counts["told"] += bool(np.isin(verdicts, ["helps", "harms"]).any())
+        counts["seeds"] += seeds.sum() / len(effects)
+        for (_, _, _, low, high, p, *_), true in zip(lines, truth, strict=True):
+            counts["covers"] += (low <= true <= high) / len(effects)
+            counts["parted"] += (low > 0 or high < 0) != (p <= 0.05)
+    return {name: count / tables for name, count in counts.items()}
+
+
+def main() -> None:
+    """Print a table for each scenario and shape."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", type=int, default=2000)
+    parser.add_argument("--only", choices=list(SCENARIOS))
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    found = []
+    print("scenario              shape  scope   alone: wrong covers   two rows: wrong   adding seeds: wrong")
+    for scenario in [asked.only] if asked.only else SCENARIOS:
+        for shape in SHAPES:
+            for scope in ("these", "like"):
+                start = time.perf_counter()
+                alone = simulate(scenario, shape, scope, tables=asked.tables, effects=(0.0,))
+                two = simulate(scenario, shape, scope, tables=asked.tables)
+                adding = simulate(scenario, shape, scope, tables=max(asked.tables // 10, 1), max_seeds=20)
+                found.append({"scenario": scenario, "shape": shape, "scope": scope, "alone": alone, "two": two})
+                found[-1] |= {"adding": adding, "seconds": time.perf_counter() - start}
+                print(
+                    f"{scenario:21} {shape[0]:2}x{shape[1]}  {scope:6}  {alone['wrong']:12.1%} {alone['covers']:6.1%}"
+                    f"  {two['wrong']:15.1%}  {adding['wrong']:20.1%}",
+                    flush=True,
+                )
+    if asked.json:
+        asked.json.write_text(json.dumps({"tables": asked.tables, "found": found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
