@@ -197,9 +197,10 @@ class Ablation:
         """Write the report with its figures as one HTML file, and return its path."""
         from dlkd.ablations.report.content import make_report
         from dlkd.ablations.report.html import html
+        from dlkd.ablations.report.pictures import drawn_before
         from dlkd.files import write_text
 
-        write_text(Path(path), html(make_report(self._lines, self.grids, self.store)))
+        write_text(Path(path), html(make_report(self._lines, self.grids, self.store, drawn_before(self.folder))))
         return Path(path)
 
     def compare(self, other: Ablation) -> Comparison:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlkd.ablations.report import plot_data
 from dlkd.ablations.report.tables import Table
 from dlkd.registry.problems import nearest
 
@@ -32,16 +33,17 @@ class Plots:
 
         The primary metric has intervals. Full dots help or harm. Raises ValueError where there is nothing to compare.
         """
-        from dlkd.ablations.report.plots.effects import draw_effects, effect_names
+        from dlkd.ablations.report.plots.effects import draw_effects
         from dlkd.ablations.report.plots.panels import row_height, wrap
 
-        names = effect_names(self._table)
-        if not names:
+        effects = plot_data.effects(self._table)
+        if effects is None:
             raise ValueError(
                 f"table '{self._table.grid.name}' has one row or no reference: there is nothing to compare"
             )
+        names = effects.names
         ax = _axes(ax, 5.2, 1 + row_height(names) * len(names))
-        draw_effects(ax, self._table, self._metric(metric))
+        draw_effects(ax, effects, self._metric(metric))
         ax.set_yticks(range(len(names)), [wrap(name) for name in names])
         ax.set_ylim(len(names) - 0.4, -0.6)
         return _literal(ax)
@@ -51,20 +53,25 @@ class Plots:
         from dlkd.ablations.report.plots.heat_map import draw_heat_map
         from dlkd.ablations.report.plots.panels import row_height, wrap
 
-        labels = [row.label for row in self._table.rows]
-        columns = len(self._table.trials[["dataset", "category"]].drop_duplicates())
-        ax = _axes(ax, 2.2 + max(2.4, 0.62 * columns), 1.1 + row_height(labels) * len(labels))
-        draw_heat_map(ax, self._table, self._metric(metric))
+        scores = plot_data.categories(self._table)
+        labels = scores.rows
+        ax = _axes(ax, 2.2 + max(2.4, 0.62 * len(scores.categories)), 1.1 + row_height(labels) * len(labels))
+        draw_heat_map(ax, scores, self._metric(metric))
         ax.set_yticks(range(len(labels)), [wrap(label) for label in labels])
         return _literal(ax)
 
     def pareto(self, metric: str | None = None, *, ax: Axes | None = None) -> Axes:
-        """The metric, in per cent, over milliseconds per image; a line joins rows that none beats in both."""
+        """The metric, in per cent, over milliseconds per image; a line joins rows that none beats in both.
+
+        Raises ValueError where no trial has a time.
+        """
         from dlkd.ablations.report.plots.panels import wrap
         from dlkd.ablations.report.plots.pareto import draw_pareto
 
+        if (costs := plot_data.costs(self._table)) is None:
+            raise ValueError(f"no trial of table '{self._table.grid.name}' has the time of an image")
         ax = _axes(ax, 5.2, 3.6)
-        handles = draw_pareto(ax, self._table, self._metric(metric))
+        handles = draw_pareto(ax, costs, self._metric(metric))
         ax.set_ylabel("per cent", fontsize=9)
         ax.legend(handles.values(), [wrap(label) for label in handles], fontsize=8)
         return _literal(ax)
@@ -74,12 +81,12 @@ class Plots:
 
         Raises ValueError where the store holds no curve with such a term.
         """
-        from dlkd.ablations.report.plots.learning_curves import draw_curves, loss_terms, read_curves
+        from dlkd.ablations.report.plots.learning_curves import draw_curves
         from dlkd.ablations.report.plots.panels import wrap
 
-        curves = read_curves(self._table, self._store)
-        terms = loss_terms(curves)
-        if term not in terms:
+        curves = plot_data.curves(self._table, self._store)
+        terms = [] if curves is None else curves.terms
+        if curves is None or term not in terms:
             known = nearest(term, terms) or f": no trial in {self._store} has any"
             raise ValueError(f"no learning curve has the term '{term}'{known}")
         ax = _axes(ax, 5.2, 3.4)
@@ -97,9 +104,10 @@ class Plots:
 
         from dlkd.ablations.report.plots.picture_grid import draw_picture_grid
 
-        figure = draw_picture_grid(
-            self._table, self._store, lambda size, layout: pyplot.figure(figsize=size, layout=layout)
-        )
+        examples = plot_data.examples(self._table, self._store)
+        figure = None
+        if examples is not None:
+            figure = draw_picture_grid(examples, lambda size, layout: pyplot.figure(figsize=size, layout=layout))
         if figure is None:
             raise ValueError(f"no trial in {self._store} has kept pictures")
         *axes, _ = map(_literal, figure.axes)  # the last is the colour bar's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,7 @@ def print_metrics(metrics: Mapping[str, float], undefined: Mapping[str, str]) ->
 
 def say_undrawn() -> None:
     """Say once what pictures show as numbers."""
-    from dlkd.drawing import undrawn
-
-    if missing := undrawn():
+    drawing = sys.modules.get("dlkd.drawing")  # loaded by what draws
+    if drawing is not None and (missing := drawing.undrawn()):
         some = missing if len(missing) <= 20 else f"{missing[:20]} and {len(missing) - 20} more"
         err.print(f"note: no font of this machine has {some}; pictures show [1], [2], ... in their place")

@@ -29,20 +29,30 @@ def compare(
 
 def write_reports(folder: Path) -> None:
     """Write the report of an ablation's folder, or of a search's, and name its files."""
-    from dlkd.ablations.report.write import write_report
-    from dlkd.ablations.run.run_folder import read_run
-    from dlkd.ablations.search.results import PARQUET, read_found
+    from dlkd.ablations.search.records import PARQUET
 
     if (folder / PARQUET).exists():
-        found = read_found(folder)
-        out.print(found)
-        for path in found.write(folder):
-            err.print(f"wrote {path}")
-        for command in found.commands(folder):
-            err.print(f"next: {command}")
-        say_undrawn()
-        return
+        _write_search(folder)
+    else:
+        _write_ablation(folder)
+    say_undrawn()
+
+
+def _write_ablation(folder: Path) -> None:
+    from dlkd.ablations.report.write import write_report
+    from dlkd.ablations.run.run_folder import read_run
+
     trials, grids, store = read_run(folder)
     for path in write_report(trials, grids, store, folder):
         err.print(f"wrote {path}")
-    say_undrawn()
+
+
+def _write_search(folder: Path) -> None:
+    from dlkd.ablations.search.results import read_found
+
+    found = read_found(folder)
+    out.print(found)
+    for path in found.write(folder):
+        err.print(f"wrote {path}")
+    for command in found.commands(folder):
+        err.print(f"next: {command}")

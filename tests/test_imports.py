@@ -4,8 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pandas as pd
 import pytest
+
+from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.run.run_folder import write_run
 
 # Run the commands `dlkd ...`, or import a package; then print which of the libraries are there.
 CODE = """
@@ -27,6 +32,20 @@ TRAINING = ("lightning", "ray", "optuna", "timm", "torchvision", "torchmetrics")
 COMPUTING = ("numba", "scipy.sparse", "scipy.ndimage", "skimage", "pandas", "pyarrow", "matplotlib", "torch._dynamo")
 
 
+GRID = Grid(name="g", title="t", rows=[GridRow(label="a", variant="dlkd")], reference="a")
+
+
+def loaded_by(words: str, names: tuple[str, ...]) -> tuple[list[str], str]:
+    """Which of the libraries are there after the words, and what was printed."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", CODE, ",".join(names), *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    loaded, policy = json.loads(done.stdout.splitlines()[-1])
+    assert policy == "passive"  # set before PyTorch is loaded, whenever that will be
+    return loaded, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "absent", "says"),
     [
@@ -37,11 +56,17 @@ COMPUTING = ("numba", "scipy.sparse", "scipy.ndimage", "skimage", "pandas", "pya
     ],
 )
 def test_nothing_is_imported_that_is_not_needed(words: str, absent: tuple[str, ...], says: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    command = [sys.executable, "-c", CODE, ",".join(absent), *words.split()]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    loaded, policy = json.loads(done.stdout.splitlines()[-1])
-    assert says in done.stdout
+    loaded, said = loaded_by(words, absent)
+    assert says in said
     assert loaded == []
-    assert policy == "passive"  # set before PyTorch is loaded, whenever that will be
+
+
+def test_a_report_is_written_without_what_trains_and_an_unchanged_one_without_what_draws(tmp_path: Path) -> None:
+    measured = {"dataset": "d", "category": "c", "seed": 0, "metric": "pro", "value": 0.5, "status": "ok", "reason": ""}
+    how = {"image_size": 64, "epochs": 1, "max_steps": 1, "pro_limit": 0.3, "score_at": "network", "teacher": "t"}
+    trials = pd.DataFrame([{"table": "g", "row": "a", "variant": "dlkd", "key": "k", **measured, **how}])
+    write_run(tmp_path, trials, [GRID], tmp_path)
+    for absent in (("torch", *TRAINING), ("torch", *TRAINING, "matplotlib", "scipy.stats")):
+        loaded, said = loaded_by(f"report {tmp_path}", absent)
+        assert "wrote" in said
+        assert loaded == []

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.report.plots.effects import forest
-from dlkd.ablations.report.plots.heat_map import heat_map
-from dlkd.ablations.report.plots.learning_curves import learning_curves
-from dlkd.ablations.report.plots.pareto import pareto
-from dlkd.ablations.report.plots.picture_grid import picture_grid
+from dlkd.ablations.report import plot_data
+from dlkd.ablations.report.pictures import Drawn, Picture, make_picture
 from dlkd.ablations.report.tables import Table, tabulate
 from dlkd.ablations.report.words.captions import captions
 from dlkd.ablations.report.words.comparisons import comparisons
@@ -31,30 +25,7 @@ from dlkd.ablations.report.words.conditions import (
 )
 from dlkd.ablations.report.words.headline import headline
 from dlkd.ablations.report.words.numbers import listed
-from dlkd.drawing import LiteralFigure
 from dlkd.files import file_name
-
-PICTURES = "pictures"
-DPI = 160
-LARGE = 300_000  # bytes; no plot comes near
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of the report: its file below the report's folder, its bytes, its size in CSS pixels, its words."""
-
-    file: str
-    png: bytes
-    width: int
-    height: int
-    title: str
-    alt: str
-    caption: str
-
-    @property
-    def uri(self) -> str:
-        """The picture itself as an address."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 @dataclass(frozen=True)
@@ -93,8 +64,8 @@ class Report:
     sections: list[Section]
 
 
-def make_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path) -> Report:
-    """Everything that the report says, drawn and worded."""
+def make_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path, before: Drawn | None = None) -> Report:
+    """Everything that the report says, drawn and worded; pictures of `before` are not drawn again."""
     tables = [tabulate(trials, grid) for grid in grids]
     used = pd.concat([table.trials for table in tables])
     return Report(
@@ -102,29 +73,24 @@ def make_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path) -> Rep
         training=training_matters(tables),
         facts=how_measured(used, store),
         comparable=comparable(used) if any(grid.has_paper for grid in grids) else "",
-        sections=[_section(table, store) for table in tables],
+        sections=[_section(table, store, before or {}) for table in tables],
     )
 
 
-def _section(table: Table, store: Path) -> Section:
+def _section(table: Table, store: Path, before: Drawn) -> Section:
     anchor = file_name(table.grid.name)
-    drawn = {
-        "examples": picture_grid(table, store),
-        "effects": forest(table),
-        "categories": heat_map(table),
-        "costs": pareto(table),
-        "curves": learning_curves(table, store),
+    drawn_from = {
+        "examples": plot_data.examples(table, store),
+        "effects": plot_data.effects(table),
+        "categories": plot_data.categories(table),
+        "costs": plot_data.costs(table),
+        "curves": plot_data.curves(table, store),
     }
     pictures = [
-        Picture(
-            f"{PICTURES}/{anchor}-{kind}.png",
-            *_png(figure),
-            caption.title,
-            caption.alt,
-            f"{caption.text} {figure.numbers}".rstrip(),
-        )
+        picture
         for kind, caption in captions(table).items()
-        if (figure := drawn[kind]) is not None
+        if (data := drawn_from[kind]) is not None
+        if (picture := make_picture(f"{anchor}-{kind}.png", data, caption, before)) is not None
     ]
     return Section(
         anchor=anchor,
@@ -136,18 +102,3 @@ def _section(table: Table, store: Path) -> Section:
         sentences=comparisons(table) if len(table.rows) > 1 else [],
         pictures=pictures,
     )
-
-
-def _png(figure: LiteralFigure) -> tuple[bytes, int, int]:
-    """The figure as PNG, and its width and height in CSS pixels. The same trials give the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
-    with Image.open(buffer) as image:
-        width, height = (round(side * 96 / DPI) for side in image.size)
-        if buffer.getbuffer().nbytes > LARGE:
-            # Photographs shrink to a third with 256 colours, and dithering hides it.
-            plain = image.convert("RGB")
-            palette = plain.quantize(256, method=Image.Quantize.MAXCOVERAGE)
-            buffer = io.BytesIO()
-            plain.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(buffer, "png", optimize=True)
-    return buffer.getvalue(), width, height

@@ -12,7 +12,8 @@ from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.html import html
 from dlkd.ablations.report.latex import latex
 from dlkd.ablations.report.markdown import markdown
-from dlkd.files import atomic_path, write_text
+from dlkd.ablations.report.pictures import drawn_before, write_pictures
+from dlkd.files import write_text
 
 
 def write_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path, out: Path) -> list[Path]:
@@ -27,11 +28,8 @@ def write_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path, out: 
     Raises:
         ValueError: `trials` has nothing of a grid.
     """
-    report = make_report(trials, grids, store)
-    for section in report.sections:
-        for picture in section.pictures:
-            with atomic_path(out / picture.file) as temporary:
-                temporary.write_bytes(picture.png)
+    report = make_report(trials, grids, store, drawn_before(out))
+    write_pictures([picture for section in report.sections for picture in section.pictures], out)
     written = {"report.html": html(report), "report.md": markdown(report), "report.tex": latex(report)}
     for name, text in written.items():
         write_text(out / name, text)

@@ -9,7 +9,7 @@ import pandas as pd
 import pydantic
 
 from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.run.trials import read_about, read_trials, write_trials
+from dlkd.ablations.run.trials import read_trials, read_with_about, write_trials
 from dlkd.files import is_name
 
 TRIALS = "trials.parquet"
@@ -28,7 +28,7 @@ def write_run(folder: Path, trials: pd.DataFrame, grids: Sequence[Grid], store: 
 def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
     """What `write_run` left. Raises ValueError that names the file where it cannot be read."""
     path = folder / TRIALS
-    trials, about = read_trials(path), read_about(path)
+    trials, about = read_with_about(path)
     if not about and (folder / OLDER[0]).exists():
         raise ValueError(
             f"{folder} was written by an older dlkd, which kept {' and '.join(OLDER)} beside {TRIALS}. Its own report "

@@ -95,15 +95,11 @@ def write_trials(trials: pd.DataFrame, path: Path, about: Mapping[str, Any] | No
 
 def read_trials(path: Path) -> pd.DataFrame:
     """Read `trials.parquet`. Raises ValueError that names the file where it cannot be read."""
-    return _read(path)[0]
+    return read_with_about(path)[0]
 
 
-def read_about(path: Path) -> dict[str, Any]:
-    """What `write_trials` was told of the table. Raises ValueError that names the file where it cannot be read."""
-    return _read(path)[1]
-
-
-def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_with_about(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table, and what `write_trials` was told of it. Raises ValueError that names the file that cannot be read."""
     if not path.is_file():
         raise ValueError(f"{path} is missing; `dlkd ablate` writes it once a trial is finished")
     try:

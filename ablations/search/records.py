@@ -11,6 +11,9 @@ from typing import Any
 from dlkd.ablations.run.store import FAILURE, first_line
 from dlkd.training.trial_folder import RESULT
 
+PARQUET = "search.parquet"
+"""The table of all, in the folder of the search's report."""
+
 PARAMETERS = "parameters.json"
 RUNGS = "rungs.json"
 RUNG = {"score", "scores", "steps", "seconds", "note"}

@@ -9,13 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pydantic
 
-from dlkd.ablations.run.trials import read_about, read_trials, write_trials
+from dlkd.ablations.run.trials import read_trials, read_with_about, write_trials
 from dlkd.ablations.search.definition import SearchFile
-from dlkd.ablations.search.records import ENDS, Tried
+from dlkd.ablations.search.records import ENDS, PARQUET, Tried
 from dlkd.ablations.search.report import SearchReport
 from dlkd.text import plain
-
-PARQUET = "search.parquet"
 
 
 def search_trials(tried: Sequence[Tried], file: SearchFile) -> pd.DataFrame:
@@ -49,7 +47,7 @@ def write_found(report: SearchReport, out: Path) -> None:
 def read_found(folder: Path) -> SearchReport:
     """What `write_found` left. Raises ValueError that names the file where it cannot be read."""
     path = folder / PARQUET
-    trials, known = read_trials(path), read_about(path)
+    trials, known = read_with_about(path)
     try:
         return SearchReport(trials, **{**known, "file": SearchFile.model_validate(known["file"])})
     except (KeyError, TypeError, pydantic.ValidationError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 SETTLED = 0.8
 MOST = 50  # seeds; beyond, nobody wants to know
@@ -58,7 +58,7 @@ def _shares(line: Mapping[str, Any], wanted: int, margin: float) -> dict[str, fl
     shrunk = (t - 1 / t if told else t) / smaller
     first, second, z = _draws(round(df, 3))
     estimate = shrunk * first + math.sqrt(2 * moved / more) / smaller * z
-    half = float(stats.t.isf(line["level"] / 2, df)) * second
+    half = -float(special.stdtrit(df, line["level"] / 2)) * second
     inside = margin / se / smaller * first
     equivalent = (estimate - half > -inside) & (estimate + half < inside)
     helps = (estimate - half > 0) & ~equivalent
@@ -71,5 +71,5 @@ def _shares(line: Mapping[str, Any], wanted: int, margin: float) -> dict[str, fl
 def _draws(df: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """sqrt(chi2_df / df) twice, and a normal; always the same draws, so that the same table gives the same sentence."""
     uniform = np.random.default_rng(0).random((3, _DRAWS))
-    first, second = np.sqrt(stats.chi2.ppf(uniform[:2], df) / df)
-    return first, second, stats.norm.ppf(uniform[2])
+    first, second = np.sqrt(2 * special.gammaincinv(df / 2, uniform[:2]) / df)
+    return first, second, special.ndtri(uniform[2])

@@ -5,44 +5,42 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
+from dlkd.ablations.report.plot_data import Categories
 from dlkd.ablations.report.plots.panels import INK, WRAP, make_panels, row_height, wrap
-from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.run.trials import NOT_RUN
 from dlkd.drawing import LiteralFigure
 from dlkd.text import shortened
 
 
-def heat_map(table: Table) -> LiteralFigure | None:
+def heat_map(scores: Categories) -> LiteralFigure:
     """Rows by categories, a panel a metric, per cent averaged over seeds; one colour scale a metric."""
-    labels, names = [row.label for row in table.rows], list(_columns(table).values())
+    labels, names = scores.rows, _columns(scores)
     width = max(2.4, 0.62 * len(names) + 0.4)
     stacked = len(names) > 6
     figure, panels = make_panels(
-        len(table.metrics),
+        len(scores.metrics),
         width=width,
         height=1.1 + row_height(labels) * len(labels),
         share_y=not stacked,
         stacked=stacked,
     )
-    for axes, metric in zip(panels, table.metrics, strict=True):
-        draw_heat_map(axes, table, metric)
+    for axes, metric in zip(panels, scores.metrics, strict=True):
+        draw_heat_map(axes, scores, metric)
         if stacked or axes is panels[0]:
             axes.set_yticks(range(len(labels)), [wrap(name) for name in labels])
     return figure
 
 
-def draw_heat_map(axes: Axes, table: Table, metric: str) -> None:
+def draw_heat_map(axes: Axes, scores: Categories, metric: str) -> None:
     """One metric: rows by categories, per cent averaged over seeds."""
-    columns = _columns(table)
-    names = list(columns.values())
-    _draw_values(axes, table.trials[table.trials["metric"] == metric], [row.label for row in table.rows], list(columns))
+    names = _columns(scores)
+    _draw_values(axes, scores.values[metric])
     axes.set_title(label(metric), fontsize=10)
     long = len(names) > 6 or max(map(len, names)) > 9
     axes.set_xticks(range(len(names)), names, rotation=40 if long else 0, ha="right" if long else "center")
@@ -50,29 +48,23 @@ def draw_heat_map(axes: Axes, table: Table, metric: str) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _columns(table: Table) -> dict[tuple[str, str], str]:
-    """The (dataset, category) of each column, with its name."""
-    trials = table.trials
-    one_set = trials["dataset"].nunique() == 1
-    return {
-        (dataset, category): shortened(category, WRAP)
-        if one_set
-        else f"{shortened(dataset, WRAP)}\n{shortened(category, WRAP)}"
-        for dataset, category in zip(trials["dataset"], trials["category"], strict=True)
-    }
+def _columns(scores: Categories) -> list[str]:
+    """The name of each column."""
+    one_set = len({dataset for dataset, _ in scores.categories}) == 1
+    return [
+        shortened(category, WRAP) if one_set else f"{shortened(dataset, WRAP)}\n{shortened(category, WRAP)}"
+        for dataset, category in scores.categories
+    ]
 
 
-def _draw_values(axes: Axes, lines: pd.DataFrame, rows: list[str], categories: list[tuple[str, str]]) -> None:
+def _draw_values(axes: Axes, cells: list[list[float | str]]) -> None:
     """One metric's values as colours and text; where there is none, why."""
-    fine = lines[(lines["status"] == "ok") & np.isfinite(lines["value"])]
-    means = fine.groupby(["row", "dataset", "category"])["value"].mean() * 100
-    states = lines.groupby(["row", "dataset", "category"])["status"].first()
-    values = np.array([[means.get((row, *c), np.nan) for c in categories] for row in rows])
+    values = np.array([[np.nan if isinstance(cell, str) else cell for cell in row] for row in cells])
     colours = colormaps["cividis"].with_extremes(bad="#eceef0")
     shown = axes.imshow(np.ma.masked_invalid(values), cmap=colours, aspect="auto", norm=_limits(values))
     for (y, x), value in np.ndenumerate(values):
         if math.isnan(value):
-            state = states.get((rows[y], *categories[x]), "")
+            state = str(cells[y][x])
             text, ink = {"undefined": "undef.", "": "none", NOT_RUN: NOT_RUN}.get(state, "failed"), INK
         else:
             light = np.dot(np.power(shown.cmap(shown.norm(value))[:3], 2.2), (0.21, 0.72, 0.07))

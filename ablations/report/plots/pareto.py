@@ -8,45 +8,40 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from dlkd.ablations.report.plot_data import Costs
 from dlkd.ablations.report.plots.panels import FAINT, MARKERS, add_legend, colour, make_panels
-from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import label
 from dlkd.drawing import LiteralFigure
 
 
-def pareto(table: Table) -> LiteralFigure | None:
+def pareto(costs: Costs) -> LiteralFigure:
     """Each metric over the time of one image; the line joins rows that no other row beats in both."""
-    if not any(row.costs["images_per_second"] > 0 for row in table.rows):
-        return None
-    figure, panels = make_panels(len(table.metrics), width=3.5, height=3.4)
+    figure, panels = make_panels(len(costs.metrics), width=3.5, height=3.4)
     handles: dict[str, Any] = {}
-    for axes, metric in zip(panels, table.metrics, strict=True):
-        handles = draw_pareto(axes, table, metric) | handles
+    for axes, metric in zip(panels, costs.metrics, strict=True):
+        handles = draw_pareto(axes, costs, metric) | handles
     panels[0].set_ylabel("per cent", fontsize=9)
-    in_order = {row.label: handles[row.label] for row in table.rows if row.label in handles}
-    add_legend(figure, in_order)
+    add_legend(figure, {row.row: handles[row.row] for row in costs.rows if row.row in handles})
     return figure
 
 
-def draw_pareto(axes: Axes, table: Table, metric: str) -> dict[str, Any]:
+def draw_pareto(axes: Axes, costs: Costs, metric: str) -> dict[str, Any]:
     """One metric over the time of one image; what stands for each row in a legend."""
     handles: dict[str, Any] = {}
     points = []
-    for i, row in enumerate(table.rows):
-        entry = row.entries[metric]
-        if not row.costs["images_per_second"] > 0 or math.isnan(entry.mean):
+    for i, row in enumerate(costs.rows):
+        x, (mean, low, high) = row.milliseconds, row.metrics[metric]
+        if math.isnan(x) or math.isnan(mean):
             continue
-        x = 1000 / row.costs["images_per_second"]
-        points.append((x, entry.mean))
+        points.append((x, mean))
         shape: dict[str, Any] = {
             "color": colour(i),
             "marker": MARKERS[i % len(MARKERS)],
             "markersize": 8,
             "linestyle": "none",
         }
-        reach = [[entry.mean - entry.low], [entry.high - entry.mean]]
-        bars = None if math.isnan(entry.low) else reach
-        handles[row.label] = axes.errorbar(x, entry.mean, yerr=bars, elinewidth=1, **shape)
+        bars = None if math.isnan(low) else [[mean - low], [high - mean]]
+        handles[row.row] = axes.errorbar(x, mean, yerr=bars, elinewidth=1, **shape)
     front = _front(points)
     axes.plot([x for x, _ in front], [y for _, y in front], color=FAINT, linewidth=1, zorder=0)
     axes.set_title(label(metric), fontsize=10)

@@ -16,12 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from dlkd.ablations.report.plot_data import Examples
 from dlkd.ablations.report.plots.panels import FAINT, wrap
-from dlkd.ablations.report.tables import Table
 from dlkd.drawing import LiteralFigure
 from dlkd.text import shortened
 from dlkd.training.pictures import COLOURS, overlay
-from dlkd.training.trial_folder import EXAMPLES
 
 F = TypeVar("F", bound=Figure)
 Kept: TypeAlias = dict[str, NDArray[Any]]
@@ -38,29 +37,27 @@ class Example(NamedTuple):
     place: int
 
 
-def picture_grid(table: Table, store: Path) -> LiteralFigure | None:
+def picture_grid(examples: Examples) -> LiteralFigure | None:
     """See `draw_picture_grid`."""
-    return draw_picture_grid(table, store, LiteralFigure)
+    return draw_picture_grid(examples, LiteralFigure)
 
 
 def draw_picture_grid(
-    table: Table, store: Path, make: Callable[[tuple[float, float], ConstrainedLayoutEngine], F]
+    examples: Examples, make: Callable[[tuple[float, float], ConstrainedLayoutEngine], F]
 ) -> F | None:
     """The same test images for all rows: image, ground truth, then each row's map and score, on one scale.
 
     A map's unit is its own trial's threshold, so that 1 is where that variant raises an alarm. `make` gives a figure of
-    a size in inches and a layout; without any pictures it is not called.
+    a size in inches and a layout; where no file can be read it is not called.
     """
-    seed = table.trials["seed"].min()
-    keys = table.trials[table.trials["seed"] == seed].drop_duplicates(["row", "dataset", "category"])
     kept: dict[tuple[str, str, str], Kept] = {}
-    for line in keys.itertuples():
-        if (loaded := _examples(store / line.key)) is not None:
-            kept[line.row, line.dataset, line.category] = loaded
+    for each in examples.kept:
+        if (loaded := _read(each.file)) is not None:
+            kept[each.row, each.dataset, each.category] = loaded
     chosen, sources = _choose(kept)
     if not chosen:
         return None
-    labels = [row.label for row in table.rows]
+    labels = examples.rows
     shown = [
         (own["maps"].astype(float) / _unit(own))[c.place]
         for row in labels
@@ -143,11 +140,8 @@ def _choose(
     return [example for *_, example in first], sources
 
 
-def _examples(folder: Path) -> Kept | None:
-    """What a trial kept; None where it is not there or cannot be read, as pictures can be done without."""
-    path = folder / EXAMPLES
-    if not path.is_file():
-        return None
+def _read(path: Path) -> Kept | None:
+    """What a trial kept; None where it cannot be read, as pictures can be done without."""
     try:
         with np.load(path) as file:
             found = dict(file)

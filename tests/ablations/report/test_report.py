@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,12 @@ import pytest
 
 from dlkd import drawing
 from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.report import pictures
 from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.html import html
 from dlkd.ablations.report.markdown import escape
+from dlkd.ablations.report.plot_data import curves, examples
+from dlkd.ablations.report.plots import draw
 from dlkd.ablations.report.plots.learning_curves import learning_curves
 from dlkd.ablations.report.plots.picture_grid import picture_grid
 from dlkd.ablations.report.tables import tabulate
@@ -237,7 +241,7 @@ def test_the_same_trials_give_the_same_bytes(full):
     again = write_report(trials, grids, folder / "store", folder / "again")
     for path in again:
         assert path.read_text(encoding="utf-8") == texts[path.name]
-    for picture in (folder / "out/pictures").iterdir():
+    for picture in (folder / "out/pictures").glob("*.png"):
         assert picture.read_bytes() == (folder / "again/pictures" / picture.name).read_bytes()
 
 
@@ -331,7 +335,7 @@ def test_names_are_shown_as_they_are_in_every_format(tmp_path):
         assert f"| {escape(name)} |" in markdown
     assert r"on [d] \xff $\n" in page
     assert latex.count(r" \\" + "\n") == len(NASTY) + 2
-    assert len(list((tmp_path / "out" / "pictures").iterdir())) == 5
+    assert len(list((tmp_path / "out" / "pictures").glob("*.png"))) == 5
 
 
 def test_what_no_font_has_is_said_below_the_picture(tmp_path, monkeypatch):
@@ -394,7 +398,7 @@ def test_no_two_rows_have_the_same_line(tmp_path):
         (tmp_path / key).mkdir()
         curve = [{"epoch": 0, "step": step, "total": 1.0} for step in (1, 2)]
         (tmp_path / key / "result.json").write_text(json.dumps({"curve": curve}))
-    lines = learning_curves(tabulate(trials, cells), tmp_path).axes[0].lines
+    lines = learning_curves(curves(tabulate(trials, cells), tmp_path)).axes[0].lines
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 16
 
 
@@ -525,7 +529,7 @@ def test_pictures_take_turns_among_categories_and_one_is_normal(tmp_path):
     trials = trials_of(cells, means=(0.8, 0.9), categories=[f"c{i}" for i in range(12)])
     keep(tmp_path, trials)
     shutil.rmtree(tmp_path / "v1-c0-0")
-    drawn = picture_grid(tabulate(trials, cells), tmp_path)
+    drawn = picture_grid(examples(tabulate(trials, cells), tmp_path))
     titles = [axes.get_title() for axes in drawn.axes if axes.get_title()]
     assert titles == ["c0\nanomalous", "c0\nnormal", *(f"c{i}\nanomalous" for i in range(1, 7))]
     written = [text.get_text() for axes in drawn.axes for text in axes.texts]
@@ -543,7 +547,7 @@ def test_a_variant_whose_scores_are_all_larger_looks_the_same(tmp_path):
     kept = dict(np.load(tmp_path / "v0-brick-0/examples.npz"))
     scaled = {name: kept[name] * 64 for name in ("maps", "scores", "threshold")}
     np.savez(tmp_path / "v1-brick-0/examples.npz", **kept | scaled)
-    drawn = picture_grid(tabulate(trials, cells), tmp_path)
+    drawn = picture_grid(examples(tabulate(trials, cells), tmp_path))
     pictures = [np.asarray(axes.images[0].get_array()) for axes in drawn.axes[: 4 * 3]]
     for a, b in zip(pictures[6:9], pictures[9:12], strict=True):
         np.testing.assert_array_equal(a, b)
@@ -557,7 +561,7 @@ def test_rows_of_other_image_sizes_stand_in_one_picture(tmp_path):
     kept = dict(np.load(tmp_path / "v0-brick-0/examples.npz"))
     larger = {name: kept[name].repeat(2, axis=1).repeat(3, axis=2) for name in ("images", "maps", "masks")}
     np.savez(tmp_path / "v1-brick-0/examples.npz", **kept | larger)
-    drawn = picture_grid(tabulate(trials, cells), tmp_path)
+    drawn = picture_grid(examples(tabulate(trials, cells), tmp_path))
     pictures = [np.asarray(axes.images[0].get_array()) for axes in drawn.axes[: 4 * 3]]
     h, w = kept["maps"].shape[1:]
     assert [p.shape[:2] for p in pictures[6:]] == [(h, w)] * 3 + [(2 * h, 3 * w)] * 3
@@ -570,3 +574,76 @@ def test_intervals_end_where_the_metric_ends(tmp_path):
     assert table.rows[0].entries["pro"].low == 0
     assert 0 < table.rows[0].entries["pro"].high < 100
     assert table.rows[1].entries["pro"].high == 100
+
+
+@pytest.fixture
+def again(tmp_path, monkeypatch):
+    """Writes the report of a grid once more, after a change of its trials; names what was drawn."""
+    cells = grid(rows=("A", "B"))
+    first = trials_of(cells, means=(0.8, 0.9), seeds=(0,))
+    keep(tmp_path / "store", first)
+    drawn = []
+
+    def note(data):
+        drawn.append(type(data).__name__)
+        return drawing.LiteralFigure((1, 1))
+
+    def write(trials=first):
+        drawn.clear()
+        write_report(trials, [cells], tmp_path / "store", tmp_path / "out")
+        return sorted(drawn)
+
+    monkeypatch.setattr(draw, "draw", note)
+    assert write() == ["Categories", "Costs", "Curves", "Effects", "Examples"]
+    write.trials = first
+    return write
+
+
+def test_a_picture_is_drawn_again_where_its_data_changed_and_nowhere_else(again, tmp_path):
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*") if path.is_file()}
+    assert again() == []
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*") if path.is_file()} == before
+    changed = again.trials.assign(value=again.trials["value"] + 0.001 * (again.trials["row"] == "A"))
+    assert again(changed) == ["Categories", "Costs", "Effects"]
+    slower = changed.assign(images_per_second=40.0)
+    assert again(slower) == ["Costs"]
+    key = again.trials["key"][0]
+    (tmp_path / "store" / key / "result.json").write_text(json.dumps({"curve": [{"step": 1, "total": 3.0}]}))
+    assert again(slower) == ["Curves"]
+    kept = dict(np.load(tmp_path / "store" / key / "examples.npz"))
+    np.savez(tmp_path / "store" / key / "examples.npz", **kept | {"scores": kept["scores"] + 1})
+    assert again(slower) == ["Examples"]
+    assert again(slower) == []
+
+
+def test_a_picture_that_is_not_as_it_was_written_is_drawn_again(again, tmp_path):
+    folder = tmp_path / "out" / "pictures"
+    (folder / "table4-effects.png").unlink()
+    (folder / "table4-costs.png").write_bytes((folder / "table4-costs.png").read_bytes()[:-9])
+    (folder / "table4-curves.png").write_bytes((folder / "table4-categories.png").read_bytes() + b"x")
+    assert again() == ["Costs", "Curves", "Effects"]
+    assert again() == []
+    for broken in ("", "[]", '{"pictures/table4-effects.png": []}'):
+        (folder / "drawn.json").write_text(broken)
+        assert len(again()) == 5
+
+
+def test_other_code_and_another_library_draw_all_pictures_again(again, monkeypatch):
+    monkeypatch.setattr(pictures, "LIBRARIES", ("matplotlib",))
+    pictures._drawn_by.cache_clear()
+    assert len(again()) == 5
+    monkeypatch.setattr(pictures, "CODE", pictures.CODE[1:])
+    pictures._drawn_by.cache_clear()
+    assert len(again()) == 5
+    pictures._drawn_by.cache_clear()
+
+
+def test_the_code_that_draws_is_known_whole():
+    root = Path(pictures.__file__).parents[2]
+    plots = (root / "ablations/report/plots").glob("[!_]*.py")
+    assert set(pictures.CODE) >= {f"ablations/report/plots/{path.name}" for path in plots}
+    data = {"ablations/report/plot_data.py", "ablations/run/trials.py", "files.py"}
+    for file in set(pictures.CODE) - {"ablations/report/words/entries.py"}:
+        text = (root / file).read_text(encoding="utf-8")
+        imported = {f"{name.replace('.', '/')}.py" for name in re.findall(r"from dlkd\.([\w.]+) import", text)}
+        assert imported <= {*pictures.CODE, *data}, file

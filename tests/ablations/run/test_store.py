@@ -16,7 +16,7 @@ from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.tables import tabulate
 from dlkd.ablations.run.mend import mend
 from dlkd.ablations.run.store import FAILURE, failure, missing_cells
-from dlkd.ablations.run.trials import collect, read_about, read_trials, write_trials
+from dlkd.ablations.run.trials import collect, read_trials, read_with_about, write_trials
 from dlkd.files import alone, write_text
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, Preset, TrainConfig, read_result, run_trial
@@ -139,7 +139,7 @@ def test_why_a_cell_failed_is_said_whatever_the_file_holds(
 def test_a_table_remembers_what_it_is_about(tmp_path: Path) -> None:
     about = {"grids": [{"title": "[α] \udcff"}], "store": "/x"}
     write_trials(pd.DataFrame({"a": [1]}), tmp_path / "t.parquet", about)
-    assert read_about(tmp_path / "t.parquet") == about
+    assert read_with_about(tmp_path / "t.parquet")[1] == about
     assert read_trials(tmp_path / "t.parquet").attrs == {}
 
 

@@ -1,0 +1,46 @@
+"""Draws the pictures of a report, each from its data."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples
+from dlkd.ablations.report.plots.effects import forest
+from dlkd.ablations.report.plots.heat_map import heat_map
+from dlkd.ablations.report.plots.learning_curves import learning_curves
+from dlkd.ablations.report.plots.pareto import pareto
+from dlkd.ablations.report.plots.picture_grid import picture_grid
+from dlkd.drawing import LiteralFigure
+
+LARGE = 300_000  # bytes; no plot comes near
+
+
+def draw(data: Examples | Effects | Categories | Costs | Curves) -> LiteralFigure | None:
+    """The figure of that data; None where nothing can be drawn of it."""
+    match data:
+        case Examples():
+            return picture_grid(data)
+        case Effects():
+            return forest(data)
+        case Categories():
+            return heat_map(data)
+        case Costs():
+            return pareto(data)
+        case Curves():
+            return learning_curves(data)
+
+
+def png_of(figure: LiteralFigure, dpi: int) -> bytes:
+    """The figure as PNG. The same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+    if buffer.getbuffer().nbytes > LARGE:
+        # Photographs shrink to a third with 256 colours, and dithering hides it.
+        with Image.open(buffer) as image:
+            plain = image.convert("RGB")
+        palette = plain.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+        buffer = io.BytesIO()
+        plain.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
