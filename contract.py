@@ -32,8 +32,16 @@ LAWS = (
     "pickle",
     "compile",
     "export",
+    "detect",
+    "saved",
+    "losses",
+    "losses_autocast",
+    "generator",
+    "clean",
+    "frozen",
+    "resume",
 )
-"""Names of the laws that every component keeps; `dlkd.check` holds what each one says."""
+"""Names of the laws that every component keeps, and from "detect" on every model; `dlkd.check` says what each is."""
 
 _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,

@@ -8,8 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dlkd.check.tensors import tensors
 from dlkd.contract import Shape, TensorShape, sizes
+from dlkd.models.detector import Detector
 from dlkd.registry import Registry, Row, example_value, merge
+from dlkd.registry.components import get
 from dlkd.registry.problems import nearest
 
 
@@ -48,6 +51,16 @@ class Component:
         """The name without the kind: "gfrb", which a `ContractError` begins with."""
         return self.name.split("/")[1]
 
+    @property
+    def kind(self) -> str:
+        """Of the component: "block"."""
+        return self.name.split("/")[0]
+
+    @property
+    def made_by(self) -> Any:
+        """The class, or function, that makes it."""
+        return get(self.kind, self.own_name)
+
     def axes(self) -> list[str]:
         """Names of the axes whose sizes are free: those of the inputs, then those that `given:` names."""
         return list(dict.fromkeys([*self.shape.names(), *_words(list(self.row.given.values()))]))
@@ -82,8 +95,7 @@ class Case:
         torch.manual_seed(seed)
         row = self.component.row
         values = {k: example_value(v, row, self.sizes) for k, v in row.given.items()}
-        kind = self.component.name.split("/")[0]
-        module = self.component.registry.build(kind, self.component.node, **values)
+        module = self.component.registry.build(self.component.kind, self.component.node, **values)
         if not isinstance(module, nn.Module):
             raise ValueError(f"{self.component.name}: the contract is for modules, got a {type(module).__name__}")
         module.eval()
@@ -92,6 +104,14 @@ class Case:
             with torch.no_grad():
                 fit([self.inputs(seed)[0]])
         return module
+
+    def outputs(self, module: nn.Module, inputs: list[Any] | None = None) -> list[Tensor]:
+        """Every tensor that it gives for inputs, default the case's: of a model its scores and maps too."""
+        given = self.inputs() if inputs is None else inputs
+        found = tensors(module(*given))
+        if isinstance(module, Detector) and type(module).detect is not Detector.detect:
+            found += [tensor for tensor in module.detect(*given) if tensor is not None]
+        return found
 
     def inputs(self, seed: int = 0, **changed: int) -> list[Any]:
         """Arguments of `forward`: features (b, c, h, w) around 0, anomaly maps (b, h, w) in [0, 1].

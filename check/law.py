@@ -21,6 +21,7 @@ class Law:
         test: raises `BrokenContract`, or anything else, where the law is broken; its docstring is the law in words.
         applies: whether the law says anything of a component.
         needs: what a component has to which the law applies, in words.
+        kind: of the components that it speaks of; "" for all.
         drawn: tested at several drawn sets of sizes; otherwise at one, as it is slow or draws its own.
     """
 
@@ -29,6 +30,11 @@ class Law:
     applies: Callable[[Component], bool] = lambda component: True
     needs: str = ""
     drawn: bool = True
+    kind: str = ""
+
+    def concerns(self, component: Component) -> bool:
+        """Whether the law speaks of components of this kind at all."""
+        return self.kind in ("", component.kind)
 
     @property
     def says(self) -> str:

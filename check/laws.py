@@ -1,4 +1,4 @@
-"""The laws that every component keeps, one function each; its docstring is the law."""
+"""The laws that every component keeps, and those of models; one function each; its docstring is the law."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dlkd.check import deployment, sizes
 from dlkd.check.component import Case, Component
+from dlkd.check.detector_laws import DETECTOR_LAWS
 from dlkd.check.law import Law, broken
 from dlkd.check.tensors import changed, close, scalar, tensors
 from dlkd.contract import ContractError, TensorShape, matches
@@ -64,7 +65,7 @@ def _with_gradients(case: Case, seed: int) -> dict[str, Tensor]:
 def repeatable(case: Case) -> None:
     """In eval mode the same input gives the same output twice."""
     module = case.build()
-    for first, second in zip(tensors(module(*case.inputs())), tensors(module(*case.inputs())), strict=True):
+    for first, second in zip(case.outputs(module), case.outputs(module), strict=True):
         if not torch.equal(first, second):
             broken("the same input gives two outputs in eval mode")
 
@@ -73,8 +74,8 @@ def batch_independence(case: Case) -> None:
     """In eval mode an image's output does not depend on what else is in the batch."""
     module = case.build()
     inputs = case.inputs(b=3)
-    whole = tensors(module(*inputs))
-    alone = module(*changed(inputs, lambda t: t[1:2]))
+    whole = case.outputs(module, inputs)
+    alone = case.outputs(module, changed(inputs, lambda t: t[1:2]))
     if not close([t[1:2] for t in whole], alone):
         broken("an image's output depends on its batch in eval mode")
 
@@ -83,15 +84,14 @@ def state_dict(case: Case) -> None:
     """Another instance with the same state dict gives the same output."""
     first, second = case.build(0), case.build(1, fitted=False)
     second.load_state_dict(first.state_dict())
-    for a, b in zip(tensors(first(*case.inputs())), tensors(second(*case.inputs())), strict=True):
+    for a, b in zip(case.outputs(first), case.outputs(second), strict=True):
         if not torch.equal(a, b):
             broken("the state dict does not carry all that decides the output")
 
 
 def float64(case: Case) -> None:
     """As float64 it takes float64 and gives float64."""
-    output = case.build().double()(*changed(case.inputs(), lambda t: t.double()))
-    for tensor in tensors(output):
+    for tensor in case.outputs(case.build().double(), changed(case.inputs(), lambda t: t.double())):
         if tensor.dtype != torch.float64 or not torch.isfinite(tensor).all():
             broken(f"float64 comes out as {tensor.dtype}, or not finite")
 
@@ -173,5 +173,6 @@ LAWS: dict[str, Law] = {
         Law("pickle", deployment.pickled),
         Law("compile", deployment.compiled, drawn=False),
         Law("export", deployment.exported, drawn=False),
+        *DETECTOR_LAWS,
     )
 }

@@ -41,6 +41,8 @@ class Detector(nn.Module):
         paced: whether a training step depends on how long the whole training is. Such a training cannot be made
             longer from its checkpoint; it begins anew.
 
+    `dlkd check` tests that a model keeps this contract (`dlkd.check.detector_laws`).
+
     A buffer that is empty until `fit`, as a memory bank is, takes the size of what `load_state_dict` gives it.
     """
 
@@ -125,6 +127,16 @@ class Detector(nn.Module):
         """Tensors by name on the way of images (b, 3, h, w) to the answer, for `dlkd show`."""
         scores, maps = self.detect(images)
         return {"score": scores} if maps is None else {"anomaly map": maps}
+
+
+def kept_state(model: Detector) -> dict[str, Tensor]:
+    """What a file holds of a model: its state_dict but for frozen parts, on the CPU."""
+    return {k: v.contiguous().cpu() for k, v in model.state_dict().items() if not is_frozen(model, k)}
+
+
+def load_kept(model: Detector, state: Mapping[str, Tensor]) -> None:
+    """Give a model what `kept_state` took; its frozen parts are those that it has. Raises RuntimeError: no fit."""
+    model.load_state_dict({**state, **{k: v for k, v in model.state_dict().items() if is_frozen(model, k)}})
 
 
 def is_frozen(model: Detector, name: str) -> bool:

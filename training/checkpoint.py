@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dlkd.files import atomic_path
-from dlkd.models.detector import Detector, is_frozen
+from dlkd.models.detector import Detector, kept_state, load_kept
 from dlkd.training.trial_folder import LAST
 
 
@@ -82,7 +82,7 @@ class SaveLast(L.Callback):
 
 def save_weights(model: Detector, path: Path) -> None:
     """Write the model's weights but those of frozen parts, which its spec names, as safetensors."""
-    state = {k: v.contiguous().cpu() for k, v in model.state_dict().items() if not is_frozen(model, k)}
+    state = kept_state(model)
     _write(path, lambda temporary: save_file(state, temporary))
 
 
@@ -92,9 +92,8 @@ def load_weights(model: Detector, path: Path) -> None:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot read the weights {path}: {error}") from error
-    kept = {k: v for k, v in model.state_dict().items() if is_frozen(model, k)}
     try:
-        model.load_state_dict(state | kept)
+        load_kept(model, state)
     except RuntimeError as error:
         raise CheckpointError(f"the weights {path} do not fit this variant: {error}") from error
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from dlkd.models.detector import Detector, is_frozen
+from dlkd.models.together import together
 from dlkd.training.config import TrainConfig
 from dlkd.training.feature_cache import FeatureCache
 from dlkd.training.seeds import derive_seed
-from dlkd.training.together import Together
 
 STEPS = "planned_steps"
 """Key of a checkpoint: steps of the whole training."""
@@ -71,7 +71,7 @@ class DetectorTask(L.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """The model's own, as one."""
         self.made = tuple(self.model.optimizers())
-        return self.made[0] if len(self.made) == 1 else Together(self.made)
+        return together(self.made)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out frozen parts, which the spec names."""

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from dlkd.models import Detection, Detector
 from dlkd.models.optimizer import SGD, Adam
 from dlkd.models.schedule import Drops
+from dlkd.models.together import Together
 from dlkd.registry import Registry, default_registry, load_registry, register
 from dlkd.training import TrainConfig, TrialSpec, load_model, run_trial
-from dlkd.training.together import Together
 
 RATE = SGD(lr=0.1, weight_decay=0.01, schedule=functools.partial(Drops, at=[0.7], by=0.1))
 

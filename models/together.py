@@ -9,6 +9,11 @@ import torch
 from torch.optim import Optimizer
 
 
+def together(optimizers: Sequence[Optimizer]) -> Optimizer:
+    """The only one of `optimizers`, or all of them as one. Raises ValueError where a parameter is in two of them."""
+    return optimizers[0] if len(optimizers) == 1 else Together(optimizers)
+
+
 class Together(Optimizer):
     """Steps all of `optimizers` at once; their states lie in one state_dict.
 

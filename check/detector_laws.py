@@ -1,0 +1,215 @@
+"""The laws of a model: what training, scoring and prediction rest on. See `dlkd.models.Detector`."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from dlkd.check.component import Case, Component
+from dlkd.check.law import Law, broken
+from dlkd.check.short_training import STEPS, ShortTraining, images
+from dlkd.models.detector import Detector, is_frozen, kept_state, load_kept
+from dlkd.registry.problems import nearest
+
+
+def detect(case: Case) -> None:
+    """`detect` gives a finite score (b,) of each image and finite maps (b, h, w) or none; `score` of maps is (b,)."""
+    model = _model(case)
+    batch = images(case, model)
+    b = len(batch)
+    scores, maps = model.detect(batch)
+    found = {"scores": (scores, 1)} if maps is None else {"scores": (scores, 1), "maps": (maps, 3)}
+    if maps is not None:
+        found["scores of its maps"] = (model.score(maps), 1)
+    for name, (tensor, axes) in found.items():
+        expected = "(b,)" if axes == 1 else "(b, h, w)"
+        if tensor.dim() != axes or len(tensor) != b:
+            broken(f"the {name} of {b} images are {tuple(tensor.shape)}, and not {expected}; mend: drop or add axes")
+        if not torch.isfinite(tensor).all():
+            broken(f"the {name} are not finite; mend: look for a division by 0, a root or a logarithm")
+
+
+def saved(case: Case) -> None:
+    """A trained and fitted model that is saved as safetensors and loaded into a fresh one gives the same answers."""
+    training = ShortTraining(case)
+    for step in range(STEPS):
+        training.step(step)
+    model, fresh = training.finished(), _model(case, fitted=False)
+    load_kept(fresh, load(save(kept_state(model))))
+    batch = images(case, model)
+    for name, before, after in zip(("scores", "maps"), model.detect(batch), fresh.detect(batch), strict=True):
+        if before is not None and not (after is not None and torch.equal(before, after)):
+            broken(f"a model that was saved and loaded gives other {name}; mend: keep what is fitted in buffers")
+
+
+def losses(case: Case) -> None:
+    """`losses` gives finite scalars; gradients of "total" reach what `optimizers` hold, and nothing that none holds."""
+    training = ShortTraining(case)
+    if not training.made:
+        broken("`optimizers` gives none; mend: leave it out of a model in which nothing is trained by gradient")
+    reached: set[str] = set()
+    for step in range(STEPS):
+        terms = training.step(step)
+        for name, term in terms.items():
+            if term.dim() or not torch.isfinite(term):
+                broken(f"the loss '{name}' of shape {tuple(term.shape)} is no finite scalar; mend: take its mean")
+        reached |= {n for n, p in training.model.named_parameters() if p.grad is not None and p.grad.any()}
+    held = {id(p) for each in training.made for group in each.param_groups for p in group["params"]}
+    names = {n for n, p in training.model.named_parameters() if id(p) in held}
+    if not reached & names:
+        broken("no gradient of 'total' reaches a parameter of `optimizers`; mend: look for a `detach` or `no_grad`")
+    if reached - names:
+        told = ", ".join(sorted(reached - names)[:3])
+        broken(f"no optimizer holds {told}, which 'total' reaches; mend: give it to one, or let it take no gradient")
+
+
+def losses_autocast(case: Case) -> None:
+    """Under bf16 autocast, which `train.precision` may ask for, losses and gradients are finite."""
+    training = ShortTraining(case)
+    training.model.begin_step(0, STEPS, training.made)
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = training.model.losses(images(case, training.model), torch.Generator().manual_seed(0))
+    terms["total"].backward()
+    gradients = {n: p.grad for n, p in training.model.named_parameters() if p.grad is not None}
+    bad = [f"the loss '{n}'" for n, x in terms.items() if not torch.isfinite(x).all()]
+    bad += [f"the gradient of {n}" for n, x in gradients.items() if not torch.isfinite(x).all()]
+    if bad:
+        broken(f"{bad[0]} is not finite under bf16 autocast; mend: take what is delicate in float32")
+
+
+def generator(case: Case) -> None:
+    """What `losses` draws comes from its generator alone: the same state gives the same losses and gradients."""
+    first, second = (_drawn(case, elsewhere=seed) for seed in (1, 2))
+    bad = [name for name in first if not torch.equal(first[name], second[name])]
+    if bad:
+        mend = "mend: hand `generator` to all that draws, dropout has none to take"
+        broken(f"{bad[0]} depends on something else than the generator that `losses` was given; {mend}")
+
+
+def clean(case: Case) -> None:
+    """`clean` gives an image the same bits in any batch and at any step, and `losses` of them what it gives without."""
+    training = ShortTraining(case)
+    model = training.model
+    batch = images(case, model, b=3)
+    kept = model.clean(batch)
+    leaves, alone = tree_leaves(kept), [tree_leaves(model.clean(image[None])) for image in batch]
+    if any(leaf is not None and leaf.requires_grad for leaf in leaves):
+        broken("`clean` gives tensors that take a gradient; mend: write `@torch.no_grad()` above it")
+    for i, leaf in enumerate(leaves):
+        if leaf is not None and not torch.equal(leaf, torch.cat([one[i] for one in alone])):
+            broken("an image gets other bits from `clean` alone than in a batch; mend: pass a batch of one twice")
+    first, second = _gradients(model, batch, None), _gradients(model, batch, kept)
+    bad = [name for name in first if name not in second or not torch.equal(first[name], second[name])]
+    if bad:
+        broken(f"{bad[0]} is another where `losses` is given what `clean` gave; mend: have it call `clean` itself")
+    training.step(0)
+    later = tree_leaves(model.clean(batch))
+    if any(a is not None and not torch.equal(a, b) for a, b in zip(leaves, later, strict=True)):
+        broken("`clean` gives something else after a training step; mend: it may depend on frozen parts alone")
+
+
+def frozen(case: Case) -> None:
+    """Training changes nothing of frozen parts, parameters and buffers, also after `train()`."""
+    training = ShortTraining(case)
+    model = training.model
+    submodules = {name for name, _ in model.named_modules()}
+    for part in model.frozen:
+        if part not in submodules:
+            broken(f"`frozen` names '{part}', which is no submodule{nearest(part, submodules - {''})}")
+    still = _frozen_buffers(model)
+    before = {n: t.clone() for n, t in model.state_dict().items() if is_frozen(model, n) or n in still}
+    for step in range(STEPS):
+        training.step(step)
+    after = model.state_dict()
+    bad = [name for name, value in before.items() if not torch.equal(value, after[name])]
+    if bad:
+        mend = "mend: `requires_grad_(False)`, and a `train` of the frozen part that stays in eval mode"
+        broken(f"a training step changes {bad[0]} of a frozen part; {mend}")
+
+
+def resume(case: Case) -> None:
+    """A training that is saved and loaded between its steps, and then fitted, gives an uninterrupted one's bits."""
+    whole, cut = ShortTraining(case), ShortTraining(case)
+    for step in range(STEPS):
+        whole.step(step)
+        cut = cut.resumed()
+        cut.step(step)
+    first, second = whole.finished().state_dict(), cut.finished().state_dict()
+    bad = [name for name in first if not torch.equal(first[name], second[name])]
+    if bad:
+        mend = "mend: keep in buffers what steps change; let `begin_step` set all else from its arguments"
+        broken(f"{bad[0]} of a training that was interrupted is another than of an uninterrupted one; {mend}")
+
+
+def _model(case: Case, *, fitted: bool = True) -> Detector:
+    model = case.build(fitted=fitted)
+    if not isinstance(model, Detector):
+        broken(f"a model is a dlkd.models.Detector, and this one a {type(model).__name__}")
+    assert isinstance(model, Detector)
+    return model
+
+
+def _drawn(case: Case, *, elsewhere: int) -> dict[str, Tensor]:
+    """Losses and gradients of a first step, with other sources of random numbers seeded by `elsewhere`."""
+    training = ShortTraining(case)
+    training.model.begin_step(0, STEPS, training.made)
+    torch.manual_seed(elsewhere)
+    np.random.seed(elsewhere)  # the legacy one is what a model may draw from by mistake
+    random.seed(elsewhere)
+    return _gradients(training.model, images(case, training.model), None)
+
+
+def _gradients(model: Detector, batch: Tensor, kept: Any) -> dict[str, Tensor]:
+    """Losses of a batch and gradients of "total", by name."""
+    model.zero_grad()
+    terms = model.losses(batch, torch.Generator().manual_seed(0), kept)
+    terms["total"].backward()
+    found = {f"the gradient of {n}": p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return {**{f"the loss '{n}'": x.detach() for n, x in terms.items()}, **found}
+
+
+def _frozen_buffers(model: nn.Module) -> set[str]:
+    """Buffers of modules whose own parameters take no gradient: running statistics of a frozen normalisation."""
+    found = set()
+    for name, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(p.requires_grad for p in own):
+            found |= {f"{name}.{n}".lstrip(".") for n, _ in module.named_buffers(recurse=False)}
+    return found
+
+
+def _of_a_detector(component: Component, *methods: str) -> bool:
+    """Whether a component is a `Detector` with methods of its own."""
+    kind = component.made_by
+    is_one = isinstance(kind, type) and issubclass(kind, Detector)
+    return is_one and all(getattr(kind, m) is not getattr(Detector, m) for m in methods)
+
+
+def _law(test: Any, *methods: str) -> Law:
+    needs = " and ".join(f"`{m}`" for m in methods)
+    return Law(
+        test.__name__,
+        test,
+        lambda component: _of_a_detector(component, *methods),
+        f"a Detector with {needs} of its own" if methods else "a Detector",
+        drawn=False,
+        kind="model",
+    )
+
+
+DETECTOR_LAWS = (
+    _law(detect),
+    _law(saved),
+    _law(losses, "optimizers"),
+    _law(losses_autocast, "optimizers"),
+    _law(generator, "optimizers"),
+    _law(clean, "clean"),
+    _law(frozen, "optimizers"),
+    _law(resume),
+)
