@@ -75,7 +75,7 @@ def losses_autocast(case: Case) -> None:
     training.model.begin_step(0, STEPS, training.made)
     with torch.autocast("cpu", torch.bfloat16):
         terms = training.model.losses(images(case, training.model), torch.Generator().manual_seed(0))
-    terms["total"].backward()
+    torch.autograd.backward(terms["total"])
     gradients = {n: p.grad for n, p in training.model.named_parameters() if p.grad is not None}
     bad = [f"the loss '{n}'" for n, x in terms.items() if not torch.isfinite(x).all()]
     bad += [f"the gradient of {n}" for n, x in gradients.items() if not torch.isfinite(x).all()]
@@ -169,7 +169,7 @@ def _gradients(model: Detector, batch: Tensor, kept: Any) -> dict[str, Tensor]:
     """Losses of a batch and gradients of "total", by name."""
     model.zero_grad()
     terms = model.losses(batch, torch.Generator().manual_seed(0), kept)
-    terms["total"].backward()
+    torch.autograd.backward(terms["total"])
     found = {f"the gradient of {n}": p.grad for n, p in model.named_parameters() if p.grad is not None}
     return {**{f"the loss '{n}'": x.detach() for n, x in terms.items()}, **found}
 
