@@ -78,13 +78,24 @@ class Rule:
 
 
 def require(component: str, axis: str, value: int, rule: str) -> None:
-    """Raise ContractError unless `value` on `axis` keeps `rule`."""
+    """Raise ContractError unless `value` on `axis` keeps `rule`.
+
+    >>> require("my_block", "c", 6, "multiple of 4")
+    Traceback (most recent call last):
+    dlkd.contract.ContractError: my_block: axis c must be multiple of 4, got 6
+    """
     if not Rule(rule).holds(value):
         raise ContractError(f"{component}: axis {axis} must be {rule}, got {value}")
 
 
 def require_map(component: str, x: Tensor, channels: int, *, min_side: int = 1) -> None:
-    """Raise ContractError unless x is a map (b, channels, h, w) with both sides at least `min_side`."""
+    """Raise ContractError unless x is a map (b, channels, h, w) with both sides at least `min_side`.
+
+    >>> import torch
+    >>> require_map("my_block", torch.zeros(2, 8, 1, 6), 8, min_side=2)
+    Traceback (most recent call last):
+    dlkd.contract.ContractError: my_block: axis h must be >= 2, got 1
+    """
     if x.dim() != 4:
         raise ContractError(f"{component}: expected a map (b, c, h, w), got shape {tuple(x.shape)}")
     require(component, "c", x.shape[1], f"== {channels}")
@@ -123,7 +134,14 @@ Argument = TensorShape | list[TensorShape]
 
 @dataclass(frozen=True)
 class Shape:
-    """A parsed contract: what goes in, argument by argument, and what comes out."""
+    """A parsed contract: what goes in, argument by argument, and what comes out.
+
+    >>> shape = Shape.parse("b c h w -> b c 2*h 2*w")
+    >>> shape.names()
+    ['b', 'c', 'h', 'w']
+    >>> sizes(shape.output, {"b": 2, "c": 8, "h": 6, "w": 9})
+    (2, 8, 12, 18)
+    """
 
     text: str
     inputs: list[Argument]

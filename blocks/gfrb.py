@@ -33,6 +33,13 @@ class GFRB(nn.Module):
 
     Raises:
         ContractError: `channels` is no multiple of 4, the input has other channels or a side under 2.
+
+    >>> import torch
+    >>> GFRB(8, scan="hilbert8", backend="torch")(torch.zeros(2, 8, 6, 9)).shape
+    torch.Size([2, 8, 6, 9])
+    >>> GFRB(6)
+    Traceback (most recent call last):
+    dlkd.contract.ContractError: gfrb: axis c must be multiple of 4, got 6
     """
 
     def __init__(

@@ -37,6 +37,9 @@ class LFRB(nn.Module):
         ContractError: `channels` is no multiple of 4 (of `4 * patches` for channel groups), the input has other
             channels or a side under 2 (under the grid's side where that is larger).
         ValueError: `patches` is no square number for spatial patches.
+
+    >>> LFRB(8, patches=16)(torch.zeros(2, 8, 10, 12)).shape
+    torch.Size([2, 8, 10, 12])
     """
 
     def __init__(

@@ -32,6 +32,10 @@ class MFFM(nn.Module):
     Raises:
         ContractError: the number of maps or a map's channels are not those announced.
         ValueError: `reductions` do not fit `channels` or are no powers of two apart.
+
+    >>> scales = [torch.zeros(2, 4, 32, 32), torch.zeros(2, 8, 16, 16), torch.zeros(2, 16, 8, 8)]
+    >>> MFFM([4, 8, 16])(scales).shape
+    torch.Size([2, 32, 4, 4])
     """
 
     def __init__(

@@ -31,6 +31,10 @@ class PRL(nn.Module):
 
     Raises:
         ContractError: `channels` is no multiple of 4, the input has other channels or a side under 2.
+
+    >>> import torch
+    >>> PRL(8, depth=2)(torch.zeros(2, 8, 6, 6)).shape
+    torch.Size([2, 8, 6, 6])
     """
 
     def __init__(self, channels: int, *, depth: int = 2, local: Block = LFRB, skip: PRLSkip = "each") -> None:
@@ -70,6 +74,13 @@ def refine(
 
     Returns:
         F_PS, the precise features (b, c, h, w).
+
+    Where M is 0 (the student agrees with the teacher), the coarse features stay as they are:
+
+    >>> import torch
+    >>> coarse = torch.rand(2, 8, 6, 6)
+    >>> bool((refine(PRL(8), coarse, torch.zeros(2, 6, 6)) == coarse).all())
+    True
     """
     m = anomaly_map.unsqueeze(1)
     if use == "clamp":

@@ -23,6 +23,9 @@ class SS2D(nn.Module):
     `scan` names an order (raster2, cross4, cross8, hilbert8, zigzag8), `backend` a selective-scan backend.
     `dt_min` and `dt_max` bound the initial step sizes, drawn log-uniformly. The scan runs in float32 (float64
     for a float64 module) under autocast too. Source: VM-UNet's SS2D, same parameter names and numbers.
+
+    >>> SS2D(8, d_state=4, scan="cross4", backend="torch")(torch.zeros(2, 8, 6, 9)).shape
+    torch.Size([2, 8, 6, 9])
     """
 
     def __init__(

@@ -59,9 +59,12 @@ def parametrize_with_contracts(
     call, expects to fail is a strict `xfail`: the test fails once the law holds. A law that says nothing of a component
     is skipped, with the reason.
 
-        @parametrize_with_contracts("my_block.yaml")
-        def test_contract(contract):
-            contract()
+    >>> @parametrize_with_contracts("my_block.yaml")  # doctest: +SKIP
+    ... def test_contract(contract):
+    ...     contract()
+    >>> mark = parametrize_with_contracts(names=["block/gfrb"], laws=["shape", "gradient"])
+    >>> [parameter.id for parameter in mark.args[1]]
+    ['block/gfrb-shape', 'block/gfrb-gradient']
 
     Args:
         files: registry files; their components are registered by an entry point, or imported before this call.

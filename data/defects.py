@@ -22,6 +22,11 @@ def plant(image: Picture, defect: str, rng: np.random.Generator) -> tuple[Pictur
     """A copy of `image` (h, w, 3) with one defect, and its mask (h, w). Raises ValueError for a small image.
 
     The mask is where the defect covers the picture by a tenth or more.
+
+    >>> normal = np.full((64, 64, 3), 120, dtype=np.uint8)
+    >>> planted, mask = plant(normal, "scratch", np.random.default_rng(0))
+    >>> planted.shape, mask.shape, bool(mask.any()), bool((planted[~mask] == normal[~mask]).all())
+    ((64, 64, 3), (64, 64), True, True)
     """
     if min(image.shape[:2]) < 32:
         raise ValueError(f"a defect needs an image of at least 32x32, got {image.shape[1]}x{image.shape[0]}")

@@ -22,6 +22,19 @@ class Folder:
     `root` may be one category itself. Masks carry their image's stem (`000.png`: `000_mask.png` or `000.png`)
     and are optional for a category as a whole. Where some anomalous images have a mask and others not, `unmasked` says
     what becomes of those: "refuse" the category, or "leave_out" of pixel metrics and keep for image metrics.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> root = tempfile.TemporaryDirectory()
+    >>> for part in ("train/good/0.png", "test/good/0.png", "test/crack/0.png"):
+    ...     picture = Path(root.name, "tile", part)
+    ...     picture.parent.mkdir(parents=True)
+    ...     Image.new("RGB", (64, 64)).save(picture)
+    >>> tile = Folder(root.name).load("tile")
+    >>> len(tile.train), [(sample.label, sample.defect) for sample in tile.test], tile.has_masks
+    (1, [(1, 'crack'), (0, 'good')], False)
+    >>> root.cleanup()
     """
 
     name = "folder"

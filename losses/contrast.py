@@ -21,6 +21,10 @@ class Contrast(nn.Module):
         margin: f, the similarity up to which nothing is paid.
         per_location: take the cosine over channels at each location and average the hinge, instead of one cosine
             of the flattened map per sample.
+
+    >>> features = [torch.ones(2, 4, 8, 8)]
+    >>> Contrast(margin=0.5)(features, features)  # cosine 1, so 0.5 above the margin
+    tensor(0.5000)
     """
 
     def __init__(self, *, margin: float = 0.5, per_location: bool = False) -> None:

@@ -24,7 +24,11 @@ class _MeanMap(nn.Module):
 
 @register("loss", "ckd")
 class CKD(_MeanMap):
-    """L_CKD, eq. 8 on the coarse maps M_C of eq. 7."""
+    """L_CKD, eq. 8 on the coarse maps M_C of eq. 7.
+
+    >>> CKD()([torch.full((2, 8, 8), 0.5), torch.full((2, 4, 4), 0.25)])
+    tensor(0.7500)
+    """
 
     name = "ckd"
 

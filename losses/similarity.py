@@ -22,6 +22,9 @@ class AnomalySimilarity(nn.Module):
     Args:
         pairs: "all" takes every small -> large pair, "neighbours" only adjacent scales.
         align_corners: how bilinear upsampling places the corners, as in `torch.nn.functional.interpolate`.
+
+    >>> AnomalySimilarity()([torch.ones(2, 8, 8), torch.zeros(2, 4, 4)])
+    tensor(1.)
     """
 
     def __init__(self, *, pairs: Literal["all", "neighbours"] = "all", align_corners: bool = False) -> None:

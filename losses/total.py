@@ -40,6 +40,11 @@ class TotalLoss(nn.Module):
 
     Raises:
         ValueError: no term is left, a name is taken, or a loss takes what there is not.
+
+    >>> loss = TotalLoss(contrast=None, anomaly_similarity=None, weights={"pkd": 2.0})
+    >>> maps = [torch.full((2, 8, 8), 0.5)]
+    >>> loss(coarse_maps=maps, precise_maps=maps, noisy=[], precise=[])  # 1 * 0.5 + 2 * 0.5
+    tensor(1.5000)
     """
 
     def __init__(

@@ -35,6 +35,11 @@ def pro(maps: Stack, masks: Masks, fpr_limit: float = 0.3) -> float:
     to the limit. Lists of maps of their own sizes are taken too. Undefined (NaN with a reason) unless there are
     normal and anomalous pixels. Raises ValueError on NaN scores, shapes that differ, masks that are not 0 or 1, and
     a limit outside (0, 1].
+
+    >>> mask = np.zeros((1, 8, 8), dtype=bool)
+    >>> mask[0, 2:5, 2:5] = True
+    >>> pro(mask.astype(float), mask), round(pro(np.zeros((1, 8, 8)), mask), 6)  # a perfect map, and a flat one
+    (1.0, 0.15)
     """
     return area_under_pro(count(MapPairs(maps, masks), regions=True), fpr_limit)
 

@@ -15,6 +15,11 @@ def image_auroc(scores: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float
 
     Undefined (NaN with a reason) unless both classes are present. Raises ValueError on NaN scores, other
     shapes and labels that are not 0 or 1.
+
+    >>> image_auroc([0.1, 0.4, 0.3, 0.8], [0, 0, 1, 1])  # 3 of the 4 pairs are in order
+    0.75
+    >>> image_auroc([0.1, 0.4], [0, 0])
+    Undefined('nothing is anomalous')
     """
     return auroc(count(score_pairs(scores, labels), regions=False))
 

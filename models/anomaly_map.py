@@ -17,7 +17,12 @@ Combine: TypeAlias = Literal["sum", "mean", "product"]
 
 
 def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
-    """Eq. 7: 1 - cos over channels at each location, in [0, 2]. Two maps (b, c, h, w) -> (b, h, w)."""
+    """Eq. 7: 1 - cos over channels at each location, in [0, 2]. Two maps (b, c, h, w) -> (b, h, w).
+
+    >>> teacher = torch.ones(2, 4, 8, 8)
+    >>> cosine_map(teacher, -teacher).unique()
+    tensor([2.])
+    """
     return 1 - cosine(teacher, student)
 
 
@@ -40,6 +45,10 @@ def image_map(
 
     Returns:
         (b, h, w).
+
+    >>> scales = [torch.zeros(2, 16, 16), torch.zeros(2, 8, 8), torch.zeros(2, 4, 4)]
+    >>> image_map(scales, (64, 64)).shape
+    torch.Size([2, 64, 64])
     """
     ups = [F.interpolate(m.unsqueeze(1), size, mode="bilinear", align_corners=align_corners).squeeze(1) for m in maps]
     stacked = torch.stack(ups)
@@ -66,7 +75,12 @@ def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
 
 
 def image_score(maps: Tensor, *, top: float = 0.0) -> Tensor:
-    """Image score of anomaly maps (b, h, w) -> (b,): the maximum, or the mean of the highest fraction `top`."""
+    """Image score of anomaly maps (b, h, w) -> (b,): the maximum, or the mean of the highest fraction `top`.
+
+    >>> maps = torch.tensor([[[0.0, 1.0], [2.0, 4.0]]])
+    >>> image_score(maps), image_score(maps, top=0.5)
+    (tensor([4.]), tensor([3.]))
+    """
     flat = maps.flatten(1)
     if top == 0:
         return flat.amax(dim=1)

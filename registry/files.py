@@ -32,6 +32,10 @@ def load_registry(*files: Path) -> Registry:
 
     Raises:
         ConfigError: all problems of all files, each with file, line and key path.
+
+    >>> registry = load_registry()
+    >>> registry.rows["block/gfrb"].requires
+    {'c': 'multiple of 4', 'h': '>= 2', 'w': '>= 2'}
     """
     load_components()
     packaged = importlib.resources.files("dlkd").joinpath("registry.yaml")
@@ -153,6 +157,10 @@ def create_model(name: str, *, registry: Registry | None = None, **overrides: An
 
     Raises:
         ConfigError: the variant or an override is unknown, of a wrong type or impossible.
+
+    >>> model = create_model("dlkd", teacher={"backbone": "resnet10t", "weights": "random"}, refiner=None)
+    >>> model.refiners is None
+    True
     """
     registry = registry or default_registry()
     model: nn.Module = registry.build(VARIANT_KIND, registry.resolve(name, overrides))
@@ -160,5 +168,9 @@ def create_model(name: str, *, registry: Registry | None = None, **overrides: An
 
 
 def list_variants(registry: Registry | None = None) -> list[str]:
-    """Names of the variants, in the order of the files."""
+    """Names of the variants, in the order of the files.
+
+    >>> list_variants()[0]
+    'dlkd'
+    """
     return list((registry or default_registry()).variants)

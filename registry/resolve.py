@@ -57,6 +57,10 @@ class Registry:
 
         Raises:
             ConfigError: the variant or anything in `overrides` is unknown, of a wrong type or impossible.
+
+        >>> from dlkd.registry import default_registry
+        >>> default_registry().resolve("dlkd", {"refiner": {"depth": 1}})["refiner"]["depth"]
+        1
         """
         if variant not in self.variants:
             message = f"unknown variant '{variant}'{nearest(variant, self.variants)}"
@@ -158,6 +162,11 @@ class Registry:
             kind: its kind.
             node: name and arguments, as `resolve` or `complete` return them.
             given: what the enclosing component would give.
+
+        >>> from dlkd.registry import default_registry
+        >>> block = default_registry().build("block", {"name": "lfrb", "patches": 1}, channels=8)
+        >>> type(block).__name__, block.patches
+        ('LFRB', 1)
         """
         return factory(self.rows, kind, node)(**given)
 

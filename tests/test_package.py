@@ -15,12 +15,17 @@ from pathlib import Path
 
 import pytest
 
-import dlkd
-
 ROOT = Path(__file__).parents[1]
 NOT_OURS = {"build", "dist", "runs", "node_modules"}
 TOP_LEVEL = {p.stem for p in ROOT.glob("*.py")} | {p.parent.name for p in ROOT.glob("*/__init__.py")}
-MODULES = sorted(m.name for m in pkgutil.walk_packages(dlkd.__path__, "dlkd.") if m.name != "dlkd.__main__")
+SHOWN = (
+    *("blocks.GFRB", "blocks.LFRB", "blocks.MFFM", "blocks.PRL", "blocks.SS2D", "losses.CKD", "losses.TotalLoss"),
+    *("models.cosine_map", "models.image_map", "models.image_score", "metrics.image_auroc", "metrics.pro"),
+    *("registry.load_registry", "registry.create_model", "registry.Registry.resolve", "registry.Registry.build"),
+    *("contract.require", "contract.require_map", "contract.Shape", "check.parametrize_with_contracts"),
+    *("data.Folder", "data.defects.plant", "ablations.statistics.verdict.verdicts", "load_ablation"),
+)
+"""Where users look first: each has an example in its docstring."""
 
 
 def folders() -> Iterator[Path]:
@@ -39,6 +44,13 @@ def _foreign(folder: Path) -> bool:
 
 def sources() -> list[Path]:
     return sorted(p for folder in folders() for p in folder.glob("*.py"))
+
+
+def modules() -> dict[str, Path]:
+    """The file of every module of dlkd, found without importing anything, so that none is passed over."""
+    inside = [p for p in sources() if (p.parent / "__init__.py").exists() and p.name != "__main__.py"]
+    parts = {p: ("dlkd", *p.relative_to(ROOT).with_suffix("").parts) for p in inside}
+    return {".".join(parts[p]).removesuffix(".__init__"): p for p in inside}
 
 
 def test_every_package_is_in_the_wheel() -> None:
@@ -78,11 +90,30 @@ def test_every_component_file_is_imported_by_its_package(package: str) -> None:
             assert f"dlkd.{package}.{path.stem}" in imported, f"{path.name} is not imported by {package}/__init__.py"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_doctests(name: str) -> None:
-    """Not by --doctest-modules, which imports the checkout a second time under the name of its folder."""
-    failed, _ = doctest.testmod(importlib.import_module(name))
-    assert failed == 0
+def examples_in(path: Path) -> list[doctest.Example]:
+    """The examples of all docstrings of a file that are not marked `+SKIP`, as they stand in its text."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    holders = [n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    texts = [text for node in holders if (text := ast.get_docstring(node))]
+    return [e for text in texts for e in doctest.DocTestParser().get_examples(text) if doctest.SKIP not in e.options]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_doctests(module: str) -> None:
+    """Every module can be imported, and every example in its docstrings runs.
+
+    Not by --doctest-modules, which imports the checkout a second time under the name of its folder.
+    """
+    failed, run = doctest.testmod(importlib.import_module(module))
+    assert failed == 0, "the report above says which example gave something else"
+    assert run == len(examples_in(modules()[module])), "doctest does not find, or skips, an example of this module"
+
+
+def test_what_users_look_up_first_has_an_example() -> None:
+    for name in SHOWN:
+        doc = pkgutil.resolve_name(f"dlkd.{name}").__doc__
+        assert doctest.DocTestParser().get_examples(doc or ""), f"the docstring of dlkd.{name} has no example"
+    assert sum(len(examples_in(path)) for path in modules().values()) >= 60
 
 
 @pytest.mark.slow
