@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.report import plot_data
+from dlkd.ablations.report import pair_data, plot_data
 from dlkd.ablations.report.pictures import Drawn, Picture, make_picture
 from dlkd.ablations.report.tables import Table, tabulate
 from dlkd.ablations.report.words.captions import captions
@@ -82,6 +82,8 @@ def _section(table: Table, store: Path, before: Drawn) -> Section:
     drawn_from = {
         "examples": plot_data.examples(table, store),
         "effects": plot_data.effects(table),
+        "pairs": pair_data.pair_points(table),
+        "seeds": pair_data.courses(table),
         "categories": plot_data.categories(table),
         "costs": plot_data.costs(table),
         "curves": plot_data.curves(table, store),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from dlkd.ablations.report.pair_data import Courses, PairPoints
 from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples
 from dlkd.ablations.report.words.captions import Caption
 from dlkd.files import atomic_path, write_text
@@ -25,10 +26,12 @@ DRAWN = f"{FOLDER}/drawn.json"
 
 DPI = 160
 CODE = (
+    "ablations/report/plots/courses.py",
     "ablations/report/plots/draw.py",
     "ablations/report/plots/effects.py",
     "ablations/report/plots/heat_map.py",
     "ablations/report/plots/learning_curves.py",
+    "ablations/report/plots/pair_points.py",
     "ablations/report/plots/panels.py",
     "ablations/report/plots/pareto.py",
     "ablations/report/plots/picture_grid.py",
@@ -42,7 +45,7 @@ CODE = (
 LIBRARIES = ("matplotlib", "numpy", "pillow", "scipy")
 
 
-PictureData: TypeAlias = Examples | Effects | Categories | Costs | Curves
+PictureData: TypeAlias = Examples | Effects | PairPoints | Courses | Categories | Costs | Curves
 
 
 @dataclass(frozen=True)

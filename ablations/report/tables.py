@@ -107,6 +107,13 @@ class Table:
     absent: pd.DataFrame
 
     @property
+    def primary_trials(self) -> pd.DataFrame:
+        """The trainings by the primary metric, as `metric_trials` gives them; none where the trials lack the metric."""
+        known = self.grid.primary_metric in self.metrics
+        found = metric_trials(self.trials, self.grid.primary_metric if known else self.metrics[0])
+        return found if known else found.iloc[:0]
+
+    @property
     def not_run(self) -> int:
         """How many cells were not run."""
         return int((self.absent["status"] == NOT_RUN).sum())

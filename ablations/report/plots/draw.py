@@ -6,10 +6,13 @@ import io
 
 from PIL import Image
 
+from dlkd.ablations.report.pair_data import Courses, PairPoints
 from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples
+from dlkd.ablations.report.plots.courses import draw_courses
 from dlkd.ablations.report.plots.effects import forest
 from dlkd.ablations.report.plots.heat_map import heat_map
 from dlkd.ablations.report.plots.learning_curves import learning_curves
+from dlkd.ablations.report.plots.pair_points import draw_pair_points
 from dlkd.ablations.report.plots.pareto import pareto
 from dlkd.ablations.report.plots.picture_grid import picture_grid
 from dlkd.drawing import LiteralFigure
@@ -17,13 +20,17 @@ from dlkd.drawing import LiteralFigure
 LARGE = 300_000  # bytes; no plot comes near
 
 
-def draw(data: Examples | Effects | Categories | Costs | Curves) -> LiteralFigure | None:
+def draw(data: Examples | Effects | PairPoints | Courses | Categories | Costs | Curves) -> LiteralFigure | None:
     """The figure of that data; None where nothing can be drawn of it."""
     match data:
         case Examples():
             return picture_grid(data)
         case Effects():
             return forest(data)
+        case PairPoints():
+            return draw_pair_points(data)
+        case Courses():
+            return draw_courses(data)
         case Categories():
             return heat_map(data)
         case Costs():

@@ -58,28 +58,33 @@ def draw_picture_grid(
     if not chosen:
         return None
     labels = examples.rows
-    shown = [
-        (own["maps"].astype(float) / _unit(own))[c.place]
-        for row in labels
-        for c in chosen
-        if (own := kept.get((row, c.dataset, c.category))) is not None
-    ]
-    low, high = (float(q) for q in np.quantile(np.concatenate([m.ravel()[::7] for m in shown]), [0.02, 0.998]))
-    high = max(high, low + 1e-6)
+    limits = _limits([own for row in labels for c in chosen if (own := kept.get((row, c.dataset, c.category)))])
 
     figure, grid = _empty(len(labels) + 2, len(chosen), make)
     for column, c in zip(grid.T, chosen, strict=True):
         _draw_image(column[:2], c, sources[c.dataset, c.category])
         for axes, row in zip(column[2:], labels, strict=True):
-            _draw_map(axes, kept.get((row, c.dataset, c.category)), c.place, (low, high))
+            _draw_map(axes, kept.get((row, c.dataset, c.category)), c.place, limits)
     for axes, name in zip(grid[:, 0], ["image", "ground truth", *labels], strict=True):
         axes.set_ylabel(wrap(name, 16), rotation=0, ha="right", va="center", fontsize=8.5, labelpad=6)
     bar = figure.colorbar(
-        ScalarMappable(Normalize(low, high), COLOURS), ax=grid, location="bottom", aspect=60, fraction=0.02, pad=0.01
+        ScalarMappable(Normalize(*limits), COLOURS), ax=grid, location="bottom", aspect=60, fraction=0.02, pad=0.01
     )
     bar.set_label("anomaly map; 1 = each row's own threshold, from normal training images", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return figure
+
+
+def _limits(kept: list[Kept]) -> tuple[float, float]:
+    """Where the colours begin and end, in units of the thresholds.
+
+    They begin where the normal pictures end, so that these do not glow, but at 1 at most, where alarms begin.
+    """
+    maps = [own["maps"].astype(float) / _unit(own) for own in kept]
+    normal = [one for all_of, own in zip(maps, kept, strict=True) for one in all_of[own["labels"] == 0]]
+    low = min(1.0, max((float(one.max()) for one in normal), default=1.0))
+    high = float(np.quantile(np.concatenate([each.ravel()[::7] for each in maps]), 0.998))
+    return low, max(high, low + 1e-6)
 
 
 def _empty(

@@ -18,7 +18,7 @@ class Caption(NamedTuple):
 
 
 def captions(table: Table) -> dict[str, Caption]:
-    """Of each kind of picture, in the report's order: examples, effects, categories, costs and curves."""
+    """Of each kind of picture, in the report's order."""
     rows = listed([row.label for row in table.rows])
     without = table.failed_cells + table.not_run
     cells = f"{without} {'' if table.not_run else 'failed '}cell{'s' * (without > 1)}"
@@ -27,9 +27,9 @@ def captions(table: Table) -> dict[str, Caption]:
         "examples": Caption(
             "What each row sees",
             f"Test images, their ground truth and the anomaly maps of {rows}, a line a row.",
-            "The same test images for every row, one colour scale. Maps are in units of each row's own threshold, "
-            "mean + 3 standard deviations of its normal training images' scores; the figure under a map is the "
-            "image's score, bold where it is above 1. Ground truth is outlined.",
+            "The same test images for every row, one colour scale, which begins where the normal pictures end. Maps "
+            "are in units of each row's own threshold, mean + 3 standard deviations of its normal training images' "
+            "scores; the figure under a map is the image's score, bold where it is above 1. Ground truth is outlined.",
         ),
         "effects": Caption(
             "Effects",
@@ -37,6 +37,19 @@ def captions(table: Table) -> dict[str, Caption]:
             f"95% intervals after Holm's correction, of {label(table.grid.primary_metric)} alone: thick for these "
             "categories, thin for categories like these. Filled: the interval of these categories leaves zero out. The "
             f"band holds differences that do not matter.{missing}",
+        ),
+        "pairs": Caption(
+            "What the averages hide",
+            f"Points of the differences of {rows} in every category with every seed.",
+            f"A point is one pair of trainings with the same category and seed, by {label(table.grid.primary_metric)}; "
+            "a bar is the mean of a category. The band holds differences that do not matter.",
+        ),
+        "seeds": Caption(
+            "How the verdicts settled",
+            f"Estimate and interval of the differences of {rows} over the number of seeds.",
+            f"Estimate and 95% interval after Holm's correction, by {label(table.grid.primary_metric)}, on these "
+            "categories with so many seeds. A dot: helps or harms. An interval that leaves zero out and takes it in "
+            "again had not settled.",
         ),
         "categories": Caption(
             "By category",

@@ -19,6 +19,7 @@ COST_NOTE = (
     "FLOPs of one image by torch's counter, which does not see the selective scan. Memory is the peak of the worker "
     "process, which earlier trials share. Times were taken while other trials ran beside."
 )
+COLLAPSE = 0.1
 PAPER = {"dataset": "mvtec", "teacher": "resnet18", "image_size": "256"}
 
 
@@ -103,6 +104,9 @@ def notes(table: Table) -> list[str]:
         "categories would give."
     )
     found.append(_differences(table))
+    if low := low_trainings(table):
+        many = count(len(low), "training", "trainings")
+        found.append(f"{many} ten points or more under the median of their row and category: {'; '.join(low)}.")
     why = {entry.why_no_interval for row in table.rows for entry in row.entries.values() if not math.isnan(entry.mean)}
     found += [f"{reason[:1].upper()}{reason[1:]}." for reason in sorted(why - {""})]
     undefined = {
@@ -124,6 +128,19 @@ def _differences(table: Table) -> str:
         "the differences of the table."
     )
     return f"{says} {listed(others)} {'is' if len(others) == 1 else 'are'} exploratory." if others else says
+
+
+def low_trainings(table: Table) -> list[str]:
+    """Trainings ten points or more under the median of their row and category, by the primary metric."""
+    own = table.primary_trials
+    median = own.groupby(["row", "dataset", "category"])["value"].transform("median")
+    own = own.assign(median=median)
+    low = own[own["value"] <= own["median"] - COLLAPSE]
+    return [
+        f"{line.row}, {line.dataset}/{line.category}, seed {line.seed}: {number(line.value * 100)} beside a median of "
+        f"{number(line.median * 100)}"
+        for line in low.itertuples()
+    ]
 
 
 def failures(table: Table) -> list[str]:

@@ -17,12 +17,15 @@ from dlkd.ablations.report import pictures
 from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.html import html
 from dlkd.ablations.report.markdown import escape
+from dlkd.ablations.report.pair_data import courses, pair_points
 from dlkd.ablations.report.plot_data import curves, examples
 from dlkd.ablations.report.plots import draw
+from dlkd.ablations.report.plots.courses import draw_courses
 from dlkd.ablations.report.plots.learning_curves import learning_curves
+from dlkd.ablations.report.plots.pair_points import draw_pair_points
 from dlkd.ablations.report.plots.picture_grid import picture_grid
 from dlkd.ablations.report.tables import tabulate
-from dlkd.ablations.report.words.conditions import failures
+from dlkd.ablations.report.words.conditions import failures, low_trainings
 from dlkd.ablations.report.write import write_report
 from dlkd.text import plain
 
@@ -156,7 +159,7 @@ def test_files_and_pictures(full):
     _, _, folder, texts = full
     assert set(texts) == {"report.html", "report.md", "report.tex"}
     linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", texts["report.md"])
-    assert len(linked) == 10
+    assert len(linked) == 12
     for name in linked:
         assert (folder / "out" / name).read_bytes().startswith(b"\x89PNG")
 
@@ -167,7 +170,7 @@ def test_the_page_needs_nothing_outside_itself(full):
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert "url(" not in texts["report.html"]
     assert "@import" not in texts["report.html"]
-    assert len(page.images) == 10
+    assert len(page.images) == 12
     assert all(len(image["alt"]) > 20 for image in page.images)
 
 
@@ -511,7 +514,7 @@ def test_the_page_works_in_chromium(full, tmp_path, size):
     found = json.loads(said[1])
     assert found["errors"] == []
     assert found["fetched"] == []
-    assert len(found["images"]) == 10
+    assert len(found["images"]) == 12
     assert all(found["images"])
     rows = ["LFRB", "LFRB + GFRB", "DLKD"]
     assert found["orders"] == [
@@ -538,6 +541,63 @@ def test_pictures_take_turns_among_categories_and_one_is_normal(tmp_path):
     scores = [axes.get_xlabel() for axes in drawn.axes if axes.get_xlabel()]
     assert scores[0] == f"{2 / 0.975:.2f}"
     assert scores[1] == f"{1 / 0.975:.2f}"
+
+
+def test_normal_pictures_do_not_glow_and_missed_defects_do_not_hide_them(tmp_path):
+    cells = grid(rows=("A", "B"))
+    trials = trials_of(cells, means=(0.8, 0.9), categories=("brick",), seeds=(0,))
+    keep(tmp_path, trials)
+    file = tmp_path / "v0-brick-0/examples.npz"
+    kept = dict(np.load(file))
+    kept["maps"][0] = 0.5  # the normal picture
+    kept["maps"][0, 3, 3] = 0.8
+    for name in ("v0-brick-0", "v1-brick-0"):
+        np.savez(tmp_path / name / "examples.npz", **kept)
+    drawn = picture_grid(examples(tabulate(trials, cells), tmp_path))
+    assert drawn.axes[-1].get_xlim()[0] == pytest.approx(0.8 / 0.975, rel=1e-3)
+    normal = next(i for i, axes in enumerate(drawn.axes) if axes.get_title().endswith("normal"))
+    shown = np.asarray(drawn.axes[normal + 6].images[0].get_array())
+    assert (shown == shown[..., :1]).all()  # grey
+    kept["maps"][0, 3, 3] = 1.2  # a false alarm, whose colours begin where alarms do
+    np.savez(file, **kept)
+    assert picture_grid(examples(tabulate(trials, cells), tmp_path)).axes[-1].get_xlim()[0] == 1
+
+
+def test_differences_by_category_and_seed_are_points(tmp_path):
+    cells = grid()
+    trials = trials_of(cells, means=(0.80, 0.90, 0.85))
+    [axes] = draw_pair_points(pair_points(tabulate(trials, cells))).axes
+    marks = [line for line in axes.lines if line.get_linestyle() == "None" and len(line.get_xdata())]
+    assert len(marks) == 2 * 3  # comparisons, categories
+    assert all(len(line.get_xdata()) == 2 for line in marks)  # seeds
+    assert sorted({round(float(np.mean(line.get_xdata())), 6) for line in marks}) == [-5, 10]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["LFRB + GFRB", "DLKD"]
+    one = grid(rows=("A",))
+    assert pair_points(tabulate(trials_of(one, means=(0.8,)), one)) is None
+
+
+def test_how_verdicts_settled_is_drawn_from_four_seeds_on(tmp_path):
+    cells = grid()
+    few, many = (trials_of(cells, means=(0.80, 0.90, 0.85), seeds=range(n)) for n in (3, 5))
+    assert courses(tabulate(few, cells)) is None
+    drawn = draw_courses(courses(tabulate(many, cells)))
+    panels = [axes for axes in drawn.axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == ["LFRB + GFRB", "DLKD"]
+    estimate = next(line for line in panels[0].lines if len(line.get_xdata()) == 4)
+    assert list(estimate.get_xdata()) == [2, 3, 4, 5]
+    assert estimate.get_ydata()[-1] == pytest.approx(10)
+
+
+def test_trainings_far_under_their_median_are_named(tmp_path):
+    cells = grid(rows=("A", "B"))
+    trials = trials_of(cells, means=(0.8, 0.9), seeds=(0, 1, 2))
+    assert low_trainings(tabulate(trials, cells)) == []
+    at = (trials["row"] == "B") & (trials["category"] == "grass") & (trials["seed"] == 2)
+    trials.loc[at, "value"] = 0.7
+    assert low_trainings(tabulate(trials, cells)) == ["B, textures/grass, seed 2: 70.00 beside a median of 89.60"]
+    assert (
+        "1 training ten points or more under the median" in make_report(trials, [cells], tmp_path).sections[0].notes[-1]
+    )
 
 
 def test_a_variant_whose_scores_are_all_larger_looks_the_same(tmp_path):
@@ -594,7 +654,7 @@ def again(tmp_path, monkeypatch):
         return sorted(drawn)
 
     monkeypatch.setattr(draw, "draw", note)
-    assert write() == ["Categories", "Costs", "Curves", "Effects", "Examples"]
+    assert write() == ["Categories", "Costs", "Curves", "Effects", "Examples", "PairPoints"]
     write.trials = first
     return write
 
@@ -604,7 +664,7 @@ def test_a_picture_is_drawn_again_where_its_data_changed_and_nowhere_else(again,
     assert again() == []
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*") if path.is_file()} == before
     changed = again.trials.assign(value=again.trials["value"] + 0.001 * (again.trials["row"] == "A"))
-    assert again(changed) == ["Categories", "Costs", "Effects"]
+    assert again(changed) == ["Categories", "Costs", "Effects", "PairPoints"]
     slower = changed.assign(images_per_second=40.0)
     assert again(slower) == ["Costs"]
     key = again.trials["key"][0]
@@ -625,16 +685,16 @@ def test_a_picture_that_is_not_as_it_was_written_is_drawn_again(again, tmp_path)
     assert again() == []
     for broken in ("", "[]", '{"pictures/table4-effects.png": []}'):
         (folder / "drawn.json").write_text(broken)
-        assert len(again()) == 5
+        assert len(again()) == 6
 
 
 def test_other_code_and_another_library_draw_all_pictures_again(again, monkeypatch):
     monkeypatch.setattr(pictures, "LIBRARIES", ("matplotlib",))
     pictures._drawn_by.cache_clear()
-    assert len(again()) == 5
+    assert len(again()) == 6
     monkeypatch.setattr(pictures, "CODE", pictures.CODE[1:])
     pictures._drawn_by.cache_clear()
-    assert len(again()) == 5
+    assert len(again()) == 6
     pictures._drawn_by.cache_clear()
 
 
@@ -642,7 +702,7 @@ def test_the_code_that_draws_is_known_whole():
     root = Path(pictures.__file__).parents[2]
     plots = (root / "ablations/report/plots").glob("[!_]*.py")
     assert set(pictures.CODE) >= {f"ablations/report/plots/{path.name}" for path in plots}
-    data = {"ablations/report/plot_data.py", "ablations/run/trials.py", "files.py"}
+    data = {"ablations/report/pair_data.py", "ablations/report/plot_data.py", "ablations/run/trials.py", "files.py"}
     for file in set(pictures.CODE) - {"ablations/report/words/entries.py"}:
         text = (root / file).read_text(encoding="utf-8")
         imported = {f"{name.replace('.', '/')}.py" for name in re.findall(r"from dlkd\.([\w.]+) import", text)}
