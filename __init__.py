@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlkd.machine import prepare
 
 if TYPE_CHECKING:
+    from dlkd.ablations.ablate import ablate
     from dlkd.ablations.ablation import Ablation, load_ablation
     from dlkd.registry import create_model, list_components, list_variants, load_registry, register
 
@@ -17,6 +18,7 @@ prepare()  # before PyTorch is loaded
 __version__ = "0.1.0"
 __all__ = [
     "Ablation",
+    "ablate",
     "create_model",
     "list_components",
     "list_variants",
@@ -25,7 +27,7 @@ __all__ = [
     "register",
 ]
 
-_HOMES = {"Ablation": "ablations.ablation", "load_ablation": "ablations.ablation"}
+_HOMES = {"ablate": "ablations.ablate", "Ablation": "ablations.ablation", "load_ablation": "ablations.ablation"}
 """The modules of the names that are not of `registry`."""
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from dlkd.cli import session
-from dlkd.cli.console import err, out, progress_bar, reading
-from dlkd.cli.datasets import verify_data
+from dlkd.cli.console import err, out
 from dlkd.cli.options import BatchSize, Epochs, ImageSize, Imports, RegistryFiles, Steps
 from dlkd.cli.report import write_reports
 from dlkd.cli.searches import ablate_search
-from dlkd.cli.settings import read_registry
-from dlkd.cli.typed import TypedAblation
-from dlkd.files import file_name
-from dlkd.machine import cores, crowded
 from dlkd.text import text_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from dlkd.ablations.asked import Asked
     from dlkd.ablations.plan.cells import Cell
     from dlkd.ablations.plan.grid import Grid
     from dlkd.ablations.run.pool import Pool
@@ -68,7 +61,6 @@ def ablate(
         "runs/trials"
     ),
     force: Annotated[bool, typer.Option("--force", help="Train again what is in the store already.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Accepted for clarity: a run always resumes.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and what they will cost, and stop.")
     ] = False,
@@ -76,107 +68,52 @@ def ablate(
     imports: Imports = None,
 ) -> None:
     """Train every cell of one or more grids in parallel and write the report."""
+    from dlkd.ablations.ablate import make_pool
+    from dlkd.ablations.asked import Asked
     from dlkd.ablations.search.search_files import find_search
+    from dlkd.registry import read_registry
 
-    del resume
     registry = read_registry(registry_files, imports)
-    at_a_time = workers or max(1, cores() // threads)
-    if address is None and (said := crowded(at_a_time, threads)):
-        err.print(said)
-    typed = TypedAblation(
-        registry=registry, datasets=datasets, categories=categories, seeds=seeds, preset=preset,
-        training={"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size},
-        folder=to, store=store, force=force, dry_run=dry_run,
-        pool_settings={
-            "workers": at_a_time, "threads": threads, "retries": retries, "trials_per_gpu": trials_per_gpu,
-            "address": address, "registry_files": registry_files or (), "imports": imports or (),
-            "storage": storage, "keep": keep,
-        },
+    pool = make_pool(
+        err, workers, threads, retries=retries, trials_per_gpu=trials_per_gpu, address=address, storage=storage,
+        keep=keep, registry_files=registry_files or (), imports=imports or (),
     )  # fmt: skip
+    training = {"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size}
+    asked = Asked(registry, pool, datasets or (), categories or (), seeds, preset, training, to, store, force)
     searches = [search for name in grids if (search := find_search(name, registry)) is not None]
     if searches and (len(grids) > 1 or seeds is not None):
         raise ValueError("a search runs by itself and has its seed in its file: dlkd ablate FILE, without --seeds")
     if searches:
-        ablate_search(searches[0], typed)
+        ablate_search(searches[0], asked, dry_run=dry_run)
     else:
-        _ablate_grids(grids, typed)
+        _ablate_grids(grids, asked, dry_run)
 
 
-def _ablate_grids(names: list[str], typed: TypedAblation) -> None:
-    from dlkd.ablations.run.store import missing_cells
-
-    grids = _load(names)
-    cells = _make(grids, typed)
-    if typed.dry_run:
-        _print_cells(cells, grids, typed.store, typed.registry, typed.pool())
-        return
-    todo = cells if typed.force else missing_cells(cells, typed.store)
-    verify_data(typed.registry, [(cell.spec.dataset, cell.spec.category) for cell in todo])
-    folder = typed.folder or Path("runs") / file_name("-".join(grid.name for grid in grids))
-    session.if_interrupted(
-        "finished trials are kept; those that ran lose what is younger than their last checkpoint, or all if they have "
-        f"none yet. The same command goes on; dlkd report {shlex.quote(str(folder))} shows what is there"
+def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
+    from dlkd.ablations.ablate import (
+        again,
+        failed_trials,
+        load_grids,
+        plan_cells,
+        run_folder,
+        run_grids,
+        verify_missing,
     )
-    trials, kept = _run(cells, grids, typed, folder)
+
+    grids = load_grids(names)
+    cells = plan_cells(grids, asked, err)
+    if dry_run:
+        _print_cells(cells, grids, asked.store, asked.registry, asked.pool)
+        return
+    verify_missing(cells, asked, err)
+    folder = run_folder(grids, asked)
+    session.if_interrupted(again(folder))
+    ablation, kept = run_grids(cells, grids, asked, err)
     if not kept:
         write_reports(folder)
-    _raise_failed(trials, kept)
-
-
-def _load(names: list[str]) -> list[Grid]:
-    """The grids of these names and files. Raises ValueError where two have one name."""
-    from dlkd.ablations.plan.grid_files import load_grid
-
-    grids = [load_grid(name) for name in names]
-    for i, grid in enumerate(grids):
-        if (first := [g.name for g in grids].index(grid.name)) != i:
-            both = f"{names[first]} and {names[i]} are both"
-            raise ValueError(f"{both} the grid '{grid.name}'; give one of them, or another `name:` in its file")
-    return grids
-
-
-def _make(grids: list[Grid], typed: TypedAblation) -> list[Cell]:
-    """The cells of all grids, identical ones once."""
-    from dlkd.ablations.plan.cells import make_cells, unique
-
-    cells = []
-    for grid in grids:
-        chosen, data = typed.settle(grid)
-        seeds = range(typed.seeds or grid.seeds or 1)
-        with progress_bar() as bar:
-            cells += make_cells(grid, typed.registry, data, seeds, chosen, reading(bar))
-    return unique(cells)
-
-
-def _run(cells: list[Cell], grids: list[Grid], typed: TypedAblation, folder: Path) -> tuple[pd.DataFrame, bool]:
-    """Train the cells; their trials, and whether the folder keeps an earlier run's since this one adds nothing."""
-    from dlkd.ablations.run.display import Display
-    from dlkd.ablations.run.run_folder import TRIALS, holds_less, write_run
-    from dlkd.ablations.run.runner import run_cells
-    from dlkd.ablations.run.trials import collect
-
-    ended = False
-    try:
-        run_cells(cells, typed.store, typed.pool(), Display(typed.store, err), force=typed.force)
-        ended = True
-    finally:
-        trials = collect(cells, typed.store)
-        kept = holds_less(trials, folder, ended=ended)
-        if not kept:
-            write_run(folder, trials, grids, typed.store)
-        elif (folder / TRIALS).exists():
-            err.print(f"note: {folder / TRIALS} stays as it was: this run has no finished trial to add")
-    return trials, kept
-
-
-def _raise_failed(trials: pd.DataFrame, kept: bool) -> None:
-    """Raise ValueError with the reasons of the trials that failed, if any did."""
-    failed = trials[trials.status == "failed"]
-    if len(failed):
-        reasons = failed.drop_duplicates("key")
-        listed = "\n".join(f"{r.row}, {r.category}, seed {r.seed}: {r.reason}" for r in reasons.itertuples())
+    if failed := failed_trials(ablation):
         shown = "the report of an earlier run stays" if kept else "the report shows them"
-        raise ValueError(f"{len(reasons)} trials failed; {shown}:\n{listed}")
+        raise ValueError(f"{len(failed)} trials failed; {shown}:\n" + "\n".join(failed))
 
 
 def _print_cells(cells: list[Cell], grids: list[Grid], store: Path, registry: Registry, pool: Pool) -> None:

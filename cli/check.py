@@ -10,7 +10,6 @@ import typer
 
 from dlkd.cli.console import out
 from dlkd.cli.options import Imports, PresetName
-from dlkd.cli.settings import read_preset, read_registry
 
 
 def check(
@@ -21,10 +20,12 @@ def check(
 ) -> None:
     """Run the shape contract of every component in a registry file, and build its variants."""
     from dlkd.check import check_row
+    from dlkd.registry import read_registry
     from dlkd.registry.located_yaml import read_yaml
+    from dlkd.training.config import named_preset
 
     registry = read_registry([file], imports)
-    chosen = read_preset(preset)
+    chosen = named_preset(preset)
     own = read_yaml(file).data
     failures: list[str] = []
     for name in own.get("components") or {}:
@@ -48,9 +49,10 @@ def schema(
 ) -> None:
     """The JSON schema of registry files, for editors to complete and check."""
     from dlkd.files import write_text
+    from dlkd.registry import default_registry
     from dlkd.registry.schema import registry_schema
 
-    text = json.dumps(registry_schema(read_registry()), indent=2)
+    text = json.dumps(registry_schema(default_registry()), indent=2)
     if to is None:
         print(text)
     else:

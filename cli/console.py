@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from dlkd.text import Terminal, text_table
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
 out = Terminal()
 err = Terminal(stderr=True)
-
-
-def progress_bar() -> Progress:
-    """A progress bar on stderr, for terminals alone; it leaves nothing behind."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    text = TextColumn("{task.description}", markup=False)
-    columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-
-
-def reading(bar: Progress) -> Callable[[int, int], None]:
-    """Shows (files done, files in all) of the data's digests."""
-    task = bar.add_task("reading the data", total=None)
-    return lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def print_metrics(metrics: Mapping[str, float], undefined: Mapping[str, str]) -> None:

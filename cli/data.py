@@ -9,10 +9,8 @@ from typing import Annotated
 import typer
 
 from dlkd.cli import session
-from dlkd.cli.console import err, out, progress_bar, say_undrawn
-from dlkd.cli.datasets import dataset_node
+from dlkd.cli.console import err, out, say_undrawn
 from dlkd.cli.options import ImageSize
-from dlkd.cli.settings import read_preset, read_registry
 from dlkd.files import file_name
 
 
@@ -25,14 +23,18 @@ def inspect(
     """Counts, sizes, modes, balance, masks, duplicates between train and test, and a picture sheet."""
     from dlkd.data import dataset_label
     from dlkd.data.inspect import inspect_dataset
+    from dlkd.data.named import dataset_node
     from dlkd.data.sheet import picture_sheet
+    from dlkd.progress import progress_bar
+    from dlkd.registry import default_registry
+    from dlkd.training.config import named_preset
 
-    registry = read_registry()
+    registry = default_registry()
     node = dataset_node(registry, name if root is None else f"{name}:{root}")
     dataset = registry.build("dataset", node)
-    sides = read_preset("demo", image_size=image_size).train.sides
+    sides = named_preset("demo", image_size=image_size).train.sides
     session.if_interrupted("an inspection keeps nothing but what it knows of the files; the same command begins anew")
-    with progress_bar() as bar:
+    with progress_bar(err) as bar:
         task = bar.add_task(f"reading {name}", total=None)
         found = inspect_dataset(
             dataset, progress=lambda n, total: bar.update(task, completed=n, total=total), network=sides
@@ -52,8 +54,10 @@ def prepare(
     to: Annotated[Path, typer.Option("--out", help="Folder that receives it in the MVTec layout.")],
 ) -> None:
     """Write an embedded dataset as a folder in the MVTec layout."""
+    from dlkd.data.named import dataset_node
     from dlkd.data.prepare import write_folder
+    from dlkd.registry import default_registry
 
-    registry = read_registry()
+    registry = default_registry()
     write_folder(registry.build("dataset", dataset_node(registry, name)), to)
     err.print(f"{name} written to {to}; train on it with --dataset {shlex.quote(str(to))}")

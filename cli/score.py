@@ -10,9 +10,7 @@ import typer
 
 from dlkd.cli import session
 from dlkd.cli.console import err, out, print_metrics, say_undrawn
-from dlkd.cli.datasets import category_of, dataset_node, verify_data
 from dlkd.cli.options import Imports, RegistryFiles, Threads
-from dlkd.cli.settings import read_registry, take_threads
 
 if TYPE_CHECKING:
     from dlkd.training.predict import Predicted
@@ -29,19 +27,22 @@ def evaluate(
     imports: Imports = None,
 ) -> None:
     """Score a trained model on its category's test images, or on another's."""
-
+    from dlkd.data.named import category_of, dataset_node, verify_data
+    from dlkd.registry import read_registry
     from dlkd.training import load_model, read_result
     from dlkd.training.data_module import CategoryData
+    from dlkd.training.device import take_threads
     from dlkd.training.evaluate import alarm
     from dlkd.training.evaluate import evaluate as run_evaluation
     from dlkd.training.predict import squeezed
 
     registry = read_registry(registry_files, imports)
-    take_threads(threads)
+    if note := take_threads(threads):
+        err.print(note)
     spec, model = load_model(trial, registry)
     node = spec.dataset if dataset is None else dataset_node(registry, dataset)
     name = spec.category if category is None and dataset is None else category_of(registry, node, category)
-    verify_data(registry, [(node, name)])
+    verify_data(registry, [(node, name)], err)
     loaded = registry.build("dataset", node).load(name)
     normal = read_result(trial).normal
     if said := squeezed([sample.image for sample in loaded.test], normal.proportions):
@@ -74,13 +75,16 @@ def predict(
     imports: Imports = None,
 ) -> None:
     """Score images: scores.csv, written as they are scored, and one overlay of the anomaly map for each."""
+    from dlkd.registry import read_registry
     from dlkd.training import load_model, read_result
+    from dlkd.training.device import take_threads
     from dlkd.training.predict import find_images, predict_images, squeezed
 
     registry = read_registry(registry_files, imports)
     if threshold is not None and not math.isfinite(threshold):
         raise ValueError(f"--threshold must be a number, got {threshold}")
-    take_threads(threads)
+    if note := take_threads(threads):
+        err.print(note)
     spec, model = load_model(trial, registry)
     normal = read_result(trial).normal
     if said := squeezed(find_images(images, to), normal.proportions):

@@ -7,36 +7,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlkd.cli import session
-from dlkd.cli.console import err, out, progress_bar, reading
-from dlkd.cli.datasets import verify_data
+from dlkd.cli.console import err, out
 from dlkd.cli.report import write_reports
 from dlkd.files import file_name
 from dlkd.text import text_table
 
 if TYPE_CHECKING:
+    from dlkd.ablations.asked import Asked
     from dlkd.ablations.search.definition import SearchFile
     from dlkd.ablations.search.records import Tried
     from dlkd.ablations.search.study import Study
-    from dlkd.cli.typed import TypedAblation
 
 
-def ablate_search(file: SearchFile, typed: TypedAblation) -> None:
+def ablate_search(file: SearchFile, asked: Asked, *, dry_run: bool) -> None:
     """Run a search, or say what a run would do."""
     from dlkd.ablations.search.study import make_study, search_folder
+    from dlkd.data.named import verify_data
+    from dlkd.progress import progress_bar, reading
 
-    chosen, data = typed.settle(file)
-    with progress_bar() as bar:
-        study = make_study(file.search, typed.registry, data, chosen, reading(bar))
-    file = file.settle(typed.preset, typed.datasets, typed.categories, chosen.train)
-    if typed.dry_run:
-        _print_search(file, study, search_folder(study, typed.registry, typed.store))
+    chosen, data = asked.settle(file)
+    with progress_bar(err) as bar:
+        study = make_study(file.search, asked.registry, data, chosen, reading(bar))
+    file = file.settle(asked.preset, list(map(str, asked.datasets)), asked.categories, chosen.train)
+    if dry_run:
+        _print_search(file, study, search_folder(study, asked.registry, asked.store))
         return
-    verify_data(typed.registry, [(node, name) for node, names in data for name in names])
-    folder = typed.folder or Path("runs") / file_name(file.name)
-    _run(file, study, typed, folder)
+    verify_data(asked.registry, [(node, name) for node, names in data for name in names], err)
+    folder = asked.folder or Path("runs") / file_name(file.name)
+    _run(file, study, asked, folder)
 
 
-def _run(file: SearchFile, study: Study, typed: TypedAblation, folder: Path) -> None:
+def _run(file: SearchFile, study: Study, asked: Asked, folder: Path) -> None:
     """Run a search and write what it found, also where it is broken off."""
     from dlkd.ablations.search.records import FAILED, read_tried
     from dlkd.ablations.search.runner import run_search
@@ -46,15 +47,15 @@ def _run(file: SearchFile, study: Study, typed: TypedAblation, folder: Path) -> 
         "finished trials are kept; those that ran lose what is younger than their last checkpoint. The same command "
         f"goes on; dlkd report {shlex.quote(str(folder))} shows what is there"
     )
-    place = search_folder(study, typed.registry, typed.store)
+    place = search_folder(study, asked.registry, asked.store)
     ended = False
     try:
-        run_search(study, typed.registry, typed.store, typed.pool(), err, force=typed.force)
+        run_search(study, asked.registry, asked.store, asked.pool, err, force=asked.force)
         ended = True
     finally:
         tried = [t for t in read_tried(place) if t.finished or t.status == FAILED]
         if tried:
-            _write_found(tried, file, study, typed, folder, ended=ended)
+            _write_found(tried, file, study, asked, folder, ended=ended)
     write_reports(folder)
     failed = [f"trial {t.number}: {t.reason}" for t in tried if t.status == FAILED]
     if failed:
@@ -62,18 +63,18 @@ def _run(file: SearchFile, study: Study, typed: TypedAblation, folder: Path) -> 
 
 
 def _write_found(
-    tried: list[Tried], file: SearchFile, study: Study, typed: TypedAblation, folder: Path, *, ended: bool
+    tried: list[Tried], file: SearchFile, study: Study, asked: Asked, folder: Path, *, ended: bool
 ) -> None:
     """Write what a search tried; one that was broken off never writes less than its folder holds."""
     from dlkd.ablations.search.records import trial_key
     from dlkd.ablations.search.report import SearchReport
     from dlkd.ablations.search.results import holds_less, search_trials, write_found
 
-    usual = study.usual(typed.registry)
+    usual = study.usual(asked.registry)
     key = None if usual is None else trial_key(usual)
     trials = search_trials(tried, file)
     if ended or not holds_less(trials, folder):
-        write_found(SearchReport(trials, file, key, typed.own_files), folder)
+        write_found(SearchReport(trials, file, key, asked.own_files), folder)
 
 
 def _print_search(file: SearchFile, study: Study, folder: Path) -> None:

@@ -8,7 +8,6 @@ import typer
 
 from dlkd.cli.console import out
 from dlkd.cli.options import ImageSize, Imports, Overrides, PresetName, RegistryFiles
-from dlkd.cli.settings import assignments, read_preset, read_registry
 from dlkd.text import text_table
 
 
@@ -19,7 +18,7 @@ def list_command(
 ) -> None:
     """Show variants, components, grids and presets."""
     from dlkd.ablations.plan.shipped import shipped_grids
-    from dlkd.registry import list_components, list_variants
+    from dlkd.registry import list_components, list_variants, read_registry
     from dlkd.registry.problems import nearest
     from dlkd.training import PRESETS
 
@@ -49,11 +48,13 @@ def show(
 ) -> None:
     """A variant with everything spelled out, its parameters, and the shapes at each stage."""
     from dlkd.models.describe import describe
-    from dlkd.registry import weightless
+    from dlkd.registry import read_registry, weightless
+    from dlkd.registry.assignments import assignments
     from dlkd.registry.located_yaml import dump_yaml
+    from dlkd.training.config import named_preset
 
     registry = read_registry(registry_files, imports)
-    chosen = read_preset(preset, image_size=image_size)
+    chosen = named_preset(preset, image_size=image_size)
     node, train = chosen.settle(registry, variant, assignments(overrides))
     sides = train.sides
     out.print(dump_yaml(node).rstrip())

@@ -10,7 +10,6 @@ import typer
 
 from dlkd.cli import session
 from dlkd.cli.console import err, out, print_metrics
-from dlkd.cli.datasets import category_of, dataset_node, verify_data
 from dlkd.cli.options import (
     BatchSize,
     DatasetName,
@@ -23,7 +22,6 @@ from dlkd.cli.options import (
     Steps,
     Threads,
 )
-from dlkd.cli.settings import assignments, read_preset, read_registry, take_threads
 from dlkd.files import file_name
 
 if TYPE_CHECKING:
@@ -56,22 +54,28 @@ def train(
     imports: Imports = None,
 ) -> None:
     """Train a variant on one category and score it."""
+    from dlkd.data.named import category_of, dataset_node, verify_data
+    from dlkd.registry import read_registry
+    from dlkd.registry.assignments import assignments
     from dlkd.training import TrialSpec, run_trial
+    from dlkd.training.config import named_preset
+    from dlkd.training.device import take_threads
     from dlkd.training.trial_folder import WEIGHTS
     from dlkd.training.trial_spec import weights_digest
 
     registry = read_registry(registry_files, imports)
     given, training = _split(assignments(overrides))
     typed = {"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size}
-    chosen = read_preset(preset, training, place="--set", workers=workers, precision=precision, **typed)
+    chosen = named_preset(preset, training, place="--set", workers=workers, precision=precision, **typed)
     model, settled = chosen.settle(registry, variant, given)
     node = dataset_node(registry, dataset)
     name = category_of(registry, node, category)
     first = None if start is None else start / WEIGHTS
     digest = "" if first is None else weights_digest(first)
     spec = TrialSpec(variant=variant, model=model, dataset=node, category=name, train=settled, seed=seed, start=digest)
-    verify_data(registry, [(node, name)])
-    take_threads(threads)
+    verify_data(registry, [(node, name)], err)
+    if note := take_threads(threads):
+        err.print(note)
     folder = to or _usual_folder(spec)
     _say_begun(spec, preset, folder)
     result = run_trial(spec, folder, registry, resume=resume, start=first, keep_state=True, bar=err.is_terminal)

@@ -13,7 +13,7 @@ from dlkd.registry.components import (
     load_same,
     register,
 )
-from dlkd.registry.files import create_model, default_registry, list_variants, load_registry
+from dlkd.registry.files import create_model, default_registry, list_variants, load_registry, read_registry
 from dlkd.registry.nodes import Node, merge, name_key, weightless
 from dlkd.registry.problems import ConfigError
 from dlkd.registry.resolve import Registry
@@ -40,6 +40,7 @@ __all__ = [
     "load_same",
     "merge",
     "name_key",
+    "read_registry",
     "register",
     "type_hints",
     "weightless",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from dlkd.machine import expanded
-from dlkd.registry.components import get, list_components, load_components
+from dlkd.registry.components import get, list_components, load_components, load_file
 from dlkd.registry.located_yaml import LocatedYaml, parse_yaml, read_yaml
 from dlkd.registry.nodes import VARIANT_KIND, Node
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
@@ -144,6 +144,17 @@ def _row_message(error: Any, known: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown key{nearest(str(error['loc'][0]), known)}"
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def read_registry(files: Iterable[Path] | None = (), imports: Iterable[Path] | None = ()) -> Registry:
+    """The registry with the user's own files, once the Python files `imports` have registered their components.
+
+    Raises:
+        ConfigError: all problems of all files, each with file, line and key path.
+    """
+    for path in imports or ():
+        load_file(path)
+    return load_registry(*files) if files else default_registry()
 
 
 @functools.cache

@@ -19,8 +19,8 @@ from PIL import Image
 
 from dlkd import cli
 from dlkd.cli.console import out
-from dlkd.cli.datasets import dataset_node
 from dlkd.cli.errors import shown_errors
+from dlkd.data.named import dataset_node
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TINY = ["--steps", "3", "--image-size", "64", "--batch-size", "4", "--registry", "tiny.yaml"]

@@ -189,3 +189,20 @@ PRESETS = {
     # A trial takes seconds on one core.
     "demo": Preset(name="demo", train=TrainConfig(image_size=128, epochs=1000, max_steps=40)),
 }
+
+
+def named_preset(
+    name: str, base: Mapping[str, Any] | None = None, *, place: LocatedYaml | str = "", **given: Any
+) -> Preset:
+    """A preset with `base`, training arguments of `place`, and then those given laid over it; None is not given.
+
+    Raises:
+        ValueError: the preset is unknown.
+        ConfigError: a training argument is unknown or has a value that it cannot take.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset '{name}'{nearest(name, PRESETS)}")
+    over = {key: value for key, value in given.items() if value is not None}
+    under = LocatedYaml(place, {}) if isinstance(place, str) else place
+    places = [(under, ("train",)), (LocatedYaml("command line", {}), ())]
+    return PRESETS[name].trained(base or {}, over, places=places)

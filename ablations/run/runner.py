@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ def run_cells(
     *,
     force: bool = False,
     trainable: type[CellWorker] | None = None,
+    begun: Callable[[], None] = lambda: None,
 ) -> None:
     """Train every cell that has no result in `store`; what fails is left there with its reason.
 
@@ -37,6 +38,7 @@ def run_cells(
         display: shows what runs.
         force: train again what is finished; it is deleted when Ray has started, and nothing hinders the training.
         trainable: what runs a cell; default `CellWorker`.
+        begun: called before the first cell is trained, once nothing is in the way.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; finished cells stay, running ones keep their last checkpoint.
@@ -66,6 +68,7 @@ def run_cells(
         if todo:
             from dlkd.ablations.run.ray_training import train
 
+            begun()
             train(todo, store, pool, storage, display, trainable, force=force)
     finally:
         display.stop()

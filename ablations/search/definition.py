@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import optuna
@@ -123,7 +123,7 @@ class SearchFile(pydantic.BaseModel):
     """The file, for messages."""
 
     def settle(
-        self, preset: str | None, datasets: list[str] | None, categories: list[str] | None, train: TrainConfig
+        self, preset: str | None, datasets: Sequence[str], categories: Sequence[str], train: TrainConfig
     ) -> SearchFile:
         """The same with what was typed in its place, so that a report can say how to go on."""
         name = preset or self.preset or "demo"

@@ -29,7 +29,7 @@ from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.remote import Storage, StorageError
 from dlkd.ablations.run.runner import run_cells
 from dlkd.ablations.run.store import missing_cells
-from dlkd.ablations.run.trials import collect
+from dlkd.ablations.run.trials import collect, read_trials
 from dlkd.files import HeldError, alone
 from dlkd.machine import MachineError
 from dlkd.registry import load_file, load_registry
@@ -267,12 +267,12 @@ def test_a_failed_start_leaves_a_finished_report_as_it_was(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "variants.yaml").write_text(VARIANTS)
     registry = load_registry(tmp_path / "variants.yaml")
-    monkeypatch.setattr("dlkd.cli.ablate.read_registry", lambda *_: registry)  # once for all commands
+    monkeypatch.setattr("dlkd.registry.read_registry", lambda *_: registry)  # once for all commands
     monkeypatch.setattr("dlkd.cli.ablate.write_reports", lambda _: None)
     monkeypatch.setattr(ray_training, "start_ray", lambda *_: None)
     monkeypatch.setattr(ray_training, "_fit", interrupted)
     assert type_in()[0] == 130
-    assert not (tmp_path / "out").exists()
+    assert set(read_trials(tmp_path / "out" / "trials.parquet")["status"]) == {"not run"}
     monkeypatch.setattr(ray_training, "_fit", finish)
     code, err = type_in()
     assert code == 0, err

@@ -1,23 +1,30 @@
-"""Datasets as they are typed, and the check of their files before a training."""
+"""Datasets and categories by the names that users give them, and the check of their files before a training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike, fspath
+from typing import Any
 
-from dlkd.cli.console import err, progress_bar
-from dlkd.cli.settings import assignments
+from dlkd.data.category import DataError
+from dlkd.data.label import dataset_label, needs_root
+from dlkd.data.verify import verify
 from dlkd.machine import expanded
+from dlkd.progress import progress_bar
+from dlkd.registry import Registry, list_components
+from dlkd.registry.assignments import assignments
+from dlkd.registry.problems import nearest
+from dlkd.text import Terminal
 
-if TYPE_CHECKING:
-    from dlkd.registry import Registry
 
+def dataset_node(registry: Registry, given: str | PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """`textures`, `mvtec:/data/mvtec`, `elpv,train_limit=200` or a folder's path -> a completed dataset node.
 
-def dataset_node(registry: Registry, text: str) -> dict[str, Any]:
-    """`textures`, `mvtec:/data/mvtec`, `elpv,train_limit=200` or a folder's path -> a completed dataset node."""
-    from dlkd.data.label import needs_root
-    from dlkd.registry import list_components
-
+    A node, {"name": "elpv", "train_limit": 200}, is completed. Raises ValueError where there is no such dataset.
+    """
+    if isinstance(given, Mapping):
+        return registry.complete("dataset", given)
+    text = fspath(given)
     if expanded(text).is_dir():
         return registry.complete("dataset", {"name": "folder", "root": str(expanded(text).resolve())})
     name, _, root = text.partition(":")
@@ -38,12 +45,9 @@ def dataset_node(registry: Registry, text: str) -> dict[str, Any]:
 
 
 def categories_of(
-    registry: Registry, node: dict[str, Any], wanted: list[str] | None, *, some: bool = False
+    registry: Registry, node: dict[str, Any], wanted: Sequence[str] | None, *, some: bool = False
 ) -> list[str]:
     """The wanted categories of a dataset, all by default; where `some`, others of the wanted may be elsewhere."""
-    from dlkd.data import dataset_label
-    from dlkd.registry.problems import nearest
-
     known = list(registry.build("dataset", node).categories())
     if wanted is None:
         return known
@@ -56,22 +60,20 @@ def categories_of(
 
 def category_of(registry: Registry, node: dict[str, Any], wanted: str | None) -> str:
     """The wanted category of a dataset, or its only one."""
-    from dlkd.data import dataset_label
-
     known = categories_of(registry, node, [wanted] if wanted else None)
     if len(known) > 1:
-        raise ValueError(f"{dataset_label(node)} has several categories; name one with --category: {', '.join(known)}")
+        listed = ", ".join(known)
+        raise ValueError(
+            f"{dataset_label(node)} has several categories; name one with --category (category=): {listed}"
+        )
     return known[0]
 
 
-def verify_data(registry: Registry, data: Iterable[tuple[dict[str, Any], str]]) -> None:
+def verify_data(registry: Registry, data: Iterable[tuple[dict[str, Any], str]], terminal: Terminal) -> None:
     """Read what trials on these categories will read; say what is left out or changed. Raises DataError on damage."""
-    from dlkd.data import DataError
-    from dlkd.data.verify import verify
-
     seen: list[tuple[dict[str, Any], str]] = []
     problems: list[str] = []
-    with progress_bar() as bar:
+    with progress_bar(terminal) as bar:
         for node, name in data:
             if (node, name) in seen:
                 continue
@@ -84,7 +86,7 @@ def verify_data(registry: Registry, data: Iterable[tuple[dict[str, Any], str]]) 
                 problems.append(str(error))
                 continue
             for note in notes:
-                err.print(f"{name}: {note}")
+                terminal.print(f"{name}: {note}")
             bar.remove_task(task)
     if problems:
         raise DataError("\n".join(problems))

@@ -1,0 +1,245 @@
+"""Plans and runs grids: the one way for the command `dlkd ablate` and for `dlkd.ablate` in Python."""
+
+from __future__ import annotations
+
+import shlex
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import pandas as pd
+
+from dlkd.ablations.ablation import Ablation
+from dlkd.ablations.asked import Asked
+from dlkd.ablations.plan.cells import Cell, make_cells, unique
+from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.plan.grid_files import grid_of, load_grid
+from dlkd.ablations.run.display import Display
+from dlkd.ablations.run.pool import Pool
+from dlkd.ablations.run.run_folder import TRIALS, holds_less, write_run
+from dlkd.ablations.run.runner import run_cells
+from dlkd.ablations.run.store import missing_cells
+from dlkd.ablations.run.trials import collect
+from dlkd.data.named import verify_data
+from dlkd.files import file_name
+from dlkd.machine import cores, crowded, expanded
+from dlkd.progress import messages, progress_bar, reading
+from dlkd.registry import read_registry
+from dlkd.registry.located_yaml import read_yaml
+from dlkd.text import Terminal
+
+GridLike: TypeAlias = "str | PathLike[str] | Mapping[str, Any] | Grid"
+Dataset: TypeAlias = "str | PathLike[str] | Mapping[str, Any]"
+Paths: TypeAlias = "Sequence[str | PathLike[str]]"
+
+KEPT = (
+    "finished trials are kept; those that ran lose what is younger than their last checkpoint, or all if they have "
+    "none yet."
+)
+
+
+def ablate(
+    grid: GridLike | Sequence[GridLike],
+    *,
+    dataset: Dataset | Sequence[Dataset] | None = None,
+    category: str | Sequence[str] | None = None,
+    seeds: int | None = None,
+    preset: str | None = None,
+    steps: int | None = None,
+    epochs: int | None = None,
+    image_size: int | tuple[int, int] | str | None = None,
+    batch_size: int | None = None,
+    out: str | PathLike[str] | None = None,
+    store: str | PathLike[str] = "runs/trials",
+    workers: int | None = None,
+    threads: int = 1,
+    trials_per_gpu: int = 0,
+    address: str | None = None,
+    storage: str | None = None,
+    keep: Literal["weights", "results"] = "weights",
+    retries: int = 1,
+    force: bool = False,
+    registry_files: Paths = (),
+    imports: Paths = (),
+    progress: bool = True,
+) -> Ablation:
+    """Train every cell of one or more grids in parallel, and give the results.
+
+    It always resumes: a trial that is finished in `store` is found and not trained again. Where it is interrupted,
+    finished trials are kept, and the same call goes on. What is not given here the grid says, or the preset.
+
+    Args:
+        grid: name of a shipped grid, path of a YAML file, or what such a file holds as a dict; or several of them.
+        dataset: "textures", "mvtec:PATH", "elpv,train_limit=200", a folder in MVTec's layout, or a node; or several.
+        category: only these; default all of each dataset.
+        seeds: how many base seeds, from 0.
+        preset: "demo" or "paper".
+        steps: stop each training after so many.
+        epochs: passes over the training images.
+        image_size: side in pixels, or (height, width).
+        batch_size: images a step.
+        out: folder of the results; default runs/ and the grids' names. `load_ablation` reads it, also while this runs.
+        store: folder of all trials.
+        workers: trials at a time; default one per core that this process may use.
+        threads: of each trial.
+        trials_per_gpu: trials that share a GPU; 0 trains on CPUs.
+        address: of a running Ray cluster.
+        storage: URL where finished trials are copied to and found again.
+        keep: "results" deletes a trial's weights once it is scored.
+        retries: how often a failed trial is tried again.
+        force: train again what is finished.
+        registry_files: YAML files with components and variants of your own.
+        imports: Python files, or packages' folders, that register your own components, for the worker processes.
+        progress: show what is done and how long is left.
+
+    Returns:
+        The results. Trials that failed stand in their `failures`, and a warning names them.
+
+    Raises:
+        ValueError: a grid, dataset or setting is wrong; names it and the way out. Nothing was trained.
+        DataError: files of a dataset are damaged, all of them at once. Nothing was trained.
+        KeyboardInterrupt: on Ctrl-C.
+
+    >>> import dlkd
+    >>> ablation = dlkd.ablate("table4", dataset="textures", seeds=3)   # doctest: +SKIP
+    >>> ablation.summary()                                             # doctest: +SKIP
+    """
+    terminal = messages(progress)
+    asked = Asked(
+        registry=read_registry(list(map(expanded, registry_files)), list(map(expanded, imports))),
+        pool=make_pool(
+            terminal, workers, threads, retries=retries, trials_per_gpu=trials_per_gpu, address=address,
+            storage=storage, keep=keep, registry_files=list(map(expanded, registry_files)),
+            imports=list(map(expanded, imports)),
+        ),
+        datasets=_several(dataset), categories=_several(category), seeds=seeds, preset=preset,
+        training={"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size},
+        folder=None if out is None else expanded(out), store=expanded(store), force=force,
+    )  # fmt: skip
+    grids = load_grids(_several(grid))
+    cells = plan_cells(grids, asked, terminal)
+    verify_missing(cells, asked, terminal)
+    try:
+        ablation, _ = run_grids(cells, grids, asked, terminal)
+    except KeyboardInterrupt:
+        folder = run_folder(grids, asked)
+        terminal.print(f"interrupted: {KEPT} The same call goes on; dlkd.load_ablation({str(folder)!r}) reads them")
+        raise
+    if failed := failed_trials(ablation):
+        warnings.warn(f"{len(failed)} trials failed, see .failures:\n" + "\n".join(failed), stacklevel=2)
+    return ablation
+
+
+def make_pool(terminal: Terminal, workers: int | None, threads: int, **settings: Any) -> Pool:
+    """The workers of a run, one per core by default; says where others compute too."""
+    for name, value, least in (("workers", workers, 1), ("threads", threads, 1)):
+        if value is not None and value < least:
+            raise ValueError(f"{name} is {least} at least, got {value}")
+    pool = Pool(workers=workers or max(1, cores() // threads), threads=threads, **settings)
+    if pool.address is None and (said := crowded(pool.workers, threads)):
+        terminal.print(said)
+    return pool
+
+
+def load_grids(given: Iterable[GridLike]) -> list[Grid]:
+    """The grids of these names, files or plain data.
+
+    Raises:
+        ValueError: two have one name, or a file holds a search.
+        ConfigError: a grid is unknown or wrong; every problem with file, line and key.
+    """
+    given = list(given)
+    grids = [_load(one) for one in given]
+    names = [grid.name for grid in grids]
+    for i, name in enumerate(names):
+        if (first := names.index(name)) != i:
+            both = [one if isinstance(one, str | PathLike) else f"grid {n + 1}" for n, one in enumerate(given)]
+            raise ValueError(
+                f"{both[first]} and {both[i]} are both the grid '{name}'; give one of them, or another `name:` in its "
+                "file"
+            )
+    return grids
+
+
+def _load(given: GridLike) -> Grid:
+    if isinstance(given, Grid):
+        return given
+    if isinstance(given, Mapping):
+        return grid_of({key: value for key, value in given.items() if key != "name"}, given.get("name", "grid"))
+    if not isinstance(given, str | PathLike):
+        raise ValueError(f"a grid is a name, a path or a dict, got a {type(given).__name__}")
+    path = expanded(given)
+    if path.is_file() and "search" in (read_yaml(path).data or ()):
+        raise ValueError(f"{given} holds a search, no grid: `dlkd ablate {given}` runs it")
+    return load_grid(fspath(given))
+
+
+def plan_cells(grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> list[Cell]:
+    """The cells of all grids, identical ones once. Raises what `Asked.settle` and `make_cells` do."""
+    cells: list[Cell] = []
+    for grid in grids:
+        chosen, data = asked.settle(grid)
+        seeds = range(asked.seeds or grid.seeds or 1)
+        with progress_bar(terminal) as bar:
+            cells += make_cells(grid, asked.registry, data, seeds, chosen, reading(bar))
+    return unique(cells)
+
+
+def verify_missing(cells: Sequence[Cell], asked: Asked, terminal: Terminal) -> None:
+    """Read the data that cells without a result will read. Raises DataError on damage, all of it at once."""
+    todo = cells if asked.force else missing_cells(cells, asked.store)
+    verify_data(asked.registry, [(cell.spec.dataset, cell.spec.category) for cell in todo], terminal)
+
+
+def run_folder(grids: Sequence[Grid], asked: Asked) -> Path:
+    """Where the results go."""
+    return asked.folder or Path("runs") / file_name("-".join(grid.name for grid in grids))
+
+
+def run_grids(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> tuple[Ablation, bool]:
+    """Train the cells; the results, and whether the folder keeps an earlier run's since this one adds nothing.
+
+    The folder is written before the first trial begins, and again at the end, also where the run is broken off.
+    """
+    folder = run_folder(grids, asked)
+    earlier = (folder / TRIALS).exists()
+
+    def write(trials: pd.DataFrame) -> None:
+        write_run(folder, trials, grids, asked.store)
+
+    def begun() -> None:
+        if not earlier and not asked.force:  # else the store holds what is about to be deleted
+            write(collect(cells, asked.store))
+
+    ended = False
+    try:
+        run_cells(cells, asked.store, asked.pool, Display(asked.store, terminal), force=asked.force, begun=begun)
+        ended = True
+    finally:
+        trials = collect(cells, asked.store)
+        kept = holds_less(trials, folder, ended=ended)
+        if not kept:
+            write(trials)
+        elif earlier:
+            terminal.print(f"note: {folder / TRIALS} stays as it was: this run has no finished trial to add")
+    return Ablation(tuple(grids), folder, asked.store, trials), kept
+
+
+def failed_trials(ablation: Ablation) -> list[str]:
+    """The trials that failed, a line each, with their reasons."""
+    failures = ablation.failures.itertuples()
+    return [f"{trial.label}, {trial.category}, seed {trial.seed}: {trial.reason}" for trial in failures]
+
+
+def _several(given: Any) -> list[Any]:
+    """One thing or several, as a list."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+
+
+def again(folder: Path) -> str:
+    """What Ctrl-C costs the command, and how to go on."""
+    return f"{KEPT} The same command goes on; dlkd report {shlex.quote(str(folder))} shows what is there"

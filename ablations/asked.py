@@ -1,0 +1,60 @@
+"""What is asked of an ablation beside its file, on the command line or in Python; it wins over what the file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.run.pool import Pool
+from dlkd.ablations.search.definition import SearchFile
+from dlkd.data.named import categories_of, dataset_node
+from dlkd.registry import Registry
+from dlkd.training import Preset
+from dlkd.training.config import named_preset
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Data, training, places and workers of a run.
+
+    Attributes:
+        registry: with the user's own files.
+        pool: the workers.
+        datasets: as `dataset_node` takes them.
+        categories: only these.
+        seeds: how many.
+        preset: its name.
+        training: training arguments; None where one is not given.
+        folder: of the results.
+        store: folder of all trials.
+        force: train again what is in the store.
+    """
+
+    registry: Registry
+    pool: Pool
+    datasets: Sequence[str | PathLike[str] | Mapping[str, Any]] = ()
+    categories: Sequence[str] = ()
+    seeds: int | None = None
+    preset: str | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    store: Path = Path("runs/trials")
+    force: bool = False
+
+    def settle(self, file: Grid | SearchFile) -> tuple[Preset, list[tuple[dict[str, Any], list[str]]]]:
+        """Training and data of a file, with what is asked laid over them."""
+        preset = self.preset or file.preset or "demo"
+        chosen = named_preset(preset, file.train, place=file._source, **self.training)
+        nodes = [dataset_node(self.registry, name) for name in self.datasets or file.datasets or ["textures"]]
+        only = list(self.categories) or list(file.categories) or None
+        return chosen, [(node, categories_of(self.registry, node, only, some=len(nodes) > 1)) for node in nodes]
+
+    @property
+    def own_files(self) -> str:
+        """The options that name the user's own files, as a command repeats them."""
+        own = [f"--registry {f}" for f in self.pool.registry_files] + [f"--import {f}" for f in self.pool.imports]
+        return " ".join(own)
