@@ -286,7 +286,7 @@ def test_inspect_prints_counts_and_draws_a_sheet(run: Run) -> None:
 
 
 def test_an_error_of_our_own_making_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlkd.cli.show.read_registry", lambda *_: 1 / 0)
+    monkeypatch.setattr("dlkd.registry.read_registry", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("list")
 
