@@ -8,7 +8,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Compose, train and ablate visual anomaly detectors; find out which part earns its keep.",
+    help="Compose, train and ablate visual anomaly detectors; find out which parts help.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, and write the embedded ones.")
 

@@ -10,7 +10,7 @@ from dlkd.ablations.report.words.numbers import listed
 
 
 class Caption(NamedTuple):
-    """What stands over, in place of and under a picture."""
+    """Title, alternative text and caption of a picture."""
 
     title: str
     alt: str
@@ -25,31 +25,31 @@ def captions(table: Table) -> dict[str, Caption]:
     missing = f" {cells} left out; the list above names them." if without else ""
     return {
         "examples": Caption(
-            "What each row sees",
-            f"Test images, their ground truth and the anomaly maps of {rows}, a line a row.",
-            "The same test images for every row, one colour scale, which begins where the normal pictures end. Maps "
+            "Anomaly maps of each row",
+            f"Test images, their ground truth and the anomaly maps of {rows}, one line per row.",
+            "The same test images for every row, with one colour scale, which begins where the normal images end. Maps "
             "are in units of each row's own threshold, mean + 3 standard deviations of its normal training images' "
-            "scores; the figure under a map is the image's score, bold where it is above 1. Ground truth is outlined.",
+            "scores; the number under a map is the image's score, bold where it is above 1. Ground truth is outlined.",
         ),
         "effects": Caption(
             "Effects",
             f"Forest plot of the {'factors' if table.effects is not None else 'rows'}' effects with 95% intervals.",
             f"95% intervals after Holm's correction, of {label(table.grid.primary_metric)} alone: thick for these "
-            "categories, thin for categories like these. Filled: the interval of these categories leaves zero out. The "
-            f"band holds differences that do not matter.{missing}",
+            "categories, thin for categories like these. Filled: the interval of these categories excludes zero. The "
+            f"band marks differences that do not matter.{missing}",
         ),
         "pairs": Caption(
-            "What the averages hide",
+            "Differences behind the averages",
             f"Points of the differences of {rows} in every category with every seed.",
             f"A point is one pair of trainings with the same category and seed, by {label(table.grid.primary_metric)}; "
-            "a bar is the mean of a category. The band holds differences that do not matter.",
+            "a bar is the mean of a category. The band marks differences that do not matter.",
         ),
         "seeds": Caption(
-            "How the verdicts settled",
+            "Verdicts by number of seeds",
             f"Estimate and interval of the differences of {rows} over the number of seeds.",
             f"Estimate and 95% interval after Holm's correction, by {label(table.grid.primary_metric)}, on these "
-            "categories with so many seeds. A dot: helps or harms. An interval that leaves zero out and takes it in "
-            "again had not settled.",
+            "categories with so many seeds. A dot marks the verdicts helps and harms. An interval "
+            "that excludes zero and later includes zero again was not reliable.",
         ),
         "categories": Caption(
             "By category",
@@ -59,8 +59,8 @@ def captions(table: Table) -> dict[str, Caption]:
         "costs": Caption(
             "Benefit over cost",
             f"Every metric over the milliseconds of one image for {rows}.",
-            "Bars: 95% intervals. The grey line joins the rows that no other beats in both. Speed was measured while "
-            f"other trials ran beside it.{missing}",
+            "Bars: 95% intervals. The grey line joins the rows that no other row beats in both. Speed was measured "
+            f"while other trials ran.{missing}",
         ),
         "curves": Caption(
             "Learning curves",

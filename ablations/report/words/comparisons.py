@@ -1,4 +1,4 @@
-"""Every comparison of a table in a sentence, with all that is known of it."""
+"""Every comparison of a table in a sentence, with its interval, p, repeats and counts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dlkd.ablations.report.words.findings import Finding, effect_findings, figur
 from dlkd.ablations.report.words.numbers import count, points, signed_points
 
 VERDICTS = {
-    "helps": "earns its keep",
-    "harms": "does harm",
+    "helps": "helps",
+    "harms": "harms",
     "equivalent": "changes nothing that matters",
     "open": "is open",
 }
 INTERACTIONS = {
     "helps": "each adds more with the other on than with it off",
     "harms": "each adds less with the other on than with it off",
-    "equivalent": "neither changes what the other adds by an amount that matters",
+    "equivalent": "neither changes the other's effect by an amount that matters",
     "open": "open",
 }
 
@@ -55,7 +55,7 @@ def _failed(line: dict[str, object]) -> str:
     if not line["n_failed"]:
         return ""
     trainings = f"{line['n_failed']} of {line['n_failed'] + line['n_pairs']} trainings of '{line['row']}' failed"  # type: ignore[operator]
-    return f"{trainings}; with the category's lowest value in their place {signed_points(line['worst'])}"  # type: ignore[arg-type]
+    return f"{trainings}; with the category's lowest value in their place: {signed_points(line['worst'])}"  # type: ignore[arg-type]
 
 
 def _exploratory(table: Table, metric: str) -> str:

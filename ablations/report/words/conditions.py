@@ -1,4 +1,4 @@
-"""What has to be known beside a table: how it was measured, with what it compares, what was not measured."""
+"""Notes beside a table: how it was measured, what it can be compared with, and what was not measured."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dlkd.ablations.run.store import part_of_result
 from dlkd.ablations.run.trials import NOT_RUN
 
 COST_NOTE = (
-    "FLOPs of one image by torch's counter, which does not see the selective scan. Memory is the peak of the worker "
-    "process, which earlier trials share. Times were taken while other trials ran beside."
+    "FLOPs of one image by torch's counter, which does not count the selective scan. Memory is the peak of the worker "
+    "process, which earlier trials share. Times were measured while other trials ran."
 )
 COLLAPSE = 0.1
 PAPER = {"dataset": "mvtec", "teacher": "resnet18", "image_size": "256"}
@@ -44,7 +44,7 @@ def training_matters(tables: Sequence[Table]) -> list[Training]:
 
 
 def how_measured(trials: pd.DataFrame, store: Path) -> list[tuple[str, str]]:
-    """Terms and what they were: data, seeds, size, length, teacher, time, versions."""
+    """The conditions of the run: data, seeds, size, length, teacher, time, versions."""
     categories = trials[["dataset", "category"]].drop_duplicates().groupby("dataset", sort=False)["category"]
     data = listed([f"{name} ({', '.join(found)})" for name, found in categories])
     cells = trials.drop_duplicates("key")
@@ -76,7 +76,7 @@ def comparable(trials: pd.DataFrame) -> str:
     }
     says = (
         "The paper's figures were measured on MVTec AD with a ResNet18 teacher at 256 pixels (the paper does not "
-        "say for how many epochs; this project's paper preset takes 200)."
+        "say for how many epochs; preset `paper` of this project trains for 200)."
     )
     if all(measured[key] == {value} for key, value in PAPER.items()):
         return f"{says} This run has the same data, teacher and image size."
@@ -85,13 +85,13 @@ def comparable(trials: pd.DataFrame) -> str:
         f"{listed(in_order(trials['image_size']))} pixels, {_length(trials)}"
     )
     return (
-        f"{says} This run: {here}. The levels of the two are therefore not comparable; "
-        "what can be set side by side is the order of the rows and the sign of their differences."
+        f"{says} This run: {here}. The values of the two are therefore not comparable; "
+        "comparable are the order of the rows and the signs of their differences."
     )
 
 
 def notes(table: Table) -> list[str]:
-    """What has to be read with the table: intervals, tests, failures, undefined metrics."""
+    """Notes under the table: intervals, tests, failures, undefined metrics."""
     found = []
     if table.grid.source:
         found.append(
@@ -100,8 +100,8 @@ def notes(table: Table) -> list[str]:
             else f"{table.grid.source.capitalize()}."
         )
     found.append(
-        "Measured: mean over seeds, then over categories, in per cent, with the 95% interval that new seeds of these "
-        "categories would give."
+        "Measured: mean over seeds, then over categories, in per cent, with the 95% interval for new seeds of these "
+        "categories."
     )
     found.append(_differences(table))
     if low := low_trainings(table):
@@ -123,9 +123,9 @@ def _differences(table: Table) -> str:
     primary, against = label(table.grid.primary_metric), f"'{table.grid.reference}'"
     others = [label(metric) for metric in table.metrics if metric != table.grid.primary_metric]
     says = (
-        f"Difference: points against {'the row above' if table.grid.stepwise else against}. {primary} decides: its "
-        "intervals and p hold for new seeds of these categories and these test images, after Holm's correction over "
-        "the differences of the table."
+        f"Difference: points against {'the row above' if table.grid.stepwise else against}. {primary} is the primary "
+        "metric: its intervals and p hold for new seeds of these categories and these test images, after Holm's "
+        "correction over the differences of the table."
     )
     return f"{says} {listed(others)} {'is' if len(others) == 1 else 'are'} exploratory." if others else says
 
@@ -144,7 +144,7 @@ def low_trainings(table: Table) -> list[str]:
 
 
 def failures(table: Table) -> list[str]:
-    """Row, cells and reason of what gave no figures; what failed for one reason stands together."""
+    """Row, cells and reason of cells without figures; cells that failed for the same reason share a line."""
     lines = []
     for (row, reason), cells in table.absent.groupby(["row", "reason"], sort=False):
         places = [
@@ -157,7 +157,7 @@ def failures(table: Table) -> list[str]:
 
 
 def failures_heading(table: Table) -> str:
-    """What `failures` are."""
+    """Heading of `failures`."""
     if not table.not_run:
         return "Failed cells"
     return "Cells that failed or were not run" if table.failed_cells else "Cells that were not run"
@@ -179,7 +179,7 @@ def _length(trials: pd.DataFrame) -> str:
 
 
 def _pixels(trials: pd.DataFrame) -> str:
-    """At which size pixel metrics were taken, and up to which false-positive rate PRO was."""
+    """The size at which pixel metrics were computed, and the false-positive rate up to which PRO was."""
     places = {"network": "the network's image size", "native": "each mask's own size"}
     at = listed([places[place] for place in sorted(trials["score_at"].unique(), reverse=True)])
     limits = listed(in_order(trials["pro_limit"]))

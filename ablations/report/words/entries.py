@@ -1,4 +1,4 @@
-"""What stands in the places of a table: names of metrics, figures, and why there is none."""
+"""The entries of a table as text: names of metrics, figures, and the reasons for missing ones."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LABELS = {
     "pixel_ap": "Pixel-AP",
     "pixel_f1_max": "Pixel-F1-max",
 }
-COST_HEADS = ("parameters", "GFLOPs an image", "images a second", "peak memory, GiB", "training a cell")
+COST_HEADS = ("parameters", "GFLOPs per image", "images per second", "peak memory, GiB", "training per cell")
 
 
 def label(metric: str) -> str:
-    """The metric's name for people."""
+    """The metric's name in reports."""
     return LABELS.get(metric, metric)
 
 
@@ -35,7 +35,7 @@ def absent(entry: Entry) -> str:
 
 
 def partial(entry: Entry) -> str:
-    """How much an average leaves out; empty where nothing."""
+    """How many cells an average lacks; empty if none."""
     return f"partial: {entry.missing} of {entry.cells} cells missing" if entry.partial else ""
 
 
@@ -57,12 +57,12 @@ def against(table: Table) -> str:
 
 
 def not_compared(row: TableRow) -> str:
-    """What stands in place of a difference that is not asked for; empty where there is one."""
+    """The text in place of a difference that was not computed; empty if there is one."""
     return "" if row.compared else "reference" if row.reference else DASH
 
 
 def verdict(entry: Entry) -> str:
-    """What the row is, by its difference, with p, as a cell has room for; nothing for an exploratory metric."""
+    """The verdict on the row's difference with p, short enough for a cell; empty for an exploratory metric."""
     said = {"helps": "better", "harms": "worse", "exploratory": ""}.get(entry.verdict, entry.verdict)
     return ", ".join(filter(None, [said, p_value(entry.p)]))
 

@@ -1,4 +1,4 @@
-"""The comparisons that a table's verdicts are about, each as what the added part brings."""
+"""The comparisons that a table's verdicts are about, each signed as the effect of the added part."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Finding:
         kind: "row", "training" (against an untrained row), "main" (effect of a factor) or "interaction".
         name: what is added, in words.
         against: how the comparison was asked for, in words.
-        these: its line of `claims` for these categories, signed as what the added part brings.
+        these: its line of `claims` for these categories, signed as the effect of the added part.
         like: the same for categories like these.
     """
 
@@ -114,14 +114,14 @@ def wins(line: dict[str, Any]) -> str:
 
 
 def repeat(line: dict[str, Any]) -> str:
-    """How likely another run says the same, and how many seeds would settle it; nothing where that is not known."""
+    """How likely another run gives the same verdict, and how many seeds would decide it; empty if unknown."""
     if pd.isna(line["repeat"]):
         return ""
     probability = "above 0.95" if line["repeat"] > 0.95 else f"about {line['repeat']:.1f}"
-    said = f"a repeat with new seeds would say the same with probability {probability}"
+    said = f"a repeat with new seeds would give the same verdict with probability {probability}"
     if line["repeat"] >= 0.8 and line["verdict"] != "open":
         return said
     seeds = "more than 50 seeds" if pd.isna(line["settle"]) else f"about {line['settle']:.0f} seeds"
     if line["verdict"] == "open":
-        return f"{seeds} would settle it, were the effect as estimated"
-    return f"not settled: {said}; {seeds} would settle it"
+        return f"{seeds} would decide it if the true effect is as estimated"
+    return f"not settled: {said}; {seeds} would raise it to 0.8"

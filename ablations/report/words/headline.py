@@ -1,4 +1,4 @@
-"""What a table says in a few sentences: what earns its keep, what does harm, what is open, and of what it speaks."""
+"""What a table says in a few sentences: what helps, what harms, what is open, and for which data this holds."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from dlkd.ablations.report.words.numbers import count, number, signed_points
 def headline(table: Table) -> str:
     """The table's verdicts by its primary metric, for these categories and for categories like these; what is missing.
 
-    A factor's effect is an average over the others, which says little where they stand in for it: so the
-    interactions are spoken of too.
+    The effect of a factor is an average over the others. This says little if the factors overlap, so that the
+    headline names the interactions too.
     """
     found = row_findings(table) if table.effects is None else effect_findings(table)
     says = [*_verdicts(table, found)] if found else ["One row: nothing to compare."]
@@ -30,7 +30,7 @@ def headline(table: Table) -> str:
         says.append(f"{failed} failed: a row with a failed cell is never said to help, and its average is partial.")
     if table.not_run:
         waiting = count(table.not_run, "cell was", "cells were")
-        says.append(f"{waiting} not run yet: the same `dlkd ablate` goes on with them.")
+        says.append(f"{waiting} not run yet: the same `dlkd ablate` command continues with them.")
     return " ".join(filter(None, says))
 
 
@@ -43,12 +43,12 @@ def _verdicts(table: Table, found: list[Finding]) -> Iterable[str]:
         return
     these = "this category" if categories == 1 else f"these {categories} categories"
     yield f"On {these} and their test images, by {label(table.grid.primary_metric)}:"
-    yield _those("earns its keep", parts, "helps")
-    yield _those("does harm", parts, "harms")
+    yield _those("helps", parts, "helps")
+    yield _those("harms", parts, "harms")
     yield _those(f"changes nothing beyond {number(table.grid.margin * 100, 1)} points", parts, "equivalent")
     yield _those("open", parts, "open")
-    yield _those("stand in for each other, each adding less where the other is", pairs, "harms")
-    yield _those("need each other, each adding more where the other is", pairs, "helps")
+    yield _those("overlap, each adding less with the other than without it", pairs, "harms")
+    yield _those("reinforce each other, each adding more with the other than without it", pairs, "helps")
     yield _widely(found, categories)
 
 
@@ -72,9 +72,9 @@ def _figures(finding: Finding) -> str:
 
 
 def _widely(found: list[Finding], categories: int) -> str:
-    """What of it holds on categories like these, and what would allow the wider claim."""
+    """Which verdicts hold on categories like these too, and what is needed for this wider claim."""
     if categories == 1:
-        return "One category says nothing of categories like it: add others."
+        return "One category shows nothing about other categories: add more."
     told = [finding for finding in found if finding.verdict != "open"]
     if not told:
         return ""
@@ -82,6 +82,6 @@ def _widely(found: list[Finding], categories: int) -> str:
     if len(widely) == len(told):
         return "The same holds on categories like these."
     if not widely:
-        return "On categories like these all of it is open: more categories would allow that claim."
+        return "On categories like these every verdict is open: more categories are needed for that claim."
     names = "; ".join(finding.name for finding in widely)
-    return f"On categories like these: {names} too; the rest is open until there are more categories."
+    return f"On categories like these: {names} too; the other verdicts are open until there are more categories."

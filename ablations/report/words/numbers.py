@@ -50,7 +50,7 @@ def count(amount: int, one: str, many: str) -> str:
 
 
 def seconds(value: float) -> str:
-    """A time for people.
+    """A duration as text.
 
     >>> seconds(75), seconds(725), seconds(12_000)
     ('75 s', '12 min 5 s', '3 h 20 min')

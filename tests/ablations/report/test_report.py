@@ -210,7 +210,7 @@ def test_the_untrained_network_is_easy_to_see(full):
     assert 'class="untrained"' in texts["report.html"]
     assert Page(texts["report.html"]).tables[2][2][0] == "untrained student untrained"
     assert "| Image-AUROC | 50.00 | **97.00** | +47.00 |" in texts["report.md"]
-    assert "Earns its keep: training 'DLKD' (+47.00 points, 95% interval" in texts["report.md"]
+    assert "Helps: training 'DLKD' (+47.00 points, 95% interval" in texts["report.md"]
 
 
 def test_how_it_was_measured(full):
@@ -224,7 +224,7 @@ def test_how_it_was_measured(full):
         "revision 012345678901",
         "4 min 50 s in all cells together",  # 30 cells of 10 s, of which one failed
         "MVTec AD with a ResNet18 teacher at 256 pixels",
-        "The levels of the two are therefore not comparable",
+        "The values of the two are therefore not comparable",
     ):
         assert said in texts["report.html"]
         assert said in texts["report.md"].replace("\\", "")
@@ -372,7 +372,7 @@ def test_factorial_grids_speak_of_factors(tmp_path):
     cells = grid("components", rows=("none", "PRL", "GFRB", "both"), paper=False, factors=factors)
     trials = trials_of(cells, means=(0.80, 0.80, 0.90, 0.90), seeds=(0, 1, 2))
     report = make_report(trials, [cells], tmp_path)
-    assert "Earns its keep: GFRB (+10.00 points" in report.sections[0].headline
+    assert "Helps: GFRB (+10.00 points" in report.sections[0].headline
     assert "Changes nothing beyond 0.5 points: PRL (" in report.sections[0].headline
     assert set(report.sections[0].table.differences["other"]) == {"both"}
 
@@ -380,8 +380,11 @@ def test_factorial_grids_speak_of_factors(tmp_path):
 @pytest.mark.parametrize(
     ("means", "says"),
     [
-        ((0.60, 0.90, 0.90, 0.90), "Stand in for each other, each adding less where the other is: GFRB x PRL ("),
-        ((0.60, 0.60, 0.60, 0.90), "Need each other, each adding more where the other is: GFRB x PRL ("),
+        ((0.60, 0.90, 0.90, 0.90), "Overlap, each adding less with the other than without it: GFRB x PRL ("),
+        (
+            (0.60, 0.60, 0.60, 0.90),
+            "Reinforce each other, each adding more with the other than without it: GFRB x PRL (",
+        ),
         ((0.60, 0.70, 0.80, 0.90), None),
     ],
 )
@@ -389,8 +392,8 @@ def test_factors_that_replace_or_need_each_other_are_called_so(tmp_path, means, 
     factors = [{"GFRB": g, "PRL": p} for g in (False, True) for p in (False, True)]
     cells = grid("components", rows=("none", "PRL", "GFRB", "both"), paper=False, factors=factors)
     headline = make_report(trials_of(cells, means=means, seeds=(0, 1, 2)), [cells], tmp_path).sections[0].headline
-    assert "Earns its keep: GFRB (+" in headline
-    assert headline.count("each other") == (says is not None)
+    assert "Helps: GFRB (+" in headline
+    assert headline.count("than without it") == (says is not None)
     assert (says or "") in headline
 
 
@@ -424,8 +427,8 @@ def test_a_row_that_does_harm_is_called_so(tmp_path):
     cells = grid(rows=("A", "B", "C"))
     trials = trials_of(cells, means=(0.80, 0.90, 0.85), seeds=range(4))
     says = make_report(trials, [cells], tmp_path).sections[0].headline
-    earns, harm = says.split("Does harm:")
-    assert "'B' over 'A' (+10.00 points" in earns
+    helps, harm = says.split("Harms:")
+    assert "'B' over 'A' (+10.00 points" in helps
     assert "'C' over 'B' (−5.00 points" in harm
 
 

@@ -41,28 +41,24 @@ def steps(effects, *, n_categories=10, n_seeds=3, sd=0.002, hole=False, **option
 
 def test_a_gain_a_loss_and_what_changes_nothing_are_told_apart():
     more, full = comparisons(steps([0.0, 0.03, 0.03]))
-    assert more.startswith(
-        "'more' against the row above, 'base': 'more' over 'base' earns its keep (these categories: +"
-    )
+    assert more.startswith("'more' against the row above, 'base': 'more' over 'base' helps (these categories: +")
     assert "better in 30 of 30 trainings" in more
     assert "another seed moves this difference by 0.0" in more
     assert "10 categories; 3 seeds)." in more
     assert "'full' over 'more' changes nothing that matters" in full
-    assert "'more' over 'base' does harm (these categories: −2." in comparisons(steps([0.03, 0.0, 0.0]))[0]
+    assert "'more' over 'base' harms (these categories: −2." in comparisons(steps([0.03, 0.0, 0.0]))[0]
 
 
 def test_against_the_reference_the_part_that_a_row_lacks_is_spoken_of():
     base, _ = comparisons(steps([0.0, 0.03, 0.03], stepwise=False))
-    assert base.startswith(
-        "'base' against the reference, 'full': 'full' over 'base' earns its keep (these categories: +3."
-    )
+    assert base.startswith("'base' against the reference, 'full': 'full' over 'base' helps (these categories: +3.")
     untrained = headline(steps([0.0, 0.2], rows=["nothing", "DLKD"], stepwise=False, untrained=["nothing"]))
-    assert "Earns its keep: training 'DLKD' (+20." in untrained
+    assert "Helps: training 'DLKD' (+20." in untrained
 
 
 def test_the_headline_names_its_metric_its_scope_and_what_would_widen_it():
     said = headline(steps([0.0, 0.03, 0.03]))
-    assert said.startswith("On these 10 categories and their test images, by Image-AUROC: Earns its keep: 'more' over")
+    assert said.startswith("On these 10 categories and their test images, by Image-AUROC: Helps: 'more' over")
     assert "Changes nothing beyond 0.5 points: 'full' over 'more'" in said
     assert said.endswith("The same holds on categories like these.")
     spread = np.array([-0.02, 0.06, 0.11])[:, None]
@@ -70,24 +66,27 @@ def test_the_headline_names_its_metric_its_scope_and_what_would_widen_it():
     values[1] += spread
     said = headline(table(values))
     assert "On these 3 categories" in said
-    assert "On categories like these all of it is open: more categories would allow that claim." in said
-    assert "One category says nothing of categories like it" in headline(table(values[:, 1:2]))
+    assert "On categories like these every verdict is open: more categories are needed for that claim." in said
+    assert "One category shows nothing about other categories" in headline(table(values[:, 1:2]))
 
 
 def test_open_comparisons_say_how_many_seeds_would_settle_them():
     said = headline(steps([0.0, 0.006], n_categories=3, sd=0.004))
     assert "Open: 'full' over 'more' (" in said
-    assert "seeds would settle it, were the effect as estimated" in said
+    assert "seeds would decide it if the true effect is as estimated" in said
 
 
 def test_a_verdict_that_a_repeat_may_not_give_again_is_not_settled():
     line = {"repeat": 0.6, "settle": 7.0, "verdict": "helps"}
     assert repeat(line) == (
-        "not settled: a repeat with new seeds would say the same with probability about 0.6; "
-        "about 7 seeds would settle it"
+        "not settled: a repeat with new seeds would give the same verdict with probability about 0.6; "
+        "about 7 seeds would raise it to 0.8"
     )
-    assert repeat(line | {"settle": np.nan}).endswith("more than 50 seeds would settle it")
-    assert repeat(line | {"repeat": 0.97}) == "a repeat with new seeds would say the same with probability above 0.95"
+    assert repeat(line | {"settle": np.nan}).endswith("more than 50 seeds would raise it to 0.8")
+    assert (
+        repeat(line | {"repeat": 0.97})
+        == "a repeat with new seeds would give the same verdict with probability above 0.95"
+    )
     assert repeat(line | {"repeat": np.nan}) == ""
 
 
@@ -104,7 +103,7 @@ def test_a_row_that_failed_never_helps_and_its_worst_is_shown():
     found = steps([0.0, 0.03], hole=True)
     [said] = comparisons(found)
     assert "is open" in said
-    assert "1 of 30 trainings of 'full' failed; with the category's lowest value in their place +2." in said
+    assert "1 of 30 trainings of 'full' failed; with the category's lowest value in their place: +2." in said
     assert "1 cell failed: a row with a failed cell is never said to help" in headline(found)
 
 
@@ -134,8 +133,11 @@ FACTORS = {
 @pytest.mark.parametrize(
     ("means", "says"),
     [
-        ([0.70, 0.70, 0.75, 0.85], "Need each other, each adding more where the other is: lfrb x gfrb (+9."),
-        ([0.70, 0.85, 0.85, 0.86], "Stand in for each other, each adding less where the other is: lfrb x gfrb (−14."),
+        (
+            [0.70, 0.70, 0.75, 0.85],
+            "Reinforce each other, each adding more with the other than without it: lfrb x gfrb (+9.",
+        ),
+        ([0.70, 0.85, 0.85, 0.86], "Overlap, each adding less with the other than without it: lfrb x gfrb (−14."),
     ],
 )
 def test_factors_have_their_own_sentences(means, says):
@@ -144,7 +146,7 @@ def test_factors_have_their_own_sentences(means, says):
     assert says in headline(found)
     sentences = comparisons(found)
     assert [s.split(" ")[0] for s in sentences[:3]] == ["'00'", "'01'", "'10'"]  # "full minus part" is there too
-    assert sentences[3].startswith("'lfrb': earns its keep (these categories: +")
+    assert sentences[3].startswith("'lfrb': helps (these categories: +")
     assert sentences[5].startswith("interaction 'lfrb x gfrb': each adds ")
 
 
