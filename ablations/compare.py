@@ -31,7 +31,7 @@ SETTINGS = {
     "max_steps": "most steps",
     "pro_limit": "PRO's limit",
     "score_at": "size of pixel metrics",
-    "teacher": "teacher",
+    "settings": "settings of the models",
 }
 HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "cells")
 A, B = "A\0", "B\0"

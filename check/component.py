@@ -14,6 +14,7 @@ from dlkd.models.detector import Detector
 from dlkd.registry import Registry, Row, example_value, merge
 from dlkd.registry.components import get
 from dlkd.registry.problems import nearest
+from dlkd.registry.rows import words
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Component:
 
     def axes(self) -> list[str]:
         """Names of the axes whose sizes are free: those of the inputs, then those that `given:` names."""
-        return list(dict.fromkeys([*self.shape.names(), *_words(list(self.row.given.values()))]))
+        return list(dict.fromkeys([*self.shape.names(), *words(list(self.row.given.values()))]))
 
     def input_shapes(self) -> list[TensorShape]:
         """Shape of every input tensor, those of lists included."""
@@ -128,10 +129,3 @@ class Case:
             return draw(sizes(shape, names), generator=generator)
 
         return [[tensor(t) for t in a] if isinstance(a, list) else tensor(a) for a in self.component.shape.inputs]
-
-
-def _words(value: Any) -> list[str]:
-    """Every text in nested lists."""
-    if isinstance(value, list):
-        return [word for item in value for word in _words(item)]
-    return [value] if isinstance(value, str) else []

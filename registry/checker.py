@@ -12,9 +12,9 @@ import pydantic
 from dlkd.machine import MachineError
 from dlkd.registry.components import get, list_components, registered_name
 from dlkd.registry.located_yaml import LocatedYaml, absolute
-from dlkd.registry.nodes import VARIANT_KIND, Node, finite, merge, name_key, python_name, said_paths
+from dlkd.registry.nodes import VARIANT_KIND, Node, finite, key_paths, merge, name_key, python_name, said_paths
 from dlkd.registry.problems import KeyPath, Problem, nearest
-from dlkd.registry.rows import MANY, Row, row_of
+from dlkd.registry.rows import MANY, Row, at, row_of
 from dlkd.registry.signatures import (
     PLAIN_KINDS,
     arguments,
@@ -120,6 +120,17 @@ class Checker:
             self.complete(
                 kind, {name_key(kind): bare, **own.model}, source, ("components", name, "presets", preset, "model")
             )
+        if row.check_with:
+            place = ("components", name, "check_with")
+            self.complete(kind, merge(self.complete(kind, bare, source, place), row.check_with), source, place)
+        node = self.complete(kind, bare, source, ("components", name)) if row.shown else {}
+        for shown, path in row.shown.items():
+            try:
+                at(node, path)
+            except KeyError:
+                known = [".".join(map(str, p)) for p in key_paths(node)]
+                message = f"{name} has no argument '{path}'{nearest(path, known)}"
+                self._wrong(source, ("components", name, "shown", shown), message)
 
     def _slot(
         self, kind: str, value: Any, parameter: inspect.Parameter, source: LocatedYaml, path: KeyPath

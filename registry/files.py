@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from dlkd.contract import Shape
 from dlkd.machine import expanded
 from dlkd.registry.components import get, list_components, load_components, load_file
 from dlkd.registry.located_yaml import LocatedYaml, parse_yaml, read_yaml
-from dlkd.registry.nodes import VARIANT_KIND, Node
+from dlkd.registry.nodes import VARIANT_KIND, Node, python_name
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.registry.resolve import Registry
-from dlkd.registry.rows import MANY, Row
+from dlkd.registry.rows import MANY, Row, words
 from dlkd.registry.signatures import arguments
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def load_registry(*files: Path) -> Registry:
     contents = _Contents()
     for document in (shipped, *map(read_yaml, own)):
         contents.add(document, own=document is not shipped)
-    registry = Registry(contents.rows, contents.variants, contents.default_model, contents.sources)
+    registry = Registry(
+        contents.rows, contents.variants, contents.default_model, contents.sources, contents.row_sources
+    )
     problems = contents.problems + _wrong_nodes(registry, contents)
     if not problems:
         # The packaged variants are tried by the tests; what a child inherits whole is its parent's problem.
@@ -126,7 +129,7 @@ def _read_row(name: str, value: Any, document: LocatedYaml) -> tuple[Row, list[P
         row = Row.model_validate(value or {})
     except pydantic.ValidationError as error:
         return Row(), [document.problem((*path, *e["loc"]), _row_message(e, Row.model_fields)) for e in error.errors()]
-    problems = []
+    problems = [document.problem((*path, *where), message) for where, message in _unused(row, get(kind, bare))]
     kinds = sorted({key.split("/")[0] for key in list_components()})
     known = arguments(get(kind, bare), row)
     for section in ("defaults", "check_with", "slots"):
@@ -138,6 +141,24 @@ def _read_row(name: str, value: Any, document: LocatedYaml) -> tuple[Row, list[P
         if slot.removesuffix(MANY) not in kinds:
             problems.append(document.problem((*path, "slots", key), f"unknown kind '{slot}'{nearest(slot, kinds)}"))
     return row, problems
+
+
+def _unused(row: Row, component: Any) -> Iterator[tuple[KeyPath, str]]:
+    """Path and message of each name in a row that names nothing, and would be passed over."""
+    known = arguments(component, Row())
+    named = [(("given", key), key) for key in row.given]
+    named += [(("follows", key), name) for pair in row.follows.items() for key in pair[:1] for name in pair]
+    for path, name in named:
+        if python_name(name) not in map(python_name, known):
+            yield path, f"there is no argument '{name}'{nearest(name, known)}"
+    if row.shape is None:
+        if row.expected_failures:
+            yield ("expected_failures",), "a row without `shape:` has no contract that could fail"
+        return
+    axes = {*Shape.parse(row.shape).names(), *words(list(row.given.values()))}
+    for axis in row.requires:
+        if axis not in axes:
+            yield ("requires", axis), f"no axis of `shape:` or `given:` is called '{axis}'{nearest(axis, axes)}"
 
 
 def _row_message(error: Any, known: Mapping[str, Any]) -> str:

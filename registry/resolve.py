@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from dlkd.registry.components import get, list_components
 from dlkd.registry.located_yaml import LocatedYaml, absolute
 from dlkd.registry.nodes import VARIANT_KIND, Node, key_paths, merge, name_key, python_name, said_paths
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
-from dlkd.registry.rows import MANY, Row, RowPreset, row_of
+from dlkd.registry.rows import MANY, Row, RowPreset, at, row_of
 from dlkd.registry.signatures import arguments, default_name, is_path, type_hints
 
 
@@ -26,6 +27,7 @@ class Registry:
     default_model: str = ""
     """The model of a variant that names none."""
     _sources: dict[str, LocatedYaml] = field(repr=False, default_factory=dict)
+    _row_sources: dict[str, LocatedYaml] = field(repr=False, default_factory=dict)
     _possible: set[str] = field(repr=False, default_factory=set)
     """What was built without memory before: most nodes of a grid's rows and a search's settings are the same."""
 
@@ -88,6 +90,19 @@ class Registry:
     def preset(self, node: Mapping[str, Any], name: str) -> RowPreset:
         """What a preset means for a model node."""
         return self.row(VARIANT_KIND, node[name_key(VARIANT_KIND)]).presets.get(name, RowPreset())
+
+    def row_source(self, name: str) -> LocatedYaml:
+        """The file in which the row of the component `name` stands, for messages."""
+        return self._row_sources.get(name, LocatedYaml(f"row of {name}", {}))
+
+    def shown(self, node: Mapping[str, Any]) -> str:
+        """What reports say that a model node was measured with, as its row has it: "teacher resnet18.tv_in1k"."""
+        row = self.row(VARIANT_KIND, node[name_key(VARIANT_KIND)])
+        found = []
+        for name, path in row.shown.items():
+            with contextlib.suppress(KeyError):  # a variant may have something else in that slot
+                found.append(f"{name} {at(node, path)}")
+        return ", ".join(found)
 
     def checker(self) -> Checker:
         """A checker of nodes against these rows and variants."""

@@ -10,6 +10,9 @@ import pydantic
 from dlkd.contract import LAWS, Rule, Shape
 from dlkd.registry.problems import KeyPath, nearest
 
+PRESETS = ("paper", "demo")
+"""Names of the presets; `dlkd.training` holds what each one is."""
+
 
 class RowPreset(pydantic.BaseModel):
     """What a preset means for a model; all of it holds where nobody says otherwise.
@@ -39,6 +42,8 @@ class Row(pydantic.BaseModel):
             of them falls away where somebody gives the other one another value.
         check_with: arguments for the contract check only, such as a small backbone.
         presets: what each preset of the training means for this component, where it is a model.
+        shown: what reports say that a model was measured with, each with the path of the argument in a variant:
+            {teacher: teacher.backbone}.
         expected_failures: laws of the contract that the component cannot keep, each with the reason.
     """
 
@@ -52,6 +57,7 @@ class Row(pydantic.BaseModel):
     follows: dict[str, str] = {}
     check_with: dict[str, Any] = {}
     presets: dict[str, RowPreset] = {}
+    shown: dict[str, str] = {}
     expected_failures: dict[str, str] = {}
 
     @pydantic.field_validator("shape")
@@ -67,6 +73,14 @@ class Row(pydantic.BaseModel):
         for rule in rules.values():
             Rule(rule)
         return rules
+
+    @pydantic.field_validator("presets")
+    @classmethod
+    def _presets_exist(cls, presets: dict[str, RowPreset]) -> dict[str, RowPreset]:
+        for name in presets:
+            if name not in PRESETS:
+                raise ValueError(f"unknown preset '{name}'{nearest(name, PRESETS)}")
+        return presets
 
     @pydantic.field_validator("expected_failures")
     @classmethod
@@ -91,6 +105,22 @@ def inner_nodes(row: Row, node: Mapping[str, Any]) -> Iterator[tuple[str, dict[s
             yield from ((slot.removesuffix(MANY), each, (key, name)) for name, each in inside.items())
         elif isinstance(inside, dict):
             yield slot, inside, (key,)
+
+
+def words(value: Any) -> list[str]:
+    """Every text in nested lists: the axes that a `given:` entry names."""
+    if isinstance(value, list):
+        return [word for item in value for word in words(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def at(node: Any, path: str) -> Any:
+    """What a node has at "teacher.backbone". Raises KeyError where it has nothing there."""
+    for key in path.split("."):
+        if not isinstance(node, Mapping):
+            raise KeyError(path)
+        node = node[key]
+    return node
 
 
 def row_of(rows: Mapping[str, Row], kind: str, name: str) -> Row:

@@ -162,8 +162,8 @@ class Preset(pydantic.BaseModel):
         own = registry.preset(node, self.name).train
         if not own:
             return node, self.train
-        row = LocatedYaml(f"row of model/{node['model']}", {})
-        places = [(row, ("presets", self.name, "train"))]
+        name = f"model/{node['model']}"
+        places = [(registry.row_source(name), ("components", name, "presets", self.name, "train"))]
         return node, PRESETS[self.name].trained(own, self.said, places=places).train
 
 

@@ -26,6 +26,7 @@ class Cell:
         key: hash of all that decides the result; names the trial's folder.
         spec: what to run.
         rows: (grid name, row label) of each place it stands in.
+        settings: what reports say that it was measured with, see `Registry.shown`.
         contents: digests of the data and of the files that the spec names, as the key was made of them.
     """
 
@@ -33,6 +34,7 @@ class Cell:
     spec: TrialSpec
     rows: tuple[tuple[str, str], ...]
     contents: dict[str, str] = field(default_factory=dict)
+    settings: str = ""
 
     @property
     def name(self) -> str:
@@ -75,7 +77,7 @@ def make_cells(
                     digests[place] = category_digest(load_category(spec, registry), progress=progress)
                 contents = spec.contents(registry, digests[place])
                 key = cell_key(spec, contents, registry)
-                cells.append(Cell(key, spec, ((grid.name, row.label),), contents))
+                cells.append(Cell(key, spec, ((grid.name, row.label),), contents, registry.shown(model)))
     return unique(cells)
 
 

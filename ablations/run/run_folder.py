@@ -15,7 +15,7 @@ from dlkd.files import is_name
 TRIALS = "trials.parquet"
 OLDER = ("grids.json", "store.txt")
 PLACE = ["table", "row", "dataset", "category", "seed"]
-MEASURED_WITH = {"image_size", "epochs", "max_steps", "pro_limit", "score_at", "teacher"}
+MEASURED_WITH = {"image_size", "epochs", "max_steps", "pro_limit", "score_at", "settings"}
 NEEDED = {*PLACE, "metric", "value", "status", "reason", "key", *MEASURED_WITH}
 
 

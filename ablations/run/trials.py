@@ -23,7 +23,7 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
     """All trials in long form: one line for each table row, dataset, category, seed and metric.
 
     Columns: table, row, dataset, category, seed, metric, value, status ("ok", "undefined", "failed", "not run"),
-    reason, variant, key, the costs, and image_size, max_steps, epochs, pro_limit, score_at, teacher, so that a table
+    reason, variant, key, the costs, and image_size, max_steps, epochs, pro_limit, score_at, settings, so that a table
     can say what it rests on.
     """
     lines: list[dict[str, Any]] = []
@@ -48,7 +48,7 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
                         "max_steps": spec.train.max_steps,
                         "pro_limit": spec.train.pro_limit,
                         "score_at": spec.train.score_at,
-                        "teacher": spec.model.get("teacher", {}).get("backbone", ""),
+                        "settings": cell.settings,
                         **({} if found is None else found.costs),
                     }
                 )

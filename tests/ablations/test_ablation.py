@@ -38,7 +38,7 @@ def lines(of, seeds=4):
             **{"table": of.name, "row": label, "dataset": "textures", "category": category, "seed": seed},
             **{"metric": metric, "value": 0.7 + 0.1 * on[0] + 0.02 * on[1] + 0.001 * rng.standard_normal()},
             **{"status": "ok", "reason": "", "variant": "v", "key": f"{'-'.join(map(str, on))}-{category}-{seed}"},
-            **{"image_size": "128", "epochs": 2, "max_steps": 16, "teacher": "t", "pro_limit": 0.3},
+            **{"image_size": "128", "epochs": 2, "max_steps": 16, "settings": "teacher t", "pro_limit": 0.3},
             **{"score_at": "network", "parameters": 2e6, "flops": 5e8, "train_seconds": SECONDS},
             **{"images_per_second": 50.0 + 10 * on[0], "peak_memory_bytes": 2.0**30},
         }

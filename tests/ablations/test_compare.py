@@ -28,7 +28,7 @@ def run(folder, value, *, seeds=(0, 1), rows=("LFRB", "DLKD"), steps=16, key="")
                 "epochs": 1000,
                 "max_steps": steps,
             },
-            **{"teacher": "tf_efficientnet_lite0", "pro_limit": 0.3, "score_at": "network"},
+            **{"settings": "teacher tf_efficientnet_lite0", "pro_limit": 0.3, "score_at": "network"},
         }
         for row in rows
         for c, category in enumerate(("brick", "grass", "gravel"))

@@ -15,8 +15,8 @@ from dlkd.models import Detection, Detector
 from dlkd.models.optimizer import SGD, Adam
 from dlkd.models.schedule import Drops
 from dlkd.models.together import Together
-from dlkd.registry import Registry, default_registry, load_registry, register
-from dlkd.training import TrainConfig, TrialSpec, load_model, run_trial
+from dlkd.registry import ConfigError, Registry, default_registry, load_registry, register, rows
+from dlkd.training import PRESETS, TrainConfig, TrialSpec, load_model, run_trial
 
 RATE = SGD(lr=0.1, weight_decay=0.01, schedule=functools.partial(Drops, at=[0.7], by=0.1))
 
@@ -187,8 +187,6 @@ def test_what_a_row_says_of_a_preset_lies_under_what_is_said(components: None, t
     (tmp_path / "rows.yaml").write_text(
         f"components: {{model/bank: {row}}}\nvariants: {{bank: {{model: bank}}, mapped: {{extends: bank, maps: true}}}}"
     )
-    from dlkd.training import PRESETS
-
     registry = load_registry(tmp_path / "rows.yaml")
     demo, paper = PRESETS["demo"], PRESETS["paper"]
     node, train = demo.settle(registry, "bank")
@@ -198,3 +196,19 @@ def test_what_a_row_says_of_a_preset_lies_under_what_is_said(components: None, t
     assert (typed.image_size, typed.max_steps, typed.epochs) == (96, 3, 7)
     assert paper.settle(registry, "bank") == ({"model": "bank", "maps": True}, TrainConfig())
     assert default_registry().resolve("dlkd", preset="demo")["lr_refiner"] == 0.001
+
+
+def test_a_wrong_training_argument_of_a_rows_preset_says_where_it_stands(components: None, tmp_path: Path) -> None:
+    register("model", "bank")(Bank)
+    file = tmp_path / "rows.yaml"
+    file.write_text(
+        "components:\n  model/bank:\n    presets:\n      demo: {train: {epocs: 7}}\nvariants: {b: {model: bank}}"
+    )
+    with pytest.raises(ConfigError) as caught:
+        PRESETS["demo"].settle(load_registry(file), "b")
+    place = f"{file}:4: components.model/bank.presets.demo.train.epocs"
+    assert str(caught.value) == f"{place}: unknown key; did you mean 'epochs'?"
+
+
+def test_rows_know_the_presets_that_there_are() -> None:
+    assert list(PRESETS) == list(rows.PRESETS)

@@ -20,7 +20,7 @@ COST_NOTE = (
     "process, which earlier trials share. Times were measured while other trials ran."
 )
 COLLAPSE = 0.1
-PAPER = {"dataset": "mvtec", "teacher": "resnet18", "image_size": "256"}
+PAPER = {"dataset": "mvtec", "settings": "teacher resnet18", "image_size": "256"}
 
 
 class Training(NamedTuple):
@@ -44,7 +44,7 @@ def training_matters(tables: Sequence[Table]) -> list[Training]:
 
 
 def how_measured(trials: pd.DataFrame, store: Path) -> list[tuple[str, str]]:
-    """The conditions of the run: data, seeds, size, length, teacher, time, versions."""
+    """The conditions of the run: data, seeds, size, length, settings of the models, time, versions."""
     categories = trials[["dataset", "category"]].drop_duplicates().groupby("dataset", sort=False)["category"]
     data = listed([f"{name} ({', '.join(found)})" for name, found in categories])
     cells = trials.drop_duplicates("key")
@@ -58,7 +58,7 @@ def how_measured(trials: pd.DataFrame, store: Path) -> list[tuple[str, str]]:
         ("Image size", f"{listed(in_order(trials['image_size']))} pixels"),
         ("Training", _length(trials)),
         ("Pixel metrics", _pixels(trials)),
-        ("Teacher", f"{listed(in_order(trials['teacher']))}, frozen"),
+        *([("Models", listed(settings))] if (settings := [s for s in in_order(trials["settings"]) if s]) else []),
         ("Cells", f"{len(cells) - failed - not_run} trained and scored, {failed} failed" + waiting),
         ("Training time", f"{seconds(float(spent))} in all cells together"),
     ]
@@ -71,7 +71,7 @@ def comparable(trials: pd.DataFrame) -> str:
     """How the paper's figures relate to these."""
     measured = {
         "dataset": set(trials["dataset"]),
-        "teacher": {str(name).split(".")[0] for name in trials["teacher"]},
+        "settings": {str(name).split(".")[0] for name in trials["settings"]},
         "image_size": set(map(str, trials["image_size"])),
     }
     says = (
@@ -81,7 +81,7 @@ def comparable(trials: pd.DataFrame) -> str:
     if all(measured[key] == {value} for key, value in PAPER.items()):
         return f"{says} This run has the same data, teacher and image size."
     here = (
-        f"{listed(sorted(map(str, measured['dataset'])))}, {listed(sorted(measured['teacher']))}, "
+        f"{listed(sorted(map(str, measured['dataset'])))}, {listed(sorted(filter(None, measured['settings'])))}, "
         f"{listed(in_order(trials['image_size']))} pixels, {_length(trials)}"
     )
     return (

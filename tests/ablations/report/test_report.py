@@ -63,7 +63,12 @@ def trials_of(grid, *, means, categories=CATEGORIES, seeds=(0, 1), dataset="text
                                 "status": "ok",
                             },
                             **{"reason": "", "variant": row.variant, "key": f"{row.variant}-{category}-{seed}"},
-                            **{"image_size": 128, "epochs": 1000, "max_steps": 16, "teacher": "tf_efficientnet_lite0"},
+                            **{
+                                "image_size": 128,
+                                "epochs": 1000,
+                                "max_steps": 16,
+                                "settings": "teacher tf_efficientnet_lite0",
+                            },
                             **{"pro_limit": 0.3, "score_at": "network"},
                             **{"parameters": 2e6, "flops": 5e8, "train_seconds": 10.0, "images_per_second": 50.0},
                             "peak_memory_bytes": 2.0**30,
@@ -441,7 +446,9 @@ def test_too_few_cells_for_any_verdict_is_said(tmp_path):
 
 def test_the_papers_own_setting_is_not_called_incomparable(tmp_path):
     cells = grid(rows=("A", "B"))
-    trials = trials_of(cells, means=(0.8, 0.9), dataset="mvtec").assign(image_size=256, teacher="resnet18.tv_in1k")
+    trials = trials_of(cells, means=(0.8, 0.9), dataset="mvtec").assign(
+        image_size=256, settings="teacher resnet18.tv_in1k"
+    )
     assert make_report(trials, [cells], tmp_path).comparable.endswith("same data, teacher and image size.")
 
 

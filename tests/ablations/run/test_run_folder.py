@@ -13,7 +13,10 @@ from dlkd.ablations.run.trials import write_trials
 def trials(*statuses: str, key: str = "k") -> pd.DataFrame:
     """One cell a status, a seed each."""
     line = {"table": "g", "row": "A", "dataset": "d", "category": "c", "metric": "pro", "value": 0.5, "reason": ""}
-    more = {"image_size": "32", "epochs": 1, "max_steps": 1, "teacher": "t"} | {"pro_limit": 0.3, "score_at": "network"}
+    more = {"image_size": "32", "epochs": 1, "max_steps": 1, "settings": "teacher t"} | {
+        "pro_limit": 0.3,
+        "score_at": "network",
+    }
     return pd.DataFrame([{**line, **more, "seed": i, "status": s, "key": f"{key}{i}"} for i, s in enumerate(statuses)])
 
 
