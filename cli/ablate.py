@@ -25,14 +25,14 @@ Keep = Literal["weights", "results"]
 
 
 def ablate(
-    grids: Annotated[list[str], typer.Argument(help="Shipped grids (table4, table5, ...) or YAML files.")],
+    grids: Annotated[list[str], typer.Argument(help="Grids that come with dlkd (table4, table5, ...) or YAML files.")],
     datasets: Annotated[
         list[str] | None,
-        typer.Option("--dataset", help="NAME, NAME:PATH or an MVTec-layout folder; repeatable."),
+        typer.Option("--dataset", help="NAME, NAME:PATH or a folder in the MVTec layout; repeatable."),
     ] = None,
     categories: Annotated[list[str] | None, typer.Option("--category", help="Only these categories.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="How many base seeds, from 0; default the grid's, or 1.")
+        int | None, typer.Option(min=1, help="Number of base seeds, from 0; default the grid's, or 1.")
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="demo or paper; default the grid's, or demo.")] = None,
     steps: Steps = None,
@@ -46,23 +46,29 @@ def ablate(
     trials_per_gpu: Annotated[int, typer.Option(min=0, help="Trials that share a GPU; 0 trains on CPUs.")] = 0,
     address: Annotated[
         str | None,
-        typer.Option(help="A running Ray cluster (auto finds it); it shares --store's disk, or takes a --storage."),
+        typer.Option(
+            help="Address of a running Ray cluster (auto finds it). It needs a shared disk for --store, or --storage."
+        ),
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(help="Where finished trials are copied to and found again: s3://, gs://, file:// or a path."),
+        typer.Option(
+            help="Finished trials are copied to this place and read from it: s3://, gs://, file:// or a path."
+        ),
     ] = None,
     keep: Annotated[
-        Keep, typer.Option(help="What a trial leaves: all, or no weights.safetensors once it is scored.")
+        Keep, typer.Option(help="Files of a scored trial: all, or the results without weights.safetensors.")
     ] = "weights",
-    retries: Annotated[int, typer.Option(min=0, help="How often a failed trial is tried again.")] = 1,
+    retries: Annotated[int, typer.Option(min=0, help="Number of retries of a failed trial.")] = 1,
     to: Annotated[Path | None, typer.Option("--out", help="Folder of the report; default runs/GRIDS.")] = None,
-    store: Annotated[Path, typer.Option(help="Folder of all trials; finished ones are found again.")] = Path(
-        "runs/trials"
-    ),
-    force: Annotated[bool, typer.Option("--force", help="Train again what is in the store already.")] = False,
+    store: Annotated[
+        Path, typer.Option(help="Folder of all trials; finished trials in it are not trained again.")
+    ] = Path("runs/trials"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Train all cells again, also those that are in the store.")
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells and what they will cost, and stop.")
+        bool, typer.Option("--dry-run", help="Show the cells and how long they will take, and stop.")
     ] = False,
     registry_files: RegistryFiles = None,
     imports: Imports = None,

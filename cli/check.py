@@ -13,10 +13,10 @@ from dlkd.cli.options import Imports, PresetName
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="A registry file: its rows, and every variant.")],
+    file: Annotated[Path, typer.Argument(help="A registry file; all its rows and variants are checked.")],
     preset: PresetName = "demo",
     imports: Imports = None,
-    examples: Annotated[int, typer.Option(min=1, help="Shapes drawn for each component.")] = 10,
+    examples: Annotated[int, typer.Option(min=1, help="Number of shapes drawn for each component.")] = 10,
 ) -> None:
     """Run the shape contract of every component in a registry file, and build its variants."""
     from dlkd.check import check_row
@@ -47,7 +47,7 @@ def check(
 def schema(
     to: Annotated[Path | None, typer.Option("--out", help="File; default standard output.")] = None,
 ) -> None:
-    """The JSON schema of registry files, for editors to complete and check."""
+    """Print the JSON schema of registry files, with which editors complete and check them."""
     from dlkd.files import write_text
     from dlkd.registry import default_registry
     from dlkd.registry.schema import registry_schema

@@ -10,7 +10,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Compose, train and ablate visual anomaly detectors; find out which parts help.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, and write the embedded ones.")
+data_app = typer.Typer(no_args_is_help=True, help="Inspect datasets, and write the embedded ones to a folder.")
 
 app.command("train")(train.train)
 app.command("evaluate")(score.evaluate)

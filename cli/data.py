@@ -15,12 +15,12 @@ from dlkd.files import file_name
 
 
 def inspect(
-    name: Annotated[str, typer.Argument(help="A dataset's name, or the path of an MVTec-layout folder.")],
-    root: Annotated[Path | None, typer.Option(help="Where the dataset lies.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="PNG of sample pictures; default runs/inspect/NAME.png.")] = None,
+    name: Annotated[str, typer.Argument(help="A dataset's name, or the path of a folder in the MVTec layout.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="PNG of sample images; default runs/inspect/NAME.png.")] = None,
     image_size: ImageSize = None,
 ) -> None:
-    """Counts, sizes, modes, balance, masks, duplicates between train and test, and a picture sheet."""
+    """Report counts, sizes, modes, balance, masks and duplicates between train and test, and draw a sheet of images."""
     from dlkd.data import dataset_label
     from dlkd.data.inspect import inspect_dataset
     from dlkd.data.named import dataset_node
@@ -51,7 +51,7 @@ def inspect(
 
 def prepare(
     name: Annotated[str, typer.Argument(help="textures or elpv.")],
-    to: Annotated[Path, typer.Option("--out", help="Folder that receives it in the MVTec layout.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder to write, in the MVTec layout.")],
 ) -> None:
     """Write an embedded dataset as a folder in the MVTec layout."""
     from dlkd.data.named import dataset_node

@@ -7,7 +7,7 @@ import typer
 
 RegistryFiles = Annotated[
     list[Path] | None,
-    typer.Option("--registry", help="A registry file of your own, after dlkd's; repeatable."),
+    typer.Option("--registry", help="Your own registry file, read after dlkd's; repeatable."),
 ]
 Imports = Annotated[
     list[Path] | None,
@@ -18,17 +18,18 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a part of the variant, decoder.global=none, or of the training, train.epochs=50.",
+        help="Override an argument of the variant (decoder.global=none) or of the training (train.epochs=50).",
     ),
 ]
 PresetName = Annotated[str, typer.Option("--preset", help="demo (CPU-sized) or paper (section 3.2).")]
 DatasetName = Annotated[
     str,
     typer.Option(
-        "--dataset", help="A dataset's name, NAME:PATH, either with ,KEY=VALUE, or the path of an MVTec-layout folder."
+        "--dataset",
+        help="NAME or NAME:PATH, with ,KEY=VALUE for arguments; or the path of a folder in the MVTec layout.",
     ),
 ]
-Steps = Annotated[int | None, typer.Option("--steps", min=0, help="Stop after so many training steps.")]
+Steps = Annotated[int | None, typer.Option("--steps", min=0, help="Stop after this number of training steps.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training images.")]
 ImageSize = Annotated[
     str | None, typer.Option("--image-size", help="Side of the images in pixels, or height x width: 512x1024.")
@@ -36,7 +37,7 @@ ImageSize = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, max=1024, help="CPU threads; default OMP_NUM_THREADS, else the cores that are free."
+        "--threads", min=1, max=1024, help="CPU threads; default OMP_NUM_THREADS, else the number of free cores."
     ),
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Images a step.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Images per step.")]

@@ -13,15 +13,15 @@ from dlkd.cli.console import err, out, say_undrawn
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of an ablation, with its trials.parquet.")],
 ) -> None:
-    """Write an ablation's report again from its parquet, with no training."""
+    """Write an ablation's report again from its trials.parquet, without training."""
     write_reports(folder)
 
 
 def compare(
     a: Annotated[Path, typer.Argument(help="Folder of an ablation.")],
-    b: Annotated[Path, typer.Argument(help="Folder of another.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another ablation.")],
 ) -> None:
-    """Set two ablations side by side."""
+    """Compare two ablations."""
     from dlkd.ablations.ablation import load_ablation
 
     out.print(load_ablation(a).compare(load_ablation(b)))

@@ -57,24 +57,24 @@ def evaluate(
 
 def predict(
     trial: Annotated[Path, typer.Argument(help="Folder of a trained trial.")],
-    images: Annotated[Path, typer.Argument(help="An image, or a folder of images (searched below too).")],
+    images: Annotated[Path, typer.Argument(help="An image, or a folder of images (its subfolders are searched too).")],
     to: Annotated[
-        Path, typer.Option("--out", help="Folder for scores.csv, which is replaced, overlays and maps.")
+        Path, typer.Option("--out", help="Folder for scores.csv (an old one is replaced), overlays and maps.")
     ] = Path("predictions"),
     threshold: Annotated[
         float | None, typer.Option(help="Image score above which an image counts as anomalous; default the trial's.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images at a time; default the trial's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per batch; default the trial's.")] = None,
     overlays: Annotated[bool, typer.Option("--overlays/--no-overlays", help="Draw the maps over the images.")] = True,
     maps: Annotated[
         Maps | None,
-        typer.Option(help="Write the anomaly maps too: npy (float32), or png16 with its scale in a .json."),
+        typer.Option(help="Write the anomaly maps too: npy (float32), or png16 with the scale in a .json file."),
     ] = None,
     threads: Threads = None,
     registry_files: RegistryFiles = None,
     imports: Imports = None,
 ) -> None:
-    """Score images: scores.csv, written as they are scored, and one overlay of the anomaly map for each."""
+    """Score images: write scores.csv line by line, and an overlay of the anomaly map for each image."""
     from dlkd.registry import read_registry
     from dlkd.training import load_model, read_result
     from dlkd.training.device import take_threads

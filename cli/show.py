@@ -46,7 +46,7 @@ def show(
     registry_files: RegistryFiles = None,
     imports: Imports = None,
 ) -> None:
-    """A variant with everything spelled out, its parameters, and the shapes at each stage."""
+    """Show a variant with all its arguments, its number of parameters, and the shapes at each stage."""
     from dlkd.models.describe import describe
     from dlkd.registry import read_registry, weightless
     from dlkd.registry.assignments import assignments

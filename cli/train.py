@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def train(
     variant: Annotated[str, typer.Argument(help="A variant of the registry; `dlkd list` shows them.")],
     dataset: DatasetName = "textures",
-    category: Annotated[str | None, typer.Option(help="Category; may be left out where there is one only.")] = None,
+    category: Annotated[str | None, typer.Option(help="Category; not needed if the dataset has only one.")] = None,
     preset: PresetName = "demo",
     steps: Steps = None,
     epochs: Epochs = None,
@@ -44,7 +44,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
     to: Annotated[Path | None, typer.Option("--out", help="Trial folder; default runs/train/...")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the folder's trial stopped, for more steps too.")
+        bool, typer.Option("--resume", help="Continue the trial in the folder, also with more steps.")
     ] = False,
     start: Annotated[
         Path | None, typer.Option("--from", metavar="TRIAL", help="Start from the weights of another trial's folder.")
