@@ -1,4 +1,4 @@
-"""Blocks: every part of the student as a module that keeps its own shape contract."""
+"""Blocks: the parts of the student, each a module with a shape contract."""
 
 from dlkd.blocks.embed import Embed
 from dlkd.blocks.frfn import FRFN

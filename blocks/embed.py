@@ -13,7 +13,7 @@ from dlkd.registry import register
 class Embed(nn.Module):
     """1x1 to `ratio * channels`, 3x3, 1x1 back, with norm and activation between: "several convolutional layers".
 
-    The paper gives no sizes; a narrow middle is what keeps anomalous information out.
+    The paper gives no sizes; the narrow middle is meant to keep anomalous information out.
 
     Args:
         channels: width of the map, a multiple of `1 / ratio`.

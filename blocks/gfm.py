@@ -22,7 +22,7 @@ class GFM(nn.Module):
         scan: the orders in which the map is read, see `dlkd.blocks.scan.orders`.
         gate: multiply by SiLU(z) before the output projection, as VM-UNet does.
         norm: norm class before the scan.
-        residual: the block's own skip connection, as in VM-UNet; without it the block is SS2D(LayerNorm(x)).
+        residual: the block's own skip connection, as in VM-UNet; False makes the block SS2D(LayerNorm(x)).
         backend: selective-scan backend, see `dlkd.blocks.scan.selective_scan`.
 
     Raises:

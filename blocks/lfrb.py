@@ -20,22 +20,23 @@ from dlkd.registry import register
 class LFRB(nn.Module):
     """Split the map into patches, pass each through a small CNN and FRFN, put them back, embed (eqs. 2, 3).
 
-    A patch sees nothing of its neighbours until the embedding, so a small defect cannot borrow from far away.
+    A patch gets no information from its neighbours before the embedding, so that normal regions far away cannot help to
+    reconstruct a small defect.
 
     Args:
         channels: width of the map, a multiple of 4.
         patches: how many patches s; a square number for spatial patches.
         split: "spatial" cuts the map into a grid, "channel" cuts the channels into groups.
-        shared: one CNN for all patches, or each its own.
+        shared: one CNN for all patches, or one CNN per patch.
         hidden_ratio: hidden width of FRFN over its channels.
         embed_ratio: middle width of the embedding over `channels`.
         norm: norm class of the convolutions.
-        last_norm: whether the norm stands after the last convolution of a patch, before FRFN, too.
+        last_norm: whether a norm follows the last convolution of a patch too, before FRFN.
         act: activation class between the convolutions.
 
     Raises:
         ContractError: `channels` is no multiple of 4 (of `4 * patches` for channel groups), the input has other
-            channels or a side under 2 (under the grid's side where that is larger).
+            channels or a side under 2 (or under the side of the grid, if that is larger).
         ValueError: `patches` is no square number for spatial patches.
 
     >>> LFRB(8, patches=16)(torch.zeros(2, 8, 10, 12)).shape
@@ -90,9 +91,9 @@ class LFRB(nn.Module):
         return torch.cat(self._run(x.chunk(self.patches, 1)), 1)
 
     def _run(self, patches: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor] | tuple[Tensor, ...]:
-        """Patches (b, c, h, w) through the branches; a shared branch sees them all as one batch.
+        """Pass patches (b, c, h, w) through the branches; a shared branch takes all patches as one batch.
 
-        Cut and put together by `chunk` and `cat`, which leave a channels-last map so.
+        `chunk` and `cat` preserve the channels-last layout.
         """
         if len(self.branches) == 1:
             out: Tensor = self.branches[0](torch.cat(patches))

@@ -30,7 +30,7 @@ class MFFM(nn.Module):
         act: activation class of the convolutions.
 
     Raises:
-        ContractError: the number of maps or a map's channels are not those announced.
+        ContractError: the number of maps, or the channels of a map, differ from `channels`.
         ValueError: `reductions` do not fit `channels` or are no powers of two apart.
 
     >>> scales = [torch.zeros(2, 4, 32, 32), torch.zeros(2, 8, 16, 16), torch.zeros(2, 16, 8, 8)]
@@ -82,10 +82,10 @@ class MFFM(nn.Module):
 
 
 def pyramid_reductions(component: str, channels: Sequence[int], reductions: Sequence[int] | None) -> tuple[int, ...]:
-    """Reductions of each scale, 1, 2, 4, ... where none are given.
+    """The reduction of each scale; by default 1, 2, 4, ...
 
     Raises:
-        ValueError: their number is not that of `channels`, or a step between two is no power of two.
+        ValueError: the number of reductions differs from that of `channels`, or two are no power of two apart.
     """
     found = tuple(reductions or [2**i for i in range(len(channels))])
     if len(found) != len(channels):

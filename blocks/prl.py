@@ -1,4 +1,4 @@
-"""PRL, the precise refinement learner, and how its output meets the coarse features (eq. 5)."""
+"""PRL, the precise refinement learner, and how its output is combined with the coarse features (eq. 5)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dlkd.contract import require, require_map
 from dlkd.registry import register
 
 MapUse: TypeAlias = Literal["flow", "clamp", "detach"]
-"""How eq. 5 uses M: as it is with its gradient, clamped to [0, 1], or without gradient."""
+"""How eq. 5 uses M: unchanged and with its gradient, clamped to [0, 1], or without gradient."""
 CoarseUse: TypeAlias = Literal["flow", "detach"]
-"""How eq. 5 uses F_CS: with its gradient, or without. M has its own choice."""
+"""How eq. 5 uses F_CS: with its gradient, or without. `MapUse` is the same choice for M."""
 PRLSkip: TypeAlias = Literal["each", "around"]
 """The skip connections of the PRL: one around each block, or one around all of them together."""
 
@@ -25,8 +25,8 @@ class PRL(nn.Module):
 
     Args:
         channels: width of the map, a multiple of 4.
-        depth: how many blocks are stacked; the paper takes 2.
-        local: block class that is stacked; the paper takes LFRB.
+        depth: number of stacked blocks; 2 in the paper.
+        local: class of the stacked blocks; LFRB in the paper.
         skip: one skip connection around each block, or one around the whole stack.
 
     Raises:
@@ -69,13 +69,13 @@ def refine(
         precise: P, a block that keeps (b, c, h, w).
         coarse: F_CS, features of the coarse decoder (b, c, h, w).
         anomaly_map: M, the coarse anomaly map (b, h, w) of eq. 7, in [0, 2].
-        use: how M enters, see `MapUse`.
-        coarse_use: how F_CS enters, see `CoarseUse`.
+        use: how M is used, see `MapUse`.
+        coarse_use: how F_CS is used, see `CoarseUse`.
 
     Returns:
         F_PS, the precise features (b, c, h, w).
 
-    Where M is 0 (the student agrees with the teacher), the coarse features stay as they are:
+    Where M is 0 (the student agrees with the teacher), the coarse features do not change:
 
     >>> import torch
     >>> coarse = torch.rand(2, 8, 6, 6)

@@ -18,7 +18,7 @@ class Contrast(nn.Module):
     """Push reconstructed features away from pseudo-anomalous ones: mean_k max(0, cos(F_E, F_PS) - f), eq. 9.
 
     Args:
-        margin: f, the similarity up to which nothing is paid.
+        margin: f, the similarity up to which the loss is zero.
         per_location: take the cosine over channels at each location and average the hinge, instead of one cosine
             of the flattened map per sample.
 

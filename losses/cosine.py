@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def cosine(a: Tensor, b: Tensor, dim: int | tuple[int, ...] = 1, eps: float = 1e-8) -> Tensor:
-    """What `torch.nn.functional.cosine_similarity` gives, in float32 or wider; the axes `dim` are summed away.
+    """The same as `torch.nn.functional.cosine_similarity`, in float32 or wider, over the axes `dim`.
 
-    PyTorch's own makes normalised copies of both and takes four times as long, forward and backward.
+    PyTorch's function makes normalised copies of both maps and takes four times as long, forward and backward.
     """
     wide = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     a, b = a.to(wide), b.to(wide)

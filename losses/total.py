@@ -1,4 +1,4 @@
-"""The total objective (eq. 6), and any losses beside its four."""
+"""The total objective (eq. 6) with its four losses, and any further losses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dlkd.registry import register
 LossClass: TypeAlias = Callable[[], nn.Module]
 
 QUANTITIES = ("coarse_maps", "precise_maps", "noisy", "precise", "coarse", "features", "images")
-"""What a loss may take: M_C and M_P [(b, h_k, w_k), ...], F_E, F_PS, F_CS and T_E [(b, c_k, h_k, w_k), ...], and the
-images (b, 3, h, w)."""
+"""The quantities that a loss may take: M_C and M_P [(b, h_k, w_k), ...], F_E, F_PS, F_CS and T_E
+[(b, c_k, h_k, w_k), ...], and the images (b, 3, h, w)."""
 
 
 @register("loss", "total")
@@ -33,13 +33,13 @@ class TotalLoss(nn.Module):
         similarity_of: the maps L_AS takes, precise or coarse.
         alpha: weight of L_con.
         beta: weight of L_AS.
-        more: classes of further losses, by names of your own. Each is given what the parameters of its `forward` are
-            called, see `QUANTITIES`, or what `of` says.
-        weights: of the losses in `more`, of `ckd` and of `pkd`; 1 where nothing is said.
-        of: quantities that a loss in `more` is given, in the order of its parameters.
+        more: classes of further losses, under names that you choose. Each loss receives the quantities that the
+            parameters of its `forward` are named after, see `QUANTITIES`, or those that `of` lists.
+        weights: weights of the losses in `more`, of `ckd` and of `pkd`; 1 by default.
+        of: quantities that a loss in `more` receives, in the order of its parameters.
 
     Raises:
-        ValueError: no term is left, a name is taken, or a loss takes what there is not.
+        ValueError: no term is left, a name is used twice, or a loss takes an unknown quantity.
 
     >>> loss = TotalLoss(contrast=None, anomaly_similarity=None, weights={"pkd": 2.0})
     >>> maps = [torch.full((2, 8, 8), 0.5)]
@@ -99,7 +99,7 @@ class TotalLoss(nn.Module):
         precise: Sequence[Tensor],
         **others: Sequence[Tensor] | Tensor,
     ) -> dict[str, Tensor]:
-        """Each loss by name, unweighted; shapes as in `QUANTITIES`, and `others` the rest of those."""
+        """Each loss by name, unweighted; shapes as in `QUANTITIES`; `others` are the quantities not named here."""
         known = {"coarse_maps": coarse_maps, "precise_maps": precise_maps, "noisy": noisy, "precise": precise, **others}
         return {name: loss(*(known[key] for key in self.inputs[name])) for name, loss in self.losses.items()}
 
@@ -115,7 +115,7 @@ class TotalLoss(nn.Module):
         precise: Sequence[Tensor],
         **others: Sequence[Tensor] | Tensor,
     ) -> Tensor:
-        """M_C, M_P, F_E, F_PS and the rest as `terms` takes them -> scalar."""
+        """The same arguments as `terms` -> scalar."""
         return self.weigh(self.terms(coarse_maps, precise_maps, noisy, precise, **others))
 
 

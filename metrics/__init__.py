@@ -1,7 +1,7 @@
 """Exact and streaming metrics of anomaly detection and localisation.
 
-Every function returns a float; a metric that its data does not define is `Undefined`: NaN with a `reason`.
-`dlkd.metrics.modules` has them as torchmetrics.
+Every function returns a float; a metric that is undefined for its data is `Undefined`: NaN with a `reason`.
+`dlkd.metrics.modules` has the metrics as torchmetrics.
 """
 
 from dlkd.metrics.pixels import PixelMetrics, pixel_metrics

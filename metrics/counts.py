@@ -1,4 +1,4 @@
-"""What every ranking metric is computed from: counts at each score that an anomalous pixel has.
+"""The counts from which every ranking metric is computed: one line per distinct score of an anomalous pixel.
 
 Only there can the true positives or the region overlap change; at every score in between, precision falls
 and the ROC and PRO curves run level. So counting the normal pixels above and at those scores loses nothing,

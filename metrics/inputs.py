@@ -1,4 +1,4 @@
-"""Scores and labels as users hold them, as checked pairs of numpy arrays, one image at a time."""
+"""Scores and labels of any array type as checked pairs of numpy arrays, one image at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics as torchmetrics `Metric`s: for Lightning, gathered over its processes."""
+"""The metrics as torchmetrics `Metric`s, for Lightning, which gathers them over its processes."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ class _PixelMetric(Metric):
 class PixelAUROC(_PixelMetric):
     """Pixel AUROC of all maps (b, h, w) and masks (b, h, w) it was given; sizes may change between updates.
 
-    With `bits` None it is exact and keeps every score (4 bytes a pixel) as float32 on the maps' device; with
-    `bits` it takes the fixed memory of `PixelHistogram(bits)`. `compute` gives a float64 scalar, NaN where
+    With `bits` None the result is exact, and every score is kept (4 bytes per pixel) as float32 on the maps' device;
+    with `bits` the memory is that of `PixelHistogram(bits)`. `compute` gives a float64 scalar, NaN where
     undefined; `undefined` then says why.
     """
 

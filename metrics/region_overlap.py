@@ -18,7 +18,8 @@ Array = np.ndarray[Any, Any]
 class ProCurve:
     """Corners of the PRO curve: `fpr` (m,) and `pro` (m,) of the pixels with a score >= `threshold` (m,).
 
-    It runs from (0, 0) to (1, 1), straight from corner to corner. Where PRO is undefined there are none.
+    The curve goes from (0, 0) to (1, 1), in straight lines from corner to corner. If PRO is undefined, there are no
+    corners.
     """
 
     fpr: Array
@@ -29,8 +30,8 @@ class ProCurve:
 def pro(maps: Stack, masks: Masks, fpr_limit: float = 0.3) -> float:
     """Exact area under the PRO curve of maps (n, h, w) and masks (n, h, w) up to `fpr_limit`, divided by it.
 
-    Regions are 8-connected within an image, or given as `Regions` in place of a mask, and weigh the same whatever
-    their size; the false-positive rate is over the normal pixels of all images. As the MVTec AD evaluation code
+    Regions are 8-connected within an image, or given as `Regions` in place of a mask. Regions of any size have the same
+    weight; the false-positive rate is over the normal pixels of all images. As the MVTec AD evaluation code
     (Bergmann et al., IJCV 2021): one point per distinct score, from (0, 0), the trapezoidal rule, a straight line
     to the limit. Lists of maps of their own sizes are taken too. Undefined (NaN with a reason) unless there are
     normal and anomalous pixels. Raises ValueError on NaN scores, shapes that differ, masks that are not 0 or 1, and

@@ -14,7 +14,7 @@ _EIGHT_CONNECTED = np.ones((3, 3), dtype=np.int8)  # as in the MVTec AD evaluati
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Regions of one image that are known beforehand, in place of a mask: they may be apart, or share a pixel.
+    """Known regions of one image, in place of a mask: a region may have separate parts, and regions may share a pixel.
 
     Attributes:
         sizes: (h, w), for each anomalous pixel the number of pixels of its region, 0 for a normal pixel. A pixel of

@@ -1,4 +1,4 @@
-"""Pixel metrics of data that does not fit in memory: a histogram of all floats that bounds its error."""
+"""Pixel metrics of data that does not fit in memory: a histogram over all floats, with bounds of its error."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class PixelHistogram:
         return all_of(self.counts(), fpr_limit)
 
     def error_bound(self, fpr_limit: float = 0.3) -> ErrorBound:
-        """What taking each bin as a tie can have changed, at most; O(2**bits)."""
+        """The largest error that comes from counting each bin as a tie; O(2**bits)."""
         return error_bound(self.counts(), fpr_limit)
 
     def counts(self) -> Counts:

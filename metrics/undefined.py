@@ -1,4 +1,4 @@
-"""A metric that its data does not define: NaN that says why."""
+"""A metric that is undefined for its data: NaN with a reason."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import math
 class Undefined(float):
     """Float NaN with a `reason`: what a metric returns where its definition has no value.
 
-    It is a float wherever a float is wanted (`math.isnan` holds, it prints as `nan`), and arithmetic on it
-    gives plain NaN; `reason` is for the report that shows the gap.
+    It can be used as any float (`math.isnan` is true, it prints as `nan`), and arithmetic on it gives plain NaN. The
+    report shows `reason` in place of the metric.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""Models: the contract of a detector, DLKD and its parts, optimisers, and how anomaly maps come out of them."""
+"""Models: the contract of a detector, DLKD and its parts, optimisers, and anomaly maps."""
 
 from dlkd.models.anomaly_map import cosine_map, image_map, image_score
 from dlkd.models.decoder import CoarseDecoder

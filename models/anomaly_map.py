@@ -13,7 +13,7 @@ from torch import Tensor
 from dlkd.losses.cosine import cosine
 
 Combine: TypeAlias = Literal["sum", "mean", "product"]
-"""How the maps of the scales, upsampled to the image, become one."""
+"""How the maps of all scales, upsampled to the image, are combined into one."""
 
 
 def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:

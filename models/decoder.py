@@ -1,4 +1,4 @@
-"""The coarse decoder: fused features back to every teacher scale, one FRM a scale."""
+"""The coarse decoder: from the fused features to every scale of the teacher, one FRM per scale."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dlkd.registry import register
 
 Upsample: TypeAlias = Literal["transposed", "bilinear"]
 Skip: TypeAlias = Literal["none", "add", "concat"]
-"""How the features that MFFM takes enter before each FRM: not at all, added, or beside the map."""
+"""How the input features of MFFM enter before each FRM: not at all, added, or concatenated with the map."""
 
 
 @register("decoder", "coarse")
@@ -28,14 +28,14 @@ class CoarseDecoder(nn.Module):
 
     Args:
         channels: the teacher's channels, largest map first.
-        in_channels: channels of the fused map, which lies one halving below the last scale.
+        in_channels: channels of the fused map, whose sides are half of those of the last scale.
         reductions: image side over map side of each scale.
         global_: block class of every FRM's global branch, None to leave it out.
         local: block class of every FRM's local branch, None to leave it out.
         upsample: "transposed" convolution as in RD, or "bilinear" and a 3x3 convolution.
-        skip: what becomes of the multi-scale features between upsampling and FRM: "none" leaves them out, "add"
-            adds them, "concat" puts them beside the map, and a 1x1 convolution with norm and activation restores
-            the channels.
+        skip: use of the multi-scale features between upsampling and FRM: "none" leaves them out, "add" adds them,
+            "concat" concatenates them with the map, and a 1x1 convolution with norm and activation restores the
+            channels.
         norm: norm class after upsampling, and after the convolution of "concat".
         act: activation class in the same places.
 
@@ -89,9 +89,9 @@ class CoarseDecoder(nn.Module):
 
         Args:
             x: (b, in_channels, h, w).
-            sizes: sides of each teacher map, largest first, for image sides that the strides do not divide;
-                default whole multiples of h and w.
-            features: the maps that MFFM took, [(b, c_k, h_k, w_k), ...], largest first; needed with a skip only.
+            sizes: sides of each teacher map, largest first, needed if image sides are no multiple of the strides;
+                default multiples of h and w.
+            features: the input maps of MFFM, [(b, c_k, h_k, w_k), ...], largest first; needed with a skip only.
 
         Raises:
             ContractError: a skip without features, or features of other channels or sides than the decoder's maps.

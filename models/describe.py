@@ -1,4 +1,4 @@
-"""What flows through a model: the shape at each stage, and where the parameters are."""
+"""Description of a model: the shape at each stage, and the number of parameters of each part."""
 
 from __future__ import annotations
 

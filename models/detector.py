@@ -1,4 +1,4 @@
-"""The contract of a model: all that training, scoring, prediction, costs and descriptions know of one."""
+"""The contract of a model: the methods that training, scoring, prediction, costs and descriptions use."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch.optim import Optimizer
 
 
 class Detection(NamedTuple):
-    """What a model says of a batch of images.
+    """The answer of a model for a batch of images.
 
     Attributes:
         scores: (b,), higher where an image is more likely to be anomalous.
-        maps: (b, h', w'), higher where a place is; of any size, over the whole image. None from a model without maps.
+        maps: (b, h', w'), higher where a location is; of any size, covering the whole image. None from a model without
+            maps.
     """
 
     scores: Tensor
@@ -24,14 +25,15 @@ class Detection(NamedTuple):
 
 
 class Detector(nn.Module):
-    """Base class of every `model/...` component: what a model offers, with the defaults that most models share.
+    """Base class of every `model/...` component: the methods of a model, with the defaults that most models share.
 
-    It is a class and no `typing.Protocol`, since all that uses a model needs `nn.Module` as well (parameters, `eval`,
-    `state_dict`). A model writes `forward`, and then `losses` with `optimizers`, or `fit`, or both.
+    This is a class and not a `typing.Protocol`, since code that uses a model needs `nn.Module` as well (parameters,
+    `eval`, `state_dict`). A model defines `forward`, and `losses` with `optimizers`, or `fit`, or both.
 
-    Images are RGB (b, 3, h, w) of `train.image_size`, normalised with `mean` and `std`. Another order of channels, a
-    crop, a normalisation inside: the model does them at the head of its `forward`. Its maps cover the whole image all
-    the same (outside of a crop their minimum, say), so that all rows of a table are scored on the same pixels.
+    Images are RGB (b, 3, h, w) of `train.image_size`, normalised with `mean` and `std`. A model that needs another
+    order of channels, a crop or another normalisation applies this at the start of `forward`. The maps cover the whole
+    image in every case (with their minimum outside of a crop, for example), so that all rows of a table are scored on
+    the same pixels.
 
     Attributes:
         mean, std: of each channel in [0, 1]; as they stand here, images are in [0, 1].
@@ -58,11 +60,11 @@ class Detector(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model's tensors."""
         return next((t.device for t in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     def detect(self, images: Tensor) -> Detection:
-        """Scores and maps of images (b, 3, h, w); to be overridden where scores are no function of the maps."""
+        """Scores and maps of images (b, 3, h, w); override it if scores are not a function of the maps."""
         maps: Tensor = self(images)
         return Detection(self.score(maps), maps)
 
@@ -71,7 +73,7 @@ class Detector(nn.Module):
         return maps.flatten(1).amax(dim=1)
 
     def optimizers(self) -> Sequence[Optimizer]:
-        """What trains the model, no parameter in two of them; none where nothing is trained by gradient.
+        """The optimisers, with no parameter in two of them; an empty list if nothing is trained by gradient.
 
         All of them step at each step, on the gradients of `losses`' "total". Parameters that it does not reach at a
         step have none and stay as they are, which is how a training has several stages.
@@ -81,13 +83,13 @@ class Detector(nn.Module):
     def begin_step(self, step: int, steps: int, optimizers: Sequence[Optimizer]) -> None:
         """Called before each training step, for stages and schedules.
 
-        Whatever it sets (a stage of the model's, learning rates) is a function of its arguments alone: a resumed
-        training calls it for the steps that are left only.
+        The stage and the learning rates that this method sets must depend on its arguments alone: a resumed training
+        calls it for the remaining steps only.
 
         Args:
             step: steps done so far.
-            steps: those of the whole training; a model that looks at it is `paced`.
-            optimizers: what `optimizers` gave.
+            steps: steps of the whole training; a model that uses this number sets `paced`.
+            optimizers: the result of `optimizers`.
         """
 
     def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
@@ -95,13 +97,13 @@ class Detector(nn.Module):
 
         Args:
             images: as in `forward`.
-            generator: source of all that is drawn; another one at each step.
-            clean: what `clean` gave for the same images, where that was kept.
+            generator: source of all random numbers; a new one for each step.
+            clean: the result of `clean` for the same images, if it was cached.
         """
         raise NotImplementedError(f"{type(self).__name__} has optimizers and no losses")
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """Take from the normal training images whatever needs no gradient; called once, after the last step.
+        """Fit the parts without gradient to the normal training images; called once, after the last step.
 
         Args:
             batches: images (b, 3, h, w), each image once, in the same order each time that one iterates. The model
@@ -109,14 +111,14 @@ class Detector(nn.Module):
         """
 
     def clean(self, images: Tensor) -> Any:
-        """What frozen parts make of images (b, 3, h, w), in every epoch the same: a tensor, or tuples, lists and
-        dictionaries of tensors (b, ...), or None in their place. It is kept and given to `losses` where `clean_key`
-        says so. An image has to get the same bits in whichever batch it stands.
+        """The output of frozen parts for images (b, 3, h, w), the same in every epoch: a tensor, or tuples, lists and
+        dictionaries of tensors (b, ...), with None allowed in their place. The output is cached and passed to `losses`
+        if `clean_key` is not empty. The output for an image must be bit-identical in every batch.
         """
         return None
 
     def clean_key(self) -> str:
-        """All that `clean` depends on beside the images, and the frozen parts' weights; "" where it is not kept."""
+        """A text of all that `clean` depends on, except images and frozen weights; "" turns the cache off."""
         return ""
 
     def parts(self) -> Mapping[str, nn.Module]:
@@ -124,18 +126,18 @@ class Detector(nn.Module):
         return dict(self.named_children())
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor | Sequence[Tensor]]:
-        """Tensors by name on the way of images (b, 3, h, w) to the answer, for `dlkd show`."""
+        """Intermediate tensors by name for images (b, 3, h, w), for `dlkd show`."""
         scores, maps = self.detect(images)
         return {"score": scores} if maps is None else {"anomaly map": maps}
 
 
 def kept_state(model: Detector) -> dict[str, Tensor]:
-    """What a file holds of a model: its state_dict but for frozen parts, on the CPU."""
+    """The state that is saved of a model: its state_dict without frozen parts, on the CPU."""
     return {k: v.contiguous().cpu() for k, v in model.state_dict().items() if not is_frozen(model, k)}
 
 
 def load_kept(model: Detector, state: Mapping[str, Tensor]) -> None:
-    """Give a model what `kept_state` took; its frozen parts are those that it has. Raises RuntimeError: no fit."""
+    """Load what `kept_state` returned; frozen parts do not change. Raises RuntimeError if names or shapes differ."""
     model.load_state_dict({**state, **{k: v for k, v in model.state_dict().items() if is_frozen(model, k)}})
 
 

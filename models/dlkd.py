@@ -29,12 +29,12 @@ MapOf: TypeAlias = Literal["precise", "coarse", "both"]
 
 
 ADAM = functools.partial(Adam, lr=0.005, betas=(0.5, 0.999), weight_decay=1e-4)
-"""The paper's learning rate and weight decay; it is silent on the betas, RD takes these."""
+"""The paper's learning rate and weight decay; the paper does not state the betas, these are RD's."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What the student makes of one batch; lists hold one map per scale, largest first.
+    """The student's output for one batch; lists hold one map per scale, largest first.
 
     Attributes:
         coarse: F_CS, [(b, c_k, h_k, w_k), ...].
@@ -63,7 +63,7 @@ class DLKD(Detector):
         map_use: how eq. 5 uses M, see `dlkd.blocks.prl.MapUse`.
         coarse_use: how eq. 5 uses F_CS, see `dlkd.blocks.prl.CoarseUse`.
         loss: class of the objective, eq. 6.
-        contrast_without_refiner: without a refiner the losses on F_PS fall on F_CS; False drops L_con there.
+        contrast_without_refiner: without a refiner the losses on F_PS take F_CS; False then drops L_con.
         map_of: which maps make the anomaly map, see `MapOf`; without a refiner there are the coarse ones only.
         combine: how they are combined, see `dlkd.models.anomaly_map.Combine`.
         sigma: Gaussian smoothing of the anomaly map, in pixels.
@@ -150,7 +150,7 @@ class DLKD(Detector):
         return image_score(maps, top=self.score_top)
 
     def clean(self, images: Tensor) -> CleanPass:
-        """What the teacher gives for images (b, 3, h, w), in every epoch the same: see `losses`."""
+        """The teacher's output for images (b, 3, h, w), the same in every epoch; see `losses`."""
         return self.teacher.clean(images, self.noise_place)
 
     def clean_key(self) -> str:
@@ -166,7 +166,7 @@ class DLKD(Detector):
         generator: torch.Generator | None = None,
         entry: Tensor | None = None,
     ) -> list[Tensor]:
-        """F_E of images (b, 3, h, w) whose T_E is `features`, and what noise is added to `entry`, if known."""
+        """F_E of images (b, 3, h, w) with T_E `features`; `entry` is the map to which noise is added, if known."""
         return self.teacher.pseudo_anomalies(
             images, features, self.noise, place=self.noise_place, generator=generator, entry=entry
         )
@@ -194,7 +194,7 @@ class DLKD(Detector):
         Args:
             images: (b, 3, h, w), normalised.
             generator: source of the noise.
-            clean: what `clean` gave for the same images, for a training that kept it.
+            clean: the result of `clean` for the same images, if it was cached.
         """
         features, entry = self.clean(images) if clean is None else clean
         noisy = self.pseudo_anomalies(images, features, generator, entry)
@@ -204,7 +204,7 @@ class DLKD(Detector):
         return terms | {"total": self.loss.weigh(terms)}
 
     def optimizers(self) -> list[Optimizer]:
-        """One, with a learning rate of its own for the refiner."""
+        """One optimiser, with a separate learning rate for the refiner."""
         refiner = (self.refiner_parameters(), self.lr_refiner)
         return [self.optimizer(student=self.student_parameters(), refiner=refiner)]
 

@@ -1,4 +1,4 @@
-"""Optimisers as components: kind, learning rate, schedule, and which parameters weight decay spares."""
+"""Optimisers as components: kind, learning rate, schedule, and the parameters without weight decay."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Adam(OptimizerSettings):
 
 @register("optimizer", "adamw")
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the weights by themselves; arguments as `Adam`."""
+    """Adam with decoupled weight decay; arguments as `Adam`."""
 
     kind = torch.optim.AdamW
 

@@ -13,7 +13,7 @@ class Schedule(Protocol):
     """A factor on an optimiser's learning rates."""
 
     def factor(self, done: float) -> float:
-        """The factor where the part `done` of the training lies behind, from 0 to below 1."""
+        """The factor once the part `done` of the training (from 0 to below 1) is done."""
         ...
 
 

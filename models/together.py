@@ -1,4 +1,4 @@
-"""Several optimisers as one, so that a training step is one step of Lightning's too."""
+"""Several optimisers as one, so that Lightning counts one step per training step."""
 
 from __future__ import annotations
 

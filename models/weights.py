@@ -1,4 +1,4 @@
-"""Weights of a backbone out of checkpoints as training codes write them: nested, prefixed, beside other things."""
+"""Weights of a backbone from checkpoints of any training code: nested, with prefixes, among other entries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEPTH = 4  # of dicts within dicts
 
 
 class TeacherWeightsError(ValueError):
-    """Pretrained weights that could not be had; says from where and what else can be asked for."""
+    """Pretrained weights that could not be loaded; names their source and the alternatives."""
 
 
 class _Fit(NamedTuple):
@@ -36,7 +36,7 @@ class _Fit(NamedTuple):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a file of weights holds: a .safetensors file, or anything `torch.save` wrote. No code of the file is run.
+    """Read a file of weights: .safetensors, or a file of `torch.save`. No code in the file is run.
 
     Raises:
         TeacherWeightsError: the file cannot be read, holds other objects than tensors and plain values, or no dict.
@@ -69,10 +69,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def find_weights(
     content: Mapping[str, Any], wanted: Mapping[str, Tensor], *, backbone: str, source: str
 ) -> dict[str, Tensor]:
-    """The entries of a network, wherever they lie in a checkpoint and whatever stands before their names.
+    """Find the entries of a network in a checkpoint, at any depth and with any prefix.
 
     Args:
-        content: what `read_checkpoint` gave.
+        content: the result of `read_checkpoint`.
         wanted: the network's own state dict.
         backbone: the network's name, for messages.
         source: the file's name, for messages.
