@@ -6,6 +6,7 @@ and composes them into variants. YAML holds names only, never an import path.
 
 from dlkd.registry.components import (
     component_files,
+    component_starts,
     get,
     list_components,
     load_components,
@@ -27,6 +28,7 @@ __all__ = [
     "Row",
     "arguments",
     "component_files",
+    "component_starts",
     "create_model",
     "default_registry",
     "example_value",

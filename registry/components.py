@@ -15,26 +15,34 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dlkd.registry.problems import ConfigError, Problem, nearest
-from dlkd.registry.python_files import PREFIX, digests, installed, python_file, run_file, sources
+from dlkd.registry.python_files import PREFIX, digests, python_file, run_file
+from dlkd.source_code import own_sources, sources
+from dlkd.source_code.theirs import installed
 
 T = TypeVar("T")
 
 ENTRY_POINTS = "dlkd.components"
 _COMPONENTS: dict[str, Any] = {}
+_registered_by: dict[str, tuple[str, Path]] = {}
+"""By component, the module that registered it, and its file."""
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
     """Decorator that makes a class (or function) known as `kind/name`; returns it unchanged.
 
+    The file that calls it is part of what the component is, see `component_files`.
+
     Raises:
         ValueError: the name is taken; both holders are named.
     """
+    caller = sys._getframe(1)
+    place = str(caller.f_globals.get("__name__", "")), Path(caller.f_code.co_filename)
 
     def decorate(component: T) -> T:
         key = f"{kind}/{name}"
         if key in _COMPONENTS:
             raise ValueError(f"{key} is registered twice: {_place(_COMPONENTS[key])} and {_place(component)}")
-        _COMPONENTS[key] = component
+        _COMPONENTS[key], _registered_by[key] = component, place
         return component
 
     return decorate
@@ -52,13 +60,13 @@ def load_components() -> None:
         try:
             point.load()
         except Exception as error:  # whatever a file of somebody else may raise
-            if point.module.partition(".")[0] == "dlkd" and not isinstance(error, ImportError):
+            if _is_own(point.module) and not isinstance(error, ImportError):
                 raise
             where = f"entry point {point.name} = {point.value}"
             said = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
             raise ConfigError([Problem(where, 0, (), f"cannot be imported: {said}")]) from error
         file = getattr(sys.modules.get(point.module), "__file__", None)
-        if file is not None and point.module.partition(".")[0] != "dlkd":
+        if file is not None and not _is_own(point.module):
             _came_with.update(dict.fromkeys(set(_COMPONENTS) - before, Path(file).resolve()))
 
 
@@ -104,17 +112,30 @@ def load_same(files: Mapping[str, Mapping[str, str]]) -> None:
         load_file(path)
 
 
-def component_files(kind: str, name: str) -> set[Path]:
-    """Files that make a component what it is, with all that they import; none for dlkd's own."""
+def component_starts(kind: str, name: str) -> tuple[set[Path], set[Path]]:
+    """The files of dlkd, and those of users, in which a component stands and is registered."""
     component = get(kind, name)
     while isinstance(component, functools.partial):
         component = component.func
-    begin = {_came_with[f"{kind}/{name}"]} if f"{kind}/{name}" in _came_with else set()
-    if str(getattr(component, "__module__", "")).partition(".")[0] != "dlkd":
-        with contextlib.suppress(TypeError):  # no file: made by compiled code
-            file = Path(inspect.getsourcefile(component) or "").resolve()
-            begin |= {file} if file.is_file() and not installed(file) else set()
-    return {file for start in begin for file in sources(start)}
+    key = f"{kind}/{name}"
+    places = [_registered_by[key]] if key in _registered_by else []
+    places += [("", _came_with[key])] if key in _came_with else []
+    with contextlib.suppress(TypeError):  # no file: made by compiled code
+        file = Path(inspect.getsourcefile(component) or "")
+        module = str(getattr(component, "__module__", ""))
+        places += [] if installed(file) and not _is_own(module) else [(module, file)]
+    own = {file.resolve() for module, file in places if file.is_file() and _is_own(module)}
+    return own, {file.resolve() for module, file in places if file.is_file() and not _is_own(module)}
+
+
+def component_files(kind: str, name: str) -> set[Path]:
+    """Files that make a component what it is: where it stands, what registers it, and all that these import."""
+    own, theirs = component_starts(kind, name)
+    return own_sources(own).union(*map(sources, theirs))
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == "dlkd"
 
 
 def get(kind: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A user's Python files: run with the files beside them, and found again for the keys of results.
+"""A user's Python files, run with the files beside them.
 
 A file of `--import` may import its neighbours as a script does (`from my_layers import X`), wherever the command is
 given and in every worker. Each folder is a package of a name of its own here, in which imports of neighbours are
@@ -8,14 +8,12 @@ looked up; so two folders may hold files of one name, and nothing of theirs hide
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import importlib
 import importlib.util
 import sys
-import sysconfig
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -23,11 +21,11 @@ from types import CodeType, ModuleType
 
 from dlkd.machine import expanded
 from dlkd.registry.problems import ConfigError, Problem
+from dlkd.source_code import meaning, sources
+from dlkd.source_code.theirs import neighbour, placed
 
 PREFIX = "dlkd_import_"
 """Names of the packages that folders are here begin so."""
-_ROOT = Path(__file__).resolve().parents[1]
-_LIBRARY = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
 _folders: dict[str, Path] = {}
 _files: dict[str, Path] = {}
 """Files of `--import` by their modules' names."""
@@ -41,7 +39,7 @@ def run_file(path: Path) -> None:
             in the file that it imports where the fault is there.
     """
     file = python_file(path)
-    folder, name = _placed(file)
+    folder, name = placed(file)
     package = _package_of(folder)
     full = f"{package}.{name}"
     _files[full] = file
@@ -76,33 +74,9 @@ def python_file(path: Path) -> Path:
     return file
 
 
-def sources(file: Path) -> set[Path]:
-    """A Python file and all files that it imports, however deep, also inside functions.
-
-    Left out are the standard library, dlkd and what is installed in site-packages, but for the file's own package.
-    Names that are made while the code runs (`importlib.import_module`) are not followed.
-    """
-    folder, name = _placed(file)
-    own = name.partition(".")[0] if installed(file) else ""
-    todo: list[tuple[Path, str, Path | None]] = [(file, name, folder)]
-    above = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
-    for depth in range(1, len(above) + 1):  # the packages that it is in run before it
-        todo.append((folder.joinpath(*above[:depth], "__init__.py"), ".".join(above[:depth]), folder))
-    found = {place for place, _, _ in todo}
-    while todo:
-        file, name, place = todo.pop()
-        for spec in _imported(file, name, place, own):
-            path = Path(spec.origin or "").resolve()
-            if path not in found and path.is_file():
-                found.add(path)
-                if path.suffix == ".py":
-                    todo.append((path, spec.name, place if path.is_relative_to(folder) else None))
-    return found
-
-
 def digests(path: Path) -> dict[str, str]:
-    """SHA-256 of all `sources` of a Python file, or of a package's folder, by their paths."""
-    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(sources(python_file(path)))}
+    """The `meaning` of all `sources` of a Python file, or of a package's folder, by their paths."""
+    return {str(file): meaning(file) for file in sorted(sources(python_file(path)))}
 
 
 class _Finder(MetaPathFinder):
@@ -165,89 +139,7 @@ class _Neighbours(ast.NodeTransformer):
         return node
 
     def _here(self, name: str) -> bool:
-        return _neighbour(name, _folders[self.package], self.own, self.file) is not None
-
-
-def _neighbour(name: str, folder: Path, own: str, file: Path) -> ModuleSpec | None:
-    """The module of that name in `folder` that `file` means, if it means none of the library and no installed one."""
-    if name in sys.stdlib_module_names or name == "dlkd":
-        return None
-    spec = PathFinder.find_spec(name, [str(folder)])
-    if spec is None or (name != own and installed(folder / name)):
-        return None
-    # A folder without __init__.py, and the file itself, stand behind an installed package of their name, as Python has
-    # it.
-    behind = spec.origin is None or Path(spec.origin).resolve() == file
-    return None if behind and _elsewhere(name) is not None else spec
-
-
-def _elsewhere(name: str) -> ModuleSpec | None:
-    try:
-        return importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):  # a module without a spec, such as __main__
-        return None
-
-
-def _imported(file: Path, name: str, folder: Path | None, own: str) -> Iterator[ModuleSpec]:
-    """What a file imports of files that are not the library's, dlkd's or installed.
-
-    Args:
-        file: of Python.
-        name: of its module, as its neighbours import it.
-        folder: where those lie; None where they are found by `sys.path`.
-        own: name of the package that is followed wherever it lies.
-    """
-    for level, module, names in _import_statements(file.read_bytes()):
-        if level:
-            inside = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
-            inside = inside[: len(inside) - level + 1]
-            module = ".".join([*inside, *filter(None, [module])])
-        top = module.partition(".")[0]
-        found: ModuleSpec | None
-        for word in names or ("",):
-            parts = [p for p in (*module.split("."), word) if p]
-            top, *deeper = parts
-            if folder is None:
-                found = None if top in sys.stdlib_module_names or top == "dlkd" else _elsewhere(top)
-            elif level:
-                found = PathFinder.find_spec(top, [str(folder)])
-            else:
-                found = _neighbour(top, folder, own, file)
-                if found is None and top not in sys.stdlib_module_names and top != "dlkd":
-                    found = _elsewhere(top)
-            whole = top
-            while found is not None and (top == own or not installed(Path(found.origin or ""))):
-                yield found
-                if not deeper or found.submodule_search_locations is None:
-                    break
-                whole = f"{whole}.{deeper.pop(0)}"
-                found = PathFinder.find_spec(whole, list(found.submodule_search_locations))
-
-
-@functools.lru_cache(maxsize=1024)
-def _import_statements(source: bytes) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
-    """(dots, module, names) of each import of a source; none where it cannot be parsed."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return ()
-    found: list[tuple[int, str, tuple[str, ...]]] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(0, alias.name, ()) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            found.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
-    return tuple(found)
-
-
-def _placed(file: Path) -> tuple[Path, str]:
-    """The folder that a file's imports start from, above the packages that it is in, and its module's name there."""
-    folder = file.parent
-    parts = [] if file.name == "__init__.py" else [file.stem.replace(".", "_")]
-    while (folder / "__init__.py").is_file() and folder != _ROOT:
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return folder, ".".join(parts)
+        return neighbour(name, _folders[self.package], self.own, self.file) is not None
 
 
 def _package_of(folder: Path) -> str:
@@ -261,14 +153,6 @@ def _package_of(folder: Path) -> str:
         sys.meta_path.insert(0, _Finder())
     importlib.invalidate_caches()
     return name
-
-
-def installed(path: Path) -> bool:
-    """Whether a file is of the standard library or of an installed package."""
-    path = path.resolve()
-    return bool({"site-packages", "dist-packages"} & set(path.parts)) or any(
-        path.is_relative_to(place) for place in _LIBRARY
-    )
 
 
 def _failure(path: Path, file: Path, error: BaseException, package: str) -> Problem:

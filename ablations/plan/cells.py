@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlkd.ablations.plan.grid import Grid, GridRow
-from dlkd.ablations.plan.keys import cell_key
+from dlkd.ablations.plan.keys import Code, cell_code, cell_key
 from dlkd.data import dataset_label
 from dlkd.data.digest import Progress, category_digest
 from dlkd.registry import Node, Registry
@@ -28,6 +28,7 @@ class Cell:
         rows: (grid name, row label) of each place it stands in.
         settings: what reports say that it was measured with, see `Registry.shown`.
         contents: digests of the data and of the files that the spec names, as the key was made of them.
+        code: digests of the code that computes the result, by file.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Cell:
     rows: tuple[tuple[str, str], ...]
     contents: dict[str, str] = field(default_factory=dict)
     settings: str = ""
+    code: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -68,6 +70,7 @@ def make_cells(
     digests: dict[str, str] = {}
     for row, model, train in _settled(grid, registry, preset):
         for dataset, categories in datasets:
+            code: Code = {}
             for category, seed in itertools.product(categories, seeds):
                 spec = TrialSpec(
                     variant=row.variant, model=model, dataset=dataset, category=category, train=train, seed=seed
@@ -76,8 +79,9 @@ def make_cells(
                 if place not in digests:
                     digests[place] = category_digest(load_category(spec, registry), progress=progress)
                 contents = spec.contents(registry, digests[place])
-                key = cell_key(spec, contents, registry)
-                cells.append(Cell(key, spec, ((grid.name, row.label),), contents, registry.shown(model)))
+                code = code or cell_code(spec, registry)  # of all categories and seeds
+                key = cell_key(spec, contents, code)
+                cells.append(Cell(key, spec, ((grid.name, row.label),), contents, registry.shown(model), code))
     return unique(cells)
 
 

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.resources
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dlkd.registry import Registry, component_files, inner_nodes, name_key
+from dlkd.registry import Registry, component_starts, inner_nodes, list_components, name_key
+from dlkd.source_code import ROOT, file_behind, meaning, own_sources, sources
 from dlkd.training import TrialSpec
 
-ROOT = Path(str(importlib.resources.files("dlkd")))
-
-CODE_FOLDERS = ("blocks", "losses", "models", "training", "data", "metrics")
-"""Packages whose source decides a trial's result."""
+Code = dict[str, str]
+"""What the code says, as digests by file: "blocks/lfrb.py" of dlkd, a user's file by its path."""
 
 
-def cell_key(spec: TrialSpec, contents: Mapping[str, str], registry: Registry) -> str:
-    """Hash of the trial's identity and of the code that computes the result."""
-    own = component_sources(registry, "model", spec.model) | component_sources(registry, "dataset", spec.dataset)
-    code = [code_version(), *sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in own)]
-    return hashlib.sha256(json.dumps([spec.identity(contents), code], sort_keys=True).encode()).hexdigest()[:16]
+def cell_key(spec: TrialSpec, contents: Mapping[str, str], code: Mapping[str, str]) -> str:
+    """Hash of the trial's identity and of the code that computes the result, wherever its files lie."""
+    return hashed([spec.identity(contents), sorted(code.values())])
 
 
-def component_sources(registry: Registry, kind: str, node: dict[str, Any]) -> set[Path]:
-    """Source files of the components of a node that are not DLKD's own, and what those import."""
-    name = node[name_key(kind)]
-    found = component_files(kind, name)
-    for inner_kind, inner, _ in inner_nodes(registry.row(kind, name), node):
-        found |= component_sources(registry, inner_kind, inner)
-    return found
+def hashed(decides: Any) -> str:
+    """A key: hash of plain data."""
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@functools.cache
-def code_version() -> str:
-    """Hash of the sources that decide a trial's result."""
-    digest = hashlib.sha256()
-    for folder in CODE_FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+def cell_code(spec: TrialSpec, registry: Registry) -> Code:
+    """The code that computes a trial's result: of its components, of training and scoring, and what these import."""
+    return code_behind([("model", spec.model), ("dataset", spec.dataset)], registry)
+
+
+def code_behind(nodes: Iterable[tuple[str, Mapping[str, Any]]], registry: Registry, *more: Path) -> Code:
+    """The code of components, each a kind and a complete node, of training and scoring, and of `more` files of dlkd.
+
+    Found from import statements alone. Raises OSError where a file cannot be read.
+    """
+    own = {file_behind("dlkd.training", "run_trial"), ROOT / "registry" / "build.py", *more}
+    theirs: set[Path] = set()
+    for kind, name in _components(nodes, registry):
+        for found, files in zip((own, theirs), component_starts(kind, name), strict=True):
+            found |= files
+    files = own_sources(own).union(*map(sources, theirs))
+    return {_named(file): meaning(file) for file in sorted(files)}
+
+
+def _components(nodes: Iterable[tuple[str, Mapping[str, Any]]], registry: Registry) -> Iterator[tuple[str, str]]:
+    """Kind and name of each component in complete nodes."""
+    for kind, node in nodes:
+        name = node[name_key(kind)]
+        yield kind, name
+        yield from _components(((k, inner) for k, inner, _ in inner_nodes(registry.row(kind, name), node)), registry)
+        if node.get("backend") in list_components("scan"):  # an argument that names a component and is no slot
+            yield "scan", node["backend"]
+
+
+def _named(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix() if file.is_relative_to(ROOT) else str(file)

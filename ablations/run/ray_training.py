@@ -69,6 +69,7 @@ def _fit(
             "key": cell.key,
             "spec": cell.spec.model_dump(mode="json"),
             "contents": cell.contents,
+            "code": cell.code,
             "store": str(store.resolve()),
             "storage": None if storage is None else storage.url,
             "keep": pool.keep,

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 FAILURE = "failure.txt"
 PROGRESS = "progress"
+CODE = "code.json"
+"""What the code says that computes a trial, as digests by file."""
 
 
 def result(key: str, store: Path) -> TrialResult | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
-from dlkd.ablations.plan.keys import ROOT, code_version, component_sources
+from dlkd.ablations.plan.keys import code_behind, hashed
 from dlkd.ablations.search.definition import Search
 from dlkd.ablations.search.values import overrides, settled, value_at
 from dlkd.data.digest import Progress, category_digest
 from dlkd.registry import Registry
+from dlkd.source_code import ROOT
 from dlkd.training import Preset, TrainConfig
 from dlkd.training.identity import PLACE_ONLY, by_contents, file_contents, placeless_dataset
 
@@ -70,11 +69,9 @@ class Study(pydantic.BaseModel):
         data = zip(self.data, self.digests, strict=True)
         decides["data"] = [(placeless_dataset(node, digest), category) for (node, category), digest in data]
         nodes = [self.settings({key: value}, registry)[0] for key, value in self.search.probes()]
-        own = {path for node in nodes for path in component_sources(registry, "model", node)}
-        own |= {path for node, _ in self.data for path in component_sources(registry, "dataset", node)}
-        own.add(ROOT / "ablations" / "search" / "worker.py")
-        code = [code_version(), *sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in own)]
-        return hashlib.sha256(json.dumps([decides, code], sort_keys=True).encode()).hexdigest()[:16]
+        trained = [("model", node) for node in nodes] + [("dataset", node) for node, _ in self.data]
+        code = code_behind(trained, registry, ROOT / "ablations" / "search" / "worker.py")
+        return hashed([decides, sorted(code.values())])
 
 
 def search_folder(study: Study, registry: Registry, store: Path) -> Path:

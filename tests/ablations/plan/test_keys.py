@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from dlkd import source_code
+from dlkd.ablations.plan import keys
 from dlkd.ablations.plan.cells import Cell, make_cells
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.search.definition import Parameter, Search
 from dlkd.ablations.search.study import Study
-from dlkd.registry import default_registry, load_file, load_registry
+from dlkd.registry import component_starts, default_registry, load_file, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig
 
 REGISTRY = default_registry()
+PACKAGES = ("blocks", "cli", "data", "losses", "metrics", "models", "registry", "training")
 DEMO = PRESETS["demo"]
 
 MakeCells = Callable[..., list[Cell]]
@@ -40,26 +43,68 @@ def test_the_key_follows_the_contents_of_the_data_and_not_their_place(tiny_folde
     (tmp_path / "same.yaml").write_text("variants: {same: {extends: dlkd}}")
     registry = load_registry(tmp_path / "same.yaml")
 
-    def keys(*roots: Path) -> list[str]:
+    def found(*roots: Path) -> list[str]:
         nodes = [(registry.complete("dataset", {"name": "folder", "root": str(root)}), ["disc"]) for root in roots]
         return [cell.key for cell in make_cells(grid, registry, nodes, [0], DEMO)]
 
     moved = tmp_path / "moved"
     shutil.copytree(tiny_folder, moved)
-    [key] = keys(tiny_folder)
-    assert keys(moved) == [key]
-    assert keys(moved, tiny_folder) == [key]
+    [key] = found(tiny_folder)
+    assert found(moved) == [key]
+    assert found(moved, tiny_folder) == [key]
     first, second = (moved / "disc/train/good" / name for name in ("000.png", "001.png"))
     first.rename(moved / "x")
     second.rename(first)
     (moved / "x").rename(second)
-    assert keys(moved) != [key]
+    assert found(moved) != [key]
 
 
-def test_the_key_follows_the_code(make_tiny_cells: MakeCells, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = make_tiny_cells()[0].key
-    monkeypatch.setattr("dlkd.ablations.plan.keys.code_version", lambda: "another")
-    assert make_tiny_cells()[0].key != before
+EDITS = {
+    "a new file": ("blocks/new.py", lambda text: "X = 1", False),
+    "a component that is not used": ("data/visa.py", lambda text: text + "\nX = 1", False),
+    "a command": ("cli/train.py", lambda text: text + "\nX = 1", False),
+    "a comment": ("blocks/mffm.py", lambda text: text + "\n# more\n", False),
+    "a docstring": ("blocks/mffm.py", lambda text: text.replace('"""', '"""More. ', 1), False),
+    "a component": ("data/folder.py", lambda text: text + "\nX = 1", True),
+    "a component in a component": ("blocks/lfrb.py", lambda text: text.replace("return", "pass; return", 1), True),
+    "what registers torch's": ("blocks/norm.py", lambda text: text + "\nX = 1", True),
+    "what a component imports": ("losses/cosine.py", lambda text: text + "\nX = 1", True),
+    "what a component imports inside of a function": ("models/weights.py", lambda text: text + "\nX = 1", True),
+    "training": ("training/module.py", lambda text: text + "\nX = 1", True),
+    "scoring": ("metrics/regions.py", lambda text: text + "\nX = 1", True),
+    "what builds a model": ("registry/build.py", lambda text: text + "\nX = 1", True),
+}
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of dlkd's sources, which the keys follow in the place of the true ones."""
+    copy, root = tmp_path / "dlkd", keys.ROOT
+    for file in (f for package in PACKAGES for f in root.glob(f"{package}/**/*.py")):
+        (copy / file.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy / file.relative_to(root))
+
+    def moved(kind: str, name: str) -> tuple[set[Path], set[Path]]:
+        own, theirs = component_starts(kind, name)
+        return {copy / file.relative_to(root) for file in own}, theirs
+
+    monkeypatch.setattr(keys, "component_starts", moved)
+    for module in (keys, source_code.own):
+        monkeypatch.setattr(module, "ROOT", copy)
+    return copy
+
+
+def test_the_key_follows_the_code_that_a_cell_uses(make_tiny_cells: MakeCells, copied: Path) -> None:
+    before = make_tiny_cells()[0]
+    changed = {}
+    for what, (name, edit, _) in EDITS.items():
+        file = copied / name
+        text = file.read_text() if file.exists() else None
+        file.write_text(edit(text))
+        changed[what] = make_tiny_cells()[0].key != before.key
+        file.unlink() if text is None else file.write_text(text)
+    assert changed == {what: changes for what, (_, _, changes) in EDITS.items()}
+    assert make_tiny_cells()[0] == before
 
 
 def test_the_key_follows_what_the_users_file_imports(
