@@ -1,4 +1,4 @@
-"""Shape contracts: the small grammar in which a component says what it takes and what it gives.
+"""Shape contracts: a small grammar for the inputs and the output of a component.
 
 A contract is two things, both written in `registry.yaml` and enforced by the component itself:
 
@@ -134,7 +134,7 @@ Argument = TensorShape | list[TensorShape]
 
 @dataclass(frozen=True)
 class Shape:
-    """A parsed contract: what goes in, argument by argument, and what comes out.
+    """A parsed contract: the inputs, argument by argument, and the output.
 
     >>> shape = Shape.parse("b c h w -> b c 2*h 2*w")
     >>> shape.names()

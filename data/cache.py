@@ -24,7 +24,7 @@ TOTAL_BYTES = 16 * 2**30
 
 
 def cache_folder() -> Path:
-    """Where made and decoded data are kept: $DLKD_CACHE, or ~/.cache/dlkd. Raises MachineError without a home."""
+    """The folder of the cache: $DLKD_CACHE, or ~/.cache/dlkd. Raises MachineError without a home."""
     given = os.environ.get("DLKD_CACHE")
     try:
         return expanded(given or "~/.cache/dlkd")
@@ -37,8 +37,8 @@ def cache_folder() -> Path:
 class PixelCache:
     """Structured values of one type by index, in a sparse file of fixed rows; memory use is one row.
 
-    A row ends in a checksum: rows never written, torn by a crash or damaged read as absent. Writers of the
-    same row write the same bytes, so nobody locks. Plain reads and writes, not a memory map: a full disk is
+    A row ends in a checksum: rows never written, torn by a crash or damaged count as absent. Writers of the same row
+    write the same bytes, so that no lock is needed. Plain reads and writes, not a memory map: a full disk is
     then an error that turns the cache off, where a map would kill the process.
 
     Args:
@@ -55,7 +55,7 @@ class PixelCache:
 
     @classmethod
     def for_samples(cls, samples: Sequence[Sample], *, row: np.dtype[np.void], limit: int) -> PixelCache:
-        """The cache of these files as they are now: a changed file, list or type is another cache."""
+        """The cache of these files in their present state: a changed file, list or type has another cache."""
         if limit <= 0 or not samples:
             return cls(None, row=row, limit=0)
         digest = hashlib.sha256(repr((PIXELS, row.descr)).encode())
@@ -66,7 +66,7 @@ class PixelCache:
         return cls(path, row=row, limit=min(limit, len(samples) * (row.itemsize + 4)))
 
     def get(self, index: int) -> NDArray[np.void] | None:
-        """The value, writable, or None where it is not there."""
+        """The value, writable, or None if it is not cached."""
         file = self._open(index)
         if file is None:
             return None
@@ -77,7 +77,7 @@ class PixelCache:
         return value
 
     def put(self, index: int, value: NDArray[np.void]) -> None:
-        """Keep a value; without effect beyond the limit or on a disk that is full or read-only."""
+        """Store a value; without effect beyond the limit or on a disk that is full or read-only."""
         file = self._open(index)
         if file is None:
             return
@@ -129,11 +129,11 @@ def _checksum(row: bytes | bytearray) -> bytes:
 
 
 def stamp(path: Path | None) -> str:
-    """What tells one state of a file from another without reading it: place, size, times and inode.
+    """What identifies the state of a file without reading it: path, size, times and inode.
 
-    Size and mtime are not enough: they are the same for two BMPs of one camera that were swapped by rename. The
-    system sets ctime at every change of contents, name or times; nobody else can. A folder of masks has the stamps of
-    its files too, as its own does not change with them.
+    Size and mtime are not enough: they are the same for two BMPs of one camera that were swapped by rename. The system
+    sets ctime at every change of contents, name or times, and programs cannot set it. The stamp of a folder of masks
+    contains the stamps of its files, since the folder's own stamp does not change with them.
     """
     if path is None:
         return "-;"

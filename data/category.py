@@ -1,4 +1,4 @@
-"""What every dataset gives: a category with its training and test samples, as paths and labels."""
+"""The output of every dataset: a category with its training and test samples, as paths and labels."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Category:
 
 
 class DataError(ValueError):
-    """Data on disk that cannot be used; names the file or folder, what is wrong and what was looked for.
+    """Data on disk that cannot be used; names the file or folder, the problem and what was expected.
 
     Attributes:
-        problems: all of them one by one, where the message has room for the first ones only.
+        problems: all problems one by one; a long message shows the first ones only.
         found: the category as far as it could be read, for reports.
     """
 
@@ -60,7 +60,7 @@ class DataError(ValueError):
 
 
 class Dataset(Protocol):
-    """What a component registered under `dataset/...` offers."""
+    """The methods of a component registered under `dataset/...`."""
 
     def categories(self) -> tuple[str, ...]:
         """Names of the categories, sorted. Raises DataError where there is none."""

@@ -34,17 +34,18 @@ class Item(_Required, total=False):
 class ImageDataset(Dataset[Item]):
     """The paper's preprocessing: antialiased bilinear `resize` to `image_size`, normalisation, nothing else.
 
-    Masks stay binary: of what `resize_mask` gives, the pixels of any region. A normal sample's mask is all false. A
-    picture is decoded once for a machine: see PixelCache. Reading raises DataError that names the file.
+    Masks are binary: the pixels of any region of `resize_mask`. A normal sample's mask is all false. An image is
+    decoded once per machine: see PixelCache. Reading raises DataError that names the file.
 
     Args:
         samples: what `Category.train` or `Category.test` holds.
         image_size: side, or (height, width), in pixels.
         mean: of each channel in [0, 1], from the teacher's own configuration.
         std: of each channel, likewise.
-        with_masks: add "mask" to the items; one anomalous sample at least needs one then. That of an anomalous sample
-            without a mask is all false: see `Category.for_pixels`.
-        cache_bytes: most disk the decoded pictures may take; those beyond it are decoded each time, 0: all.
+        with_masks: add "mask" to the items; at least one anomalous sample must then have a mask. An anomalous sample
+            without a mask gets one that is all false: see `Category.for_pixels`.
+        cache_bytes: largest disk space of decoded images; images beyond this limit are decoded each time. 0 turns the
+            cache off.
     """
 
     def __init__(

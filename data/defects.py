@@ -1,6 +1,6 @@
 """Planted defects with exact masks, for any normal picture: cut-paste, scratch, stain, hole.
 
-Each varies in size, place and contrast, down to ones that are hard to see. No pixel outside the mask changes.
+Defects vary in size, place and contrast; some are hard to see. No pixel outside the mask changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a category's files hold, as one hash: the same wherever they lie, another as soon as a pixel changes."""
+"""The contents of a category's files as one hash, independent of their path, and different once a pixel changes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _RACY = 2 * 10**9
 def category_digest(category: Category, *, progress: Progress | None = None) -> str:
     """Hash of the contents of all images and masks, in their order, with split, label and defect.
 
-    Names and places of the files are not in it: a dataset that was moved or copied keeps its digest. The hash of a
-    file is kept below `cache_folder()` by path, size, mtime, ctime and inode, so that a second look only asks the
-    system for those. Several processes may ask at once; a store that is damaged or read-only costs time only.
+    Names and paths of the files are not part of the digest: a dataset that was moved or copied keeps its digest. The
+    hash of a file is stored below `cache_folder()` by path, size, mtime, ctime and inode, so that a second call only
+    compares these. Several processes may call this at once; a damaged or read-only store costs only time.
 
     Args:
         category: its files are read.
@@ -66,7 +66,7 @@ def file_digest(path: Path) -> str:
 
 
 def check_plain(path: Path) -> None:
-    """Raise DataError for a folder, a device, or a pipe, which would be waited for without end."""
+    """Raise DataError for a folder, a device, or a pipe, from which reading might never end."""
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe, a socket or a device"
         raise DataError(f"{path}: is {what} in the place of a file; move it elsewhere")
@@ -102,7 +102,7 @@ class KnownFiles:
         return found
 
     def save(self) -> None:
-        """Keep what was learnt, beside the hashes of as many other files of the category that were kept."""
+        """Store the new hashes, and as many of the stored hashes of other files of the category."""
         if not self._new:
             return
         others = [(key, value) for key, value in self._kept.items() if key not in self._seen][-len(self._seen) :]

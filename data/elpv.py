@@ -26,8 +26,8 @@ class ELPV:
 
     Args:
         root: folder with `labels.csv` and `images/`; default that of the installed package.
-        seed: of the split of the cells with probability 0.
-        test_share: of the cells with probability 0 that are kept for the test.
+        seed: seed of the split of the cells with probability 0.
+        test_share: share of the cells with probability 0 that the test gets.
         train_limit: most training cells of a category, chosen by seed; default all.
         test_limit: most test cells of each label in a category, likewise.
         uncertain: "drop" the cells graded 1/3 and 2/3, or "round" them: 1/3 to normal, 2/3 to anomalous, in

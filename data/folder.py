@@ -19,9 +19,10 @@ MVTEC_CATEGORIES = (
 class Folder:
     """Categories below `root` as `<category>/train/good`, `test/<defect>`, `ground_truth/<defect>`.
 
-    `root` may be one category itself. Masks carry their image's stem (`000.png`: `000_mask.png` or `000.png`)
-    and are optional for a category as a whole. Where some anomalous images have a mask and others not, `unmasked` says
-    what becomes of those: "refuse" the category, or "leave_out" of pixel metrics and keep for image metrics.
+    `root` may be one category itself. Masks have the stem of their image (`000.png`: `000_mask.png` or `000.png`)
+    and are optional for a category as a whole. If some anomalous images have a mask and others have none, `unmasked`
+    decides: "refuse" refuses the category, "leave_out" excludes the images without a mask from pixel metrics and keeps
+    them for image metrics.
 
     >>> import tempfile
     >>> from pathlib import Path

@@ -1,4 +1,5 @@
-"""Pictures of any kind to uint8 RGB, masks of any kind to bool; what cannot be read is named, what is bent is told."""
+"""Reads images of any kind as uint8 RGB and masks of any kind as bool; unreadable files and conversions are
+reported."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ LARGEST = 2**29
 Image.MAX_IMAGE_PIXELS = None
 
 CAMERA_BITS = (8, 12, 14)
-"""Fewer than 16 bits a value that cameras and other programs leave in files of 16."""
+"""Bits per value, fewer than 16, that cameras and other programs use in files of 16 bits."""
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _PAGED = ("TIFF", "GIF", "WEBP", "PNG")
 _LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
@@ -69,9 +70,10 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 def look_at_mask(path: Path, *, stored: bool = False) -> tuple[NDArray[np.bool_], list[str]]:
     """Mask at `path` as (h, w), and in words how it was understood where that is not plain.
 
-    Marked is what has any colour above 0 and is not transparent; where that is nothing, what is not transparent.
+    Marked are pixels with any colour above 0 that are not transparent; if there are none, the pixels that are not
+    transparent.
     A mask with soft edges or compression noise (lossy formats, or more than 8 levels up to the upper half of
-    the range) is marked from half of its largest value. `stored` leaves out the turn that EXIF asks for.
+    the range) is marked from half of its largest value. `stored` ignores the rotation in the EXIF data.
 
     Raises DataError as read_image does, for an empty folder, for masks of one image that differ in size, and for
     floats that are no numbers.
@@ -93,7 +95,7 @@ def look_at_mask(path: Path, *, stored: bool = False) -> tuple[NDArray[np.bool_]
 
 
 def turned(mask: NDArray[np.bool_], image: Path) -> NDArray[np.bool_]:
-    """A mask that was drawn on the picture as stored, turned as the EXIF data of `image` turn the picture."""
+    """A mask that was drawn on the stored image, rotated as the EXIF data of `image` say."""
     try:
         with Image.open(image) as picture:
             exif = picture.getexif()

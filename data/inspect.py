@@ -1,4 +1,4 @@
-"""What a dataset holds and what is wrong with it."""
+"""The contents of a dataset and its problems."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CategoryReport:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know although nothing is broken."""
+        """Notes for the user that are not problems."""
         notes = []
         if not self.anomalous or not self.normal:
             absent = "anomalous" if self.normal else "normal" if self.anomalous else "test"
@@ -93,7 +93,7 @@ class CategoryReport:
 
 @dataclass
 class DatasetReport:
-    """`inspect_dataset`'s findings; `str` of it is text for people."""
+    """The findings of `inspect_dataset`; `str` gives a readable text."""
 
     dataset: str
     categories: list[CategoryReport]

@@ -1,4 +1,4 @@
-"""What tables, folders and messages call a dataset."""
+"""The label of a dataset in tables, folders and messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Node = Mapping[str, Any]
 def dataset_label(node: Node) -> str:
     """A completed dataset node by its name and the arguments that are not the defaults.
 
-    "textures", "textures,seed=1"; where a dataset of the kind `folder` lies has no say, so it has its folder's name.
+    "textures", "textures,seed=1"; a dataset of the kind `folder` is labelled by the name of its folder, without the
+    path.
     """
     return _label(node, 1)
 

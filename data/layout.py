@@ -1,4 +1,4 @@
-"""The MVTec folder layout and its relatives: from a category's folder to its samples, every problem named."""
+"""The MVTec folder layout and similar ones: from a category's folder to its samples, with all problems listed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 20
 _SYSTEM = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 Unmasked = Literal["refuse", "leave_out"]
-"""What is done with an anomalous image without a mask where others have one."""
+"""What to do with an anomalous image without a mask if other images have one."""
 
 WITHOUT_MASKS = " (unmasked=leave_out keeps images without a mask for image metrics alone)"
 
@@ -45,7 +45,7 @@ def list_folders(folder: Path) -> list[Path]:
 
 
 def found_in(folder: Path) -> str:
-    """What an error message says of `folder`: its first entries, or that it is absent or empty."""
+    """Description of `folder` for an error message: its first entries, or that it is absent or empty."""
     if not folder.exists():
         parent = folder.parent
         return f"{folder} does not exist" + (f"; {found_in(parent)}" if parent != folder else "")
@@ -99,7 +99,7 @@ def read_layout(
 ) -> Category:
     """Category from `train/<normal>`, `<test>/<defect>` and `<ground_truth>/<defect>` below `folder`.
 
-    What lies there and is not used is counted in the category's notes. Raises DataError that lists every problem: no
+    Unused files in these folders are counted in the category's notes. Raises DataError that lists every problem: no
     training images, training folders of anomalies, an anomalous image without its mask where the category has masks
     (unless `unmasked` says "leave_out"), a mask without its image.
     """

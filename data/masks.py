@@ -1,4 +1,4 @@
-"""Anomalous regions of a mask, followed from the mask's own size to the network's."""
+"""Anomalous regions of a mask, mapped from the mask's own size to the network's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _EIGHT_CONNECTED = np.ones((3, 3), dtype=np.int8)
 def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float32]:
     """The regions of `mask` (h, w) at `size` (height, width), as sizes: float32 (height, width).
 
-    Regions are 8-connected at the mask's own size, and stay what they are there. A pixel belongs to the region that its
-    centre lies in. A region that holds no pixel's centre keeps the pixel that it covers most of, or all of them where
-    several are covered alike; so none vanishes and none falls apart, and a pixel may have several.
+    Regions are 8-connected at the mask's own size, and remain the same regions at `size`. A pixel belongs to the region
+    in which its centre lies. A region without any pixel centre keeps the pixel of which it covers the most, or all such
+    pixels if several are covered equally. So no region vanishes or falls apart, and a pixel may belong to several
+    regions.
 
     Each anomalous pixel holds the number of pixels of its region, a normal one 0. A pixel of several regions holds the
     number whose inverse is the sum of theirs: each region's pixels have inverses that sum to 1, which is all that PRO

@@ -17,8 +17,8 @@ class MVTecAD2:
     """Its eight categories below `root` as `<category>/train/good` and `test_public/{good,bad,ground_truth/bad}`.
 
     `validation/good` is left out, as the authors keep it for settings. `test_private` and `test_private_mixed` have no
-    labels: score them with `dlkd predict` and hand the maps in at the authors' server. They ask for PRO up to a false
-    positive rate of 0.05: `train.pro_limit=0.05`.
+    labels: score them with `dlkd predict` and upload the maps to the authors' server. The authors compute PRO up to a
+    false positive rate of 0.05: `train.pro_limit=0.05`.
     """
 
     name = "mvtec_ad2"

@@ -1,4 +1,4 @@
-"""MVTec LOCO AD (Bergmann et al., IJCV 2022): logical and structural anomalies, several masks an image."""
+"""MVTec LOCO AD (Bergmann et al., IJCV 2022): logical and structural anomalies, several masks per image."""
 
 from __future__ import annotations
 

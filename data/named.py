@@ -35,7 +35,7 @@ def dataset_node(registry: Registry, given: str | PathLike[str] | Mapping[str, A
     if name in list_components("dataset"):
         node = {"name": name, **assignments(settings, "--dataset NAME,KEY=VALUE")}
         if not root and "root" not in node and needs_root(name):
-            raise ValueError(f"{name} lies in a folder of yours: say which with {name}:PATH")
+            raise ValueError(f"{name} needs the path of its folder: give it as {name}:PATH")
         return registry.complete("dataset", node | ({"root": str(expanded(root).resolve())} if root else {}))
     if expanded(text).exists():
         raise ValueError(f"{text} is a file; a dataset is a folder in the MVTec layout")
@@ -70,7 +70,7 @@ def category_of(registry: Registry, node: dict[str, Any], wanted: str | None) ->
 
 
 def verify_data(registry: Registry, data: Iterable[tuple[dict[str, Any], str]], terminal: Terminal) -> None:
-    """Read what trials on these categories will read; say what is left out or changed. Raises DataError on damage."""
+    """Read all files of trials on these categories; print what is ignored or converted. Raises DataError on damage."""
     seen: list[tuple[dict[str, Any], str]] = []
     problems: list[str] = []
     with progress_bar(terminal) as bar:

@@ -1,4 +1,4 @@
-"""Any dataset as a folder in the MVTec layout, for other tools and for looking at."""
+"""Writes any dataset as a folder in the MVTec layout, for other tools and for inspection."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dlkd.machine import expanded
 def write_folder(dataset: Dataset, target: str | PathLike[str], *, categories: Iterable[str] | None = None) -> Path:
     """Write `<category>/train/good`, `test/<defect>` and `ground_truth/<defect>` below `target`.
 
-    Pictures are copied byte for byte; masks become PNGs of 0 and 255, several for one image merged. `target`
-    appears at once when all is written. Raises DataError where it exists and is not empty.
+    Pictures are copied byte for byte; masks become PNGs of 0 and 255, several for one image merged. `target` is created
+    at the end, when all files are written. Raises DataError where it exists and is not empty.
     """
     target = expanded(target)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):

@@ -1,4 +1,4 @@
-"""How a picture gets the network's size: two products with matrices of weights, in float32 and never rounded."""
+"""Resizing of images to the network's size: two products with matrices of weights, in float32, without rounding."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def resize(picture: NDArray[np.uint8] | NDArray[np.floating], size: tuple[int, i
     """Picture (h, w, c), grey levels of any type, at `size` (height, width): float32 (c, height, width).
 
     `V X H^T` of each channel X, with V = resize_weights(h, height) and H = resize_weights(w, width), V first. Grey
-    levels keep their unit. A side that has its size already is left as it is, bit by bit. One thread, and the same
+    levels keep their unit. A side that has the requested size already does not change in any bit. One thread, and the
+    same
     bits on every machine that adds floats in order.
     """
     h, w, channels = picture.shape

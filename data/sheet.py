@@ -1,4 +1,4 @@
-"""A sheet of a dataset's pictures, to look at."""
+"""A sheet of a dataset's images, for inspection."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def picture_sheet(
 ) -> Path:
     """Write a PNG with a row for each category: two training images, then test images, masks outlined.
 
-    What is damaged is called so. Test images take turns among the defects; `columns` is the number of
-    pictures in a row.
+    Damaged images are marked as such. Test images alternate between the defects; `columns` is the number of images in a
+    row.
     """
     names = dataset.categories() if categories is None else tuple(categories)
     figure = LiteralFigure((1.6 * columns, 1.85 * len(names)))

@@ -1,6 +1,6 @@
 """A validation category made of normal training images alone: some held out, and copies with planted defects.
 
-It lets settings be chosen without a look at test anomalies.
+With it, settings can be chosen without using test anomalies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def carve_validation(
 ) -> Category:
     """Category whose test is `share` of the training images, as they are and again with one defect each.
 
-    Its training split is the rest; the real test split plays no part. The four defects take turns. The
+    Its training split is the rest; the real test split is not used. The four defects alternate. The
     planted pictures and their masks are written once, below `root` (default: the cache folder).
     Raises DataError where fewer than 2 training images would be left or held out, and where they cannot be written.
     """

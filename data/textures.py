@@ -34,7 +34,7 @@ class Textures:
 
     Args:
         root: folder that receives `textures-<hash of the arguments>`.
-        seed: of the crops and the defects.
+        seed: seed of the crops and the defects.
         size: side of a crop in pixels, 32 to 192.
         train: normal training crops of each category.
         test_good: normal test crops of each category.
@@ -65,7 +65,7 @@ class Textures:
 
     @property
     def folder(self) -> Path:
-        """Where the pictures are, or will be: named after the parameters."""
+        """The folder of the images, named after the parameters; it may not exist yet."""
         text = json.dumps(self.parameters, sort_keys=True)
         return self.root / f"textures-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

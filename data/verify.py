@@ -1,4 +1,4 @@
-"""Reads all that a trial will read, once, so that damage is found before training and not after it."""
+"""Reads all files of a trial once, so that damage is found before training and not after it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ VERSION = f"2 {PIXELS}"
 
 
 def verify(category: Category, *, progress: Progress | None = None) -> tuple[str, ...]:
-    """What was passed over, and what was changed to read the images and masks: sentences, counted, for people.
+    """Sentences that count the ignored files and the conversions of images and masks.
 
-    A category that is whole is remembered below `cache_folder()` by its contents, so that the next trial reads nothing.
+    A category without damage is stored below `cache_folder()` by its contents, so that the next trial reads nothing.
 
     Args:
         category: its images and masks are read.
