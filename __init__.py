@@ -12,22 +12,38 @@ if TYPE_CHECKING:
     from dlkd.ablations.ablate import ablate
     from dlkd.ablations.ablation import Ablation, load_ablation
     from dlkd.registry import create_model, list_components, list_variants, load_registry, register
+    from dlkd.training.train import train
+    from dlkd.training.trained_model import Prediction, Predictions, TrainedModel, load_model
 
 prepare()  # before PyTorch is loaded
 
 __version__ = "0.1.0"
 __all__ = [
     "Ablation",
+    "Prediction",
+    "Predictions",
+    "TrainedModel",
     "ablate",
     "create_model",
     "list_components",
     "list_variants",
     "load_ablation",
+    "load_model",
     "load_registry",
     "register",
+    "train",
 ]
 
-_HOMES = {"ablate": "ablations.ablate", "Ablation": "ablations.ablation", "load_ablation": "ablations.ablation"}
+_HOMES = {
+    "Ablation": "ablations.ablation",
+    "Prediction": "training.trained_model",
+    "Predictions": "training.trained_model",
+    "TrainedModel": "training.trained_model",
+    "ablate": "ablations.ablate",
+    "load_ablation": "ablations.ablation",
+    "load_model": "training.trained_model",
+    "train": "training.train",
+}
 """The modules of the names that are not of `registry`."""
 
 

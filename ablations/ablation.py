@@ -25,6 +25,7 @@ from dlkd.text import plain
 if TYPE_CHECKING:
     from dlkd.ablations.compare import Comparison
     from dlkd.ablations.plots import Plots
+    from dlkd.training import TrainedModel
 
 CELL = ["table", "label", "dataset", "category", "seed"]
 VERDICT_COLUMNS = [
@@ -192,6 +193,45 @@ class Ablation:
         if len(self.grids) > 1:
             raise ValueError(f"there are several tables, {', '.join(self.tables)}; plot one: .table(NAME).plot")
         return Plots(self._table(self.grids[0]), self.store)
+
+    def model(
+        self,
+        label: str,
+        *,
+        category: str | None = None,
+        seed: int | None = None,
+        dataset: str | None = None,
+        registry_files: Sequence[str | PathLike[str]] = (),
+        imports: Sequence[str | PathLike[str]] = (),
+    ) -> TrainedModel:
+        """The trained model of a row, as `dlkd.load_model` gives it. What has one value only may be left out.
+
+        Args:
+            label: of the row.
+            category: of the dataset.
+            seed: base seed.
+            dataset: as the table calls it.
+            registry_files: YAML files of your own that the ablation was run with.
+            imports: Python files that register your own components.
+
+        Raises:
+            ValueError: no trial is so, or several are; names what there is.
+            TrialError: the trial is not finished, or its weights were not kept.
+        """
+        from dlkd.training.trained_model import load_model
+
+        lines = self._lines.rename(columns={"row": "label"})
+        found = lines[[*CELL, "key"]].drop_duplicates([*CELL[1:], "key"])
+        asked = {"label": label, "category": category, "seed": seed, "dataset": dataset}
+        for column, value in asked.items():
+            known = list(dict.fromkeys(found[column]))
+            if value is None and len(known) > 1:
+                raise ValueError(f"there are several trials of '{label}': say {column}=, {', '.join(map(str, known))}")
+            if value is not None and value not in known:
+                near = nearest(str(value), map(str, known))
+                raise ValueError(f"{self.folder} has no trial with {column} '{value}'{near}")
+            found = found if value is None else found[found[column] == value]
+        return load_model(self.store / found["key"].iloc[0], registry_files=registry_files, imports=imports)
 
     def to_html(self, path: str | PathLike[str]) -> Path:
         """Write the report with its figures as one HTML file, and return its path."""

@@ -29,22 +29,22 @@ def evaluate(
     """Score a trained model on its category's test images, or on another's."""
     from dlkd.data.named import category_of, dataset_node, verify_data
     from dlkd.registry import read_registry
-    from dlkd.training import load_model, read_result
+    from dlkd.training import load_model
     from dlkd.training.data_module import CategoryData
     from dlkd.training.device import take_threads
     from dlkd.training.evaluate import alarm
     from dlkd.training.evaluate import evaluate as run_evaluation
-    from dlkd.training.predict import squeezed
+    from dlkd.training.find_images import squeezed
 
     registry = read_registry(registry_files, imports)
     if note := take_threads(threads):
         err.print(note)
-    spec, model = load_model(trial, registry)
+    trained = load_model(trial, registry)
+    spec, model, normal = trained.spec, trained.detector, trained.result.normal
     node = spec.dataset if dataset is None else dataset_node(registry, dataset)
     name = spec.category if category is None and dataset is None else category_of(registry, node, category)
     verify_data(registry, [(node, name)], err)
     loaded = registry.build("dataset", node).load(name)
-    normal = read_result(trial).normal
     if said := squeezed([sample.image for sample in loaded.test], normal.proportions):
         err.print(f"note: {said}")
     session.if_interrupted("an evaluation keeps nothing; the same command begins anew")
@@ -76,29 +76,29 @@ def predict(
 ) -> None:
     """Score images: write scores.csv line by line, and an overlay of the anomaly map for each image."""
     from dlkd.registry import read_registry
-    from dlkd.training import load_model, read_result
+    from dlkd.training import load_model
     from dlkd.training.device import take_threads
-    from dlkd.training.predict import find_images, predict_images, squeezed
+    from dlkd.training.find_images import find_images, squeezed
+    from dlkd.training.predict import predict_images
 
     registry = read_registry(registry_files, imports)
     if threshold is not None and not math.isfinite(threshold):
         raise ValueError(f"--threshold must be a number, got {threshold}")
     if note := take_threads(threads):
         err.print(note)
-    spec, model = load_model(trial, registry)
-    normal = read_result(trial).normal
-    if said := squeezed(find_images(images, to), normal.proportions):
+    trained = load_model(trial, registry)
+    if said := squeezed(find_images(images, to), trained.result.normal.proportions):
         err.print(f"note: {said}")
     scores = to / "scores.csv"
     if scores.exists():
         err.print(f"note: {scores} of an earlier prediction is replaced")
     session.if_interrupted(f"the images scored so far are in {scores}; the same command begins anew and replaces it")
     done = predict_images(
-        model, spec, normal, images, to,
+        trained, images, to,
         threshold=threshold, batch_size=batch_size, overlays=overlays, maps=maps, bar=err.is_terminal,
     )  # fmt: skip
     err.print(f"{done.scored} images scored, {done.anomalous} of them anomalous: {scores}")
-    err.print(f"threshold {threshold:.4g}, as given" if threshold is not None else normal.origin)
+    err.print(f"threshold {threshold:.4g}, as given" if threshold is not None else trained.result.normal.origin)
     _say_left_out(done)
 
 

@@ -23,7 +23,7 @@ def list_command(
     from dlkd.training import PRESETS
 
     registry = read_registry(registry_files, imports)
-    named = {"variants": list_variants(registry), "grids": shipped_grids(), "presets": list(PRESETS)}
+    named = {"variants": list_variants(registry=registry), "grids": shipped_grids(), "presets": list(PRESETS)}
     kinds = sorted({name.split("/")[0] for name in list_components()})
     named |= {k: list_components(k) for k in kinds}
     if kind is not None and kind not in named:

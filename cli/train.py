@@ -22,11 +22,10 @@ from dlkd.cli.options import (
     Steps,
     Threads,
 )
-from dlkd.files import file_name
 
 if TYPE_CHECKING:
-    from dlkd.registry import Registry
-    from dlkd.training import TrialResult, TrialSpec
+    from dlkd.training import TrialResult
+    from dlkd.training.train import Plan
 
 
 def train(
@@ -54,32 +53,23 @@ def train(
     imports: Imports = None,
 ) -> None:
     """Train a variant on one category and score it."""
-    from dlkd.data.named import category_of, dataset_node, verify_data
     from dlkd.registry import read_registry
     from dlkd.registry.assignments import assignments
-    from dlkd.training import TrialSpec, run_trial
-    from dlkd.training.config import named_preset
-    from dlkd.training.device import take_threads
-    from dlkd.training.trial_folder import WEIGHTS
-    from dlkd.training.trial_spec import weights_digest
+    from dlkd.training.train import LOST, plan
 
-    registry = read_registry(registry_files, imports)
     given, training = _split(assignments(overrides))
-    typed = {"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size}
-    chosen = named_preset(preset, training, place="--set", workers=workers, precision=precision, **typed)
-    model, settled = chosen.settle(registry, variant, given)
-    node = dataset_node(registry, dataset)
-    name = category_of(registry, node, category)
-    first = None if start is None else start / WEIGHTS
-    digest = "" if first is None else weights_digest(first)
-    spec = TrialSpec(variant=variant, model=model, dataset=node, category=name, train=settled, seed=seed, start=digest)
-    verify_data(registry, [(node, name)], err)
-    if note := take_threads(threads):
-        err.print(note)
-    folder = to or _usual_folder(spec)
-    _say_begun(spec, preset, folder)
-    result = run_trial(spec, folder, registry, resume=resume, start=first, keep_state=True, bar=err.is_terminal)
-    _say_ended(spec, result, folder, registry)
+    typed = {
+        "max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size, "workers": workers,
+        "precision": precision,
+    }  # fmt: skip
+    asked = plan(
+        read_registry(registry_files, imports), variant, given,
+        dataset=dataset, category=category, preset=preset, training=training, given=typed, seed=seed, out=to,
+        start=start, place="--set",
+    )  # fmt: skip
+    lost = LOST.format(asked.spec.train.checkpoint_seconds)
+    session.if_interrupted(f"{lost}; the same command with --resume goes on")
+    _say_ended(asked, asked.run(err, threads, resume=resume, bar=err.is_terminal))
 
 
 def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -90,31 +80,14 @@ def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return given, training
 
 
-def _usual_folder(spec: TrialSpec) -> Path:
-    from dlkd.data import dataset_label
+def _say_ended(asked: Plan, result: TrialResult) -> None:
+    from dlkd.training.find_images import squeezed
 
-    label = dataset_label(spec.dataset)
-    return Path("runs") / "train" / file_name(f"{spec.variant}-{label}-{spec.category}-seed{spec.seed}")
-
-
-def _say_begun(spec: TrialSpec, preset: str, folder: Path) -> None:
-    from dlkd.data import dataset_label
-
-    label = dataset_label(spec.dataset)
-    err.print(f"training {spec.variant} on {label}/{spec.category} with preset {preset}, in {folder}")
-    session.if_interrupted(
-        f"steps since the last checkpoint are lost (written at the end of an epoch once "
-        f"{spec.train.checkpoint_seconds:g} seconds have passed); the same command with --resume goes on"
-    )
-
-
-def _say_ended(spec: TrialSpec, result: TrialResult, folder: Path, registry: Registry) -> None:
-    from dlkd.training.predict import squeezed
-
-    test = registry.build("dataset", spec.dataset).load(spec.category).test
+    spec, folder = asked.spec, shlex.quote(str(asked.folder))
+    test = asked.registry.build("dataset", spec.dataset).load(spec.category).test
     if said := squeezed([sample.image for sample in test], result.normal.proportions):
         err.print(f"note: test images: {said}")
     print_metrics(result.metrics, result.undefined)
     out.print(str(result.alarm))
     err.print(result.normal.origin)
-    err.print(f"weights, spec and result in {folder}; look at it with: dlkd predict {shlex.quote(str(folder))} IMAGES")
+    err.print(f"weights, spec and result in {asked.folder}; look at it with: dlkd predict {folder} IMAGES")

@@ -66,8 +66,7 @@ class ImageDataset(Dataset[Item]):
         if len(self.image_size) != 2 or min(self.image_size) < 1:
             raise ValueError(f"image_size must be a side or (height, width) of at least 1, got {image_size}")
         self.with_masks = with_masks
-        # In numpy: torch's threads for so little work cost up to 1000 times as much on busy cores.
-        self._mean, self._std = (np.array(v, dtype=np.float32).reshape(3, 1, 1) for v in (mean, std))
+        self._mean, self._std = tuple(mean), tuple(std)
         fields: list[tuple[str, type, tuple[int, ...]]] = [("image", np.float32, (3, *self.image_size))]
         if with_masks:
             fields.append(("region_sizes", np.float32, self.image_size))
@@ -81,10 +80,8 @@ class ImageDataset(Dataset[Item]):
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         row = self._row_of(index)
-        image = np.divide(row["image"], np.float32(255))
-        image -= self._mean
-        image /= self._std
-        item: Item = {"image": torch.from_numpy(image), "label": self.samples[index].label, "index": index}
+        image = normalised(row["image"], self._mean, self._std)
+        item: Item = {"image": image, "label": self.samples[index].label, "index": index}
         if self.with_masks:
             item["mask"] = torch.from_numpy(row["region_sizes"] > 0)
         return item
@@ -109,3 +106,12 @@ class ImageDataset(Dataset[Item]):
         if self.with_masks:
             row["region_sizes"] = resize_mask(native_mask(sample, picture), self.image_size)
         return row
+
+
+def normalised(picture: NDArray[np.float32], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """What a network gets of a picture (3, h, w) of grey levels from 0 to 255: over 255, less `mean`, over `std`."""
+    # In numpy: torch's threads for so little work cost up to 1000 times as much on busy cores.
+    image = np.divide(picture, np.float32(255))
+    image -= np.array(mean, dtype=np.float32).reshape(3, 1, 1)
+    image /= np.array(std, dtype=np.float32).reshape(3, 1, 1)
+    return torch.from_numpy(image)

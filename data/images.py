@@ -41,7 +41,11 @@ def look_at_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
     colour below it is what the camera saw. Of several pages the first is read. Raises DataError for a file that is
     absent, empty, truncated, no picture, larger than `LARGEST`, or of floats outside [0, 1].
     """
-    picture, bent = _open(path)
+    return to_rgb(*_open(path), name=str(path))
+
+
+def to_rgb(picture: Image.Image, bent: list[str], *, name: str) -> tuple[NDArray[np.uint8], list[str]]:
+    """A decoded picture, upright already, as RGB (h, w, 3), and `bent` with what was changed; `name` is for errors."""
     if picture.mode in (*_SIXTEEN_BIT, "I", "F"):
         values = np.asarray(picture)
         top = int(values.max(initial=0)) if picture.mode != "F" else 0
@@ -50,7 +54,7 @@ def look_at_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
                 f"16 bit without a value above {2**bits - 1} ({bits} bits in 16?): read as 16 bit, "
                 f"{2 ** (16 - bits)} times too dark if so; multiply all by {2 ** (16 - bits)}, or save them as 8 bit"
             )
-        return np.repeat(_deep_grey(path, picture)[..., None], 3, axis=2), bent
+        return np.repeat(_deep_grey(name, picture)[..., None], 3, axis=2), bent
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") and np.asarray(picture.getchannel("A")).min() < 255:
         bent.append("transparency is dropped")
     elif picture.mode not in ("1", "L", "P", "RGB", "RGBA", "LA", "PA", "RGBX"):
@@ -197,12 +201,12 @@ def _marked(path: Path, picture: Image.Image, bent: list[str]) -> NDArray[np.boo
     return np.asarray(grey > 0)
 
 
-def _deep_grey(path: Path, picture: Image.Image) -> NDArray[np.uint8]:
+def _deep_grey(name: str, picture: Image.Image) -> NDArray[np.uint8]:
     values = np.asarray(picture)
     if picture.mode == "F":
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise DataError(f"{path}: float picture outside [0, 1]; save it as 8 or 16 bit")
+            raise DataError(f"{name}: float picture outside [0, 1]; save it as 8 or 16 bit")
         return np.asarray(np.rint(values * 255), dtype=np.uint8)
     if values.min() < 0 or values.max() > 65535:
-        raise DataError(f"{path}: 32-bit picture outside [0, 65535]; save it as 8 or 16 bit")
+        raise DataError(f"{name}: 32-bit picture outside [0, 65535]; save it as 8 or 16 bit")
     return np.asarray(np.rint(values / 257), dtype=np.uint8)

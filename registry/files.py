@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import importlib.resources
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from dlkd.contract import Shape
 from dlkd.machine import expanded
 from dlkd.registry.components import get, list_components, load_components, load_file
 from dlkd.registry.located_yaml import LocatedYaml, parse_yaml, read_yaml
-from dlkd.registry.nodes import VARIANT_KIND, Node, python_name
+from dlkd.registry.nodes import VARIANT_KIND, Node, merge, name_key, python_name
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.registry.resolve import Registry
 from dlkd.registry.rows import MANY, Row, words
@@ -184,25 +185,41 @@ def default_registry() -> Registry:
     return load_registry()
 
 
-def create_model(name: str, *, registry: Registry | None = None, **overrides: Any) -> nn.Module:
-    """The model of a variant, `create_model("dlkd", decoder={"global": None})`.
+def create_model(
+    variant: str, arguments: Mapping[str, Any] | None = None, /, *, registry: Registry | None = None, **overrides: Any
+) -> nn.Module:
+    """The model of a variant, untrained: a `Detector` with the arguments of the paper.
+
+    Args:
+        variant: one of `list_variants()`.
+        arguments: laid over the variant, nested as in YAML.
+        registry: has the variant; default the packaged one.
+        overrides: the same as keywords, laid over `arguments`.
 
     Raises:
         ConfigError: the variant or an override is unknown, of a wrong type or impossible.
 
-    >>> model = create_model("dlkd", teacher={"backbone": "resnet10t", "weights": "random"}, refiner=None)
-    >>> model.refiners is None
-    True
+    >>> from dlkd import create_model
+    >>> teacher = {"backbone": "test_resnet", "weights": "random"}
+    >>> model = create_model("dlkd", {"decoder": {"global": None}}, teacher=teacher)
     """
     registry = registry or default_registry()
-    model: nn.Module = registry.build(VARIANT_KIND, registry.resolve(name, overrides))
+    given = merge(dict(arguments or {}), overrides, name_key(VARIANT_KIND))
+    model: nn.Module = registry.build(VARIANT_KIND, registry.resolve(variant, given))
     return model
 
 
-def list_variants(registry: Registry | None = None) -> list[str]:
+def list_variants(filter: str = "", *, registry: Registry | None = None) -> list[str]:
     """Names of the variants, in the order of the files.
 
-    >>> list_variants()[0]
-    'dlkd'
+    Args:
+        filter: only those that match this pattern, such as "dlkd-*prl", or, without `*`, `?` and `[`, hold this text.
+        registry: default the packaged one.
+
+    >>> from dlkd import list_variants
+    >>> list_variants("*-lfrb")
+    ['dlkd-lfrb']
     """
-    return list((registry or default_registry()).variants)
+    names = list((registry or default_registry()).variants)
+    pattern = filter if any(mark in filter for mark in "*?[") else f"*{filter}*"
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern)]

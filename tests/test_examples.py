@@ -14,7 +14,7 @@ from dlkd.ablations.plan.grid_files import load_grid
 from dlkd.ablations.run.trials import collect
 from dlkd.check import check_row
 from dlkd.registry import create_model, default_registry, load_file, load_registry
-from dlkd.training import PRESETS, Preset, TrainConfig, load_model, read_result, run_trial
+from dlkd.training import PRESETS, Preset, TrainConfig, load_model, run_trial
 from dlkd.training.predict import predict_images
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -70,10 +70,9 @@ def test_my_detector_trains_beside_dlkd_and_predicts(components: None, tiny_fold
         assert math.isfinite(result.metrics["pro"])
     trials = collect(cells, tmp_path)
     assert dict(trials.groupby("row")["status"].first()) == {"nearest-patch": "ok", "dlkd-lfrb": "ok"}
-    spec, model = load_model(tmp_path / cells[0].key, registry)
-    assert len(model.bank) == 6 * 16  # every patch of six images
-    normal = read_result(tmp_path / cells[0].key).normal
-    done = predict_images(model, spec, normal, tiny_folder / "disc/test", tmp_path / "out", overlays=False)
+    trained = load_model(tmp_path / cells[0].key, registry)
+    assert len(trained.detector.bank) == 6 * 16  # every patch of six images
+    done = predict_images(trained, tiny_folder / "disc/test", tmp_path / "out", overlays=False)
     assert done.scored == 7
     assert len((EXAMPLES / "my_detector.py").read_text().splitlines()) < 60
 

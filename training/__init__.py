@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlkd.training.config import PRESETS, Preset, TrainConfig
     from dlkd.training.evaluate import Evaluation
-    from dlkd.training.trial import load_model, run_trial
+    from dlkd.training.trained_model import Prediction, Predictions, TrainedModel, load_model
+    from dlkd.training.trial import run_trial
     from dlkd.training.trial_result import METRICS, TrialResult, read_result
     from dlkd.training.trial_spec import TrialError, TrialSpec, read_trial
 
@@ -18,8 +19,11 @@ __all__ = [
     "METRICS",
     "PRESETS",
     "Evaluation",
+    "Prediction",
+    "Predictions",
     "Preset",
     "TrainConfig",
+    "TrainedModel",
     "TrialError",
     "TrialResult",
     "TrialSpec",
@@ -38,7 +42,10 @@ _HOMES = {
     "TrialError": "trial_spec",
     "TrialResult": "trial_result",
     "TrialSpec": "trial_spec",
-    "load_model": "trial",
+    "Prediction": "trained_model",
+    "Predictions": "trained_model",
+    "TrainedModel": "trained_model",
+    "load_model": "trained_model",
     "read_result": "trial_result",
     "read_trial": "trial_spec",
     "run_trial": "trial",

@@ -10,7 +10,6 @@ from pathlib import Path
 from time import perf_counter
 
 import lightning as L
-import torch
 
 from dlkd.data.verify import verify
 from dlkd.files import alone, delete, write_text
@@ -29,7 +28,7 @@ from dlkd.training.kept_images import keep_images
 from dlkd.training.module import DetectorTask
 from dlkd.training.trial_folder import LAST, RESULT, WEIGHTS
 from dlkd.training.trial_result import TrialResult, read_result
-from dlkd.training.trial_spec import TrialError, TrialSpec, load_category, read_trial, write_spec
+from dlkd.training.trial_spec import TrialError, TrialSpec, load_category, write_spec
 
 
 def run_trial(
@@ -123,24 +122,3 @@ def _run(
     if not keep_state:
         (folder / LAST).unlink(missing_ok=True)
     return result
-
-
-def load_model(folder: Path, registry: Registry) -> tuple[TrialSpec, Detector]:
-    """The spec and the trained model of a trial directory, in eval mode.
-
-    Raises TrialError where the trial is not finished or was kept without its weights, CheckpointError where they are
-    broken.
-    """
-    spec = read_trial(folder)
-    if not (folder / RESULT).exists():
-        raise TrialError(f"the trial in {folder} is not finished: it has no {RESULT}; go on with `dlkd train --resume`")
-    if not (folder / WEIGHTS).exists():
-        raise TrialError(
-            f"{folder} has no {WEIGHTS}: the trial was kept without its weights (`dlkd ablate --keep results`); "
-            "train it again with `dlkd train`"
-        )
-    with torch.random.fork_rng():
-        torch.manual_seed(spec.trial_seed)  # a teacher with random weights is the one that it was in training
-        model: Detector = registry.build("model", spec.model)
-    load_weights(model, folder / WEIGHTS)
-    return spec, model.eval().to(device())

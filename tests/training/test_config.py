@@ -48,5 +48,5 @@ def test_a_trial_of_oblong_images(make_spec: Callable[..., TrialSpec], tmp_path:
     kept = np.load(tmp_path / "t/examples.npz")
     assert kept["images"].shape[1:] == (48, 80, 3)
     assert kept["maps"].shape[1:] == kept["masks"].shape[1:] == (48, 80)
-    spec, _ = load_model(tmp_path / "t", registry)
+    spec = load_model(tmp_path / "t", registry).spec
     assert spec.train.sides == (48, 80)

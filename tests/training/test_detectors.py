@@ -156,7 +156,7 @@ def test_a_model_without_gradient_is_fitted_saved_and_loaded(
     assert result.metrics["image_auroc"] == 1.0  # the defect is far from all that was seen
     assert result.metrics["pixel_auroc"] > 0.9  # maps of 16 pixels, brought to 32
     assert not (tmp_path / "t" / "last.ckpt").exists()
-    _, model = load_model(tmp_path / "t", registry)
+    model = load_model(tmp_path / "t", registry).detector
     assert model.memory.colours.shape == (40, 3)
     run_trial(spec, tmp_path / "again", registry)
     assert same(weights(tmp_path / "t"), weights(tmp_path / "again"))
@@ -172,13 +172,13 @@ def test_a_model_without_maps_has_image_metrics_alone(
     assert result.undefined["pro"] == "the model gives no anomaly maps"
     assert math.isnan(result.metrics["pro"])
     assert math.isnan(result.normal.level)
-    spec, model = load_model(tmp_path / "t", registry)
+    trained = load_model(tmp_path / "t", registry)
     pictures = tiny_folder / "disc" / "test" / "square"
-    done = predict_images(model, spec, result.normal, pictures, tmp_path / "out")
+    done = predict_images(trained, pictures, tmp_path / "out")
     assert (done.scored, done.anomalous, done.undrawn) == (4, 4, [])
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["scores.csv"]
     with pytest.raises(ValueError, match="no anomaly maps"):
-        predict_images(model, spec, result.normal, pictures, tmp_path / "out", maps="npy")
+        predict_images(trained, pictures, tmp_path / "out", maps="npy")
 
 
 def test_what_a_row_says_of_a_preset_lies_under_what_is_said(components: None, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def test_metrics_are_those_of_the_maps_at_the_networks_or_the_masks_size(
     make_spec: Callable[..., TrialSpec], tmp_path: Path
 ) -> None:
     run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
-    spec, model = load_model(tmp_path / "t", REGISTRY)
+    trained = load_model(tmp_path / "t", REGISTRY)
+    spec, model = trained.spec, trained.detector
     category = load_category(spec, REGISTRY)
     found = {}
     for where in ("network", "native"):
@@ -56,7 +57,8 @@ def test_the_threshold_comes_from_normal_training_images_alone(
     make_spec: Callable[..., TrialSpec], tmp_path: Path
 ) -> None:
     result = run_trial(make_spec(epochs=1), tmp_path / "t", REGISTRY)
-    spec, model = load_model(tmp_path / "t", REGISTRY)
+    trained = load_model(tmp_path / "t", REGISTRY)
+    spec, model = trained.spec, trained.detector
     data = CategoryData(load_category(spec, REGISTRY), spec.train, model, 0)
     images = torch.stack([data.train_set[i]["image"] for i in range(len(data.train_set))])
     with torch.inference_mode():

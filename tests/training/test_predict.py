@@ -17,7 +17,8 @@ from dlkd.registry import default_registry
 from dlkd.training import TrialError, TrialSpec, load_model, read_result, run_trial
 from dlkd.training import predict as predict_module
 from dlkd.training.evaluate import Evaluation, alarm
-from dlkd.training.predict import find_images, predict_images, squeezed
+from dlkd.training.find_images import find_images, squeezed
+from dlkd.training.predict import predict_images
 from dlkd.training.trial_result import Alarm
 
 REGISTRY = default_registry()
@@ -38,12 +39,11 @@ def rows(out: Path) -> list[dict[str, str]]:
 def test_batches_give_the_scores_of_single_images_and_maps_are_at_the_pictures_size(
     trial: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    spec, model = load_model(trial, REGISTRY)
-    normal = read_result(trial).normal
+    trained = load_model(trial, REGISTRY)
     images = tiny_folder / "disc" / "test"
     for size, kind in ((1, "npy"), (3, "png16"), (50, None)):
         done = predict_images(
-            model, spec, normal, images, tmp_path / str(size), batch_size=size, overlays=False, maps=kind, threshold=0.5
+            trained, images, tmp_path / str(size), batch_size=size, overlays=False, maps=kind, threshold=0.5
         )
         assert (done.scored, done.broken, done.undrawn) == (7, [], [])
     one, three, all_ = (rows(tmp_path / str(size)) for size in (1, 3, 50))
@@ -65,7 +65,7 @@ def test_batches_give_the_scores_of_single_images_and_maps_are_at_the_pictures_s
 def test_a_picture_that_cannot_be_drawn_costs_its_overlay_alone(
     trial: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec, model = load_model(trial, REGISTRY)
+    trained = load_model(trial, REGISTRY)
     calls = []
 
     def draw(path: Path, *_: object, **__: object) -> None:
@@ -77,30 +77,28 @@ def test_a_picture_that_cannot_be_drawn_costs_its_overlay_alone(
 
     monkeypatch.setattr(predict_module, "save_prediction", draw)
     with pytest.raises(KeyboardInterrupt):
-        predict_images(
-            model, spec, read_result(trial).normal, tiny_folder / "disc/test", tmp_path / "out", batch_size=3
-        )
+        predict_images(trained, tiny_folder / "disc/test", tmp_path / "out", batch_size=3)
     assert len(rows(tmp_path / "out")) == 6  # both batches that were scored, the second one's drawing cut
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_names_the_scores(trial: Path, tiny_folder: Path, tmp_path: Path) -> None:
-    spec, model = load_model(trial, REGISTRY)
+    trained = load_model(trial, REGISTRY)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/scores.csv").symlink_to("/dev/full")
     images = tiny_folder / "disc/test"
     with pytest.raises(OSError, match=r"No space left on device: '.*out/scores\.csv'"):
-        predict_images(model, spec, read_result(trial).normal, images, tmp_path / "out", overlays=False)
+        predict_images(trained, images, tmp_path / "out", overlays=False)
 
 
 def test_scores_of_somebody_else_are_not_replaced(trial: Path, tiny_folder: Path, tmp_path: Path) -> None:
-    spec, model = load_model(trial, REGISTRY)
+    trained = load_model(trial, REGISTRY)
     (tmp_path / "scores.csv").write_text("player,points\nme,3\n")
     images = tiny_folder / "disc" / "test" / "good"
     with pytest.raises(
         DataError, match=r"scores\.csv is not of a prediction and would be replaced; name another --out"
     ):
-        predict_images(model, spec, read_result(trial).normal, images, tmp_path)
+        predict_images(trained, images, tmp_path)
     assert (tmp_path / "scores.csv").read_text() == "player,points\nme,3\n"
 
 
@@ -178,8 +176,8 @@ def test_names_of_any_kind_are_scored_and_drawn(trial: Path, tiny_folder: Path, 
     images.mkdir()
     for name in names:
         (images / name).write_bytes(picture)
-    spec, model = load_model(trial, REGISTRY)
-    done = predict_images(model, spec, read_result(trial).normal, images, tmp_path / "out", maps="npy")
+    trained = load_model(trial, REGISTRY)
+    done = predict_images(trained, images, tmp_path / "out", maps="npy")
     assert (done.scored, done.broken, done.undrawn) == (len(names), [], [])
     assert len(list((tmp_path / "out").glob("*.overlay.png"))) == len(names)
     with (tmp_path / "out/scores.csv").open(newline="", encoding="utf-8") as table:

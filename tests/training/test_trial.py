@@ -361,7 +361,7 @@ def test_loaded_model_scores_as_the_trial_did(make_spec: MakeSpec, tmp_path: Pat
     with np.load(tmp_path / "t" / "examples.npz") as examples:
         pixels, maps = examples["images"], examples["maps"]
     torch.manual_seed(spec.trial_seed)
-    _, model = load_model(tmp_path / "t", REGISTRY)
+    model = load_model(tmp_path / "t", REGISTRY).detector
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.teacher.mean, model.teacher.std))
     images = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
     with torch.no_grad():

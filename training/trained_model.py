@@ -1,0 +1,294 @@
+"""A trained model as its trial's folder holds it, and what it says of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from dlkd.data import DataError, dataset_label
+from dlkd.data.dataset import normalised
+from dlkd.data.picture import Picture, rgb_of
+from dlkd.data.resize import resize
+from dlkd.machine import expanded
+from dlkd.models.detector import Detector
+from dlkd.registry import Registry, read_registry
+from dlkd.training.checkpoint import load_weights
+from dlkd.training.device import device
+from dlkd.training.find_images import find_images
+from dlkd.training.trial_folder import RESULT, WEIGHTS
+from dlkd.training.trial_result import NormalRange, TrialResult, read_result
+from dlkd.training.trial_spec import TrialError, TrialSpec, read_trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a trained model says of one picture.
+
+    Attributes:
+        picture: as it was given, or its path.
+        size: (h, w) of the picture.
+        normal: range of the scores and maps of normal images, with the threshold.
+        score: of the image; the higher, the more anomalous.
+    """
+
+    picture: Picture
+    size: tuple[int, int]
+    normal: NormalRange
+    score: float
+    _map: torch.Tensor | None
+
+    @property
+    def threshold(self) -> float:
+        """The score above which the picture counts as anomalous."""
+        return self.normal.threshold
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether the score lies above the threshold."""
+        return self.score > self.threshold
+
+    @property
+    def label(self) -> Literal["normal", "anomalous"]:
+        """What the score says at the threshold."""
+        return "anomalous" if self.anomalous else "normal"
+
+    @property
+    def has_map(self) -> bool:
+        """Whether the model gives maps."""
+        return self._map is not None
+
+    @property
+    def map(self) -> NDArray[np.float32] | None:
+        """The anomaly map at the picture's size (h, w), made anew at each call; None from a model that gives none."""
+        if self._map is None:
+            return None
+        whole = self._map.reshape(1, 1, *self._map.shape[-2:])
+        resized: NDArray[np.float32] = F.interpolate(whole, self.size, mode="bilinear")[0, 0].numpy()
+        return resized
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The picture as RGB (h, w, 3), read anew at each call."""
+        return rgb_of(self.picture)
+
+    def overlay(self) -> NDArray[np.uint8]:
+        """The map's colours over the picture, RGB (h, w, 3), what lies above the threshold outlined.
+
+        Raises ValueError where the model gives no map.
+        """
+        from dlkd.training.pictures import overlay
+
+        if (anomaly_map := self.map) is None:
+            raise ValueError("this model gives scores and no anomaly maps")
+        return overlay(self.pixels(), anomaly_map, *self.normal.scale, mask=anomaly_map > self.threshold)
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.label}: score {self.score:.4g}, threshold {self.threshold:.4g})"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a trained model says of several pictures: made batch by batch while it is iterated, and kept nowhere.
+
+    So a folder of any size takes the memory of one batch; `list(predictions)` keeps all, with maps at the network's
+    size.
+    """
+
+    model: TrainedModel
+    pictures: Sequence[Picture]
+    normal: NormalRange
+    batch_size: int
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        for start in range(0, len(self), self.batch_size):
+            for found in self.model.score(self.pictures[start : start + self.batch_size], self.normal):
+                if isinstance(found, DataError):
+                    raise found
+                yield found
+
+    def to_frame(self) -> pd.DataFrame:
+        """Score all: picture (its path, or its place in the list), score, threshold, label."""
+        import pandas as pd
+
+        lines = [
+            {"picture": name, "score": each.score, "threshold": each.threshold, "label": each.label}
+            for name, each in zip(self._names(), self, strict=True)
+        ]
+        return pd.DataFrame(lines, columns=["picture", "score", "threshold", "label"])
+
+    def _names(self) -> list[str | int]:
+        return [str(p) if isinstance(p, str | PathLike) else i for i, p in enumerate(self.pictures)]
+
+    def __repr__(self) -> str:
+        return f"Predictions of {len(self)} pictures, made as they are iterated; see .to_frame()"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A trained model with the preprocessing, threshold and result of its trial.
+
+    Attributes:
+        folder: of the trial.
+        spec: what was trained: variant, data, training arguments, seed.
+        detector: the network, in eval mode. Its `forward` takes images that are resized and normalised already.
+        result: metrics, costs, loss curve and threshold.
+
+    >>> model = dlkd.load_model("runs/train/dlkd-textures-brick-seed0")   # doctest: +SKIP
+    >>> found = model.predict("part.png")                                # doctest: +SKIP
+    >>> found.score, found.label, found.map.shape                        # doctest: +SKIP
+    (2.585, 'normal', (480, 640))
+    """
+
+    folder: Path
+    spec: TrialSpec
+    detector: Detector
+    result: TrialResult
+
+    @property
+    def threshold(self) -> float:
+        """The image score above which a picture counts as anomalous, from normal training images."""
+        return self.result.normal.threshold
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Of the test images, as fractions; NaN where undefined."""
+        return dict(self.result.metrics)
+
+    @overload
+    def predict(
+        self, pictures: list[Any] | tuple[Any, ...], *, threshold: float | None = None, batch_size: int | None = None
+    ) -> Predictions: ...
+    @overload
+    def predict(
+        self, pictures: Picture, *, threshold: float | None = None, batch_size: int | None = None
+    ) -> Prediction | Predictions: ...
+    def predict(
+        self,
+        pictures: Picture | list[Any] | tuple[Any, ...],
+        *,
+        threshold: float | None = None,
+        batch_size: int | None = None,
+    ) -> Prediction | Predictions:
+        """Score a picture, or several, with the preprocessing of the training: the numbers of `dlkd predict`.
+
+        Args:
+            pictures: a file, a picture of Pillow's, uint8 RGB (h, w, 3) or grey (h, w); a list of such; or a folder, in
+                which `find_images` looks.
+            threshold: score above which a picture is called anomalous; default the trial's own.
+            batch_size: pictures at a time, where there are several; default the training's. Scores of another batch
+                size differ by rounding alone.
+
+        Returns:
+            Of one picture a `Prediction` (score, map, label, threshold); of a list or a folder `Predictions`, which are
+            made batch by batch while they are iterated.
+
+        Raises:
+            DataError: a file or folder is not there, damaged or without pictures; of several pictures, once it is
+                their turn.
+            ValueError: it is no picture.
+        """
+        normal = self.range(threshold)
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size is 1 at least, got {batch_size}")
+        size = batch_size or self.spec.train.batch_size
+        if isinstance(pictures, list | tuple):
+            return Predictions(self, pictures, normal, size)
+        if isinstance(pictures, str | PathLike) and (folder := expanded(pictures)).is_dir():
+            return Predictions(self, find_images(folder), normal, size)
+        [found] = self.score([pictures], normal)
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    def range(self, threshold: float | None = None) -> NormalRange:
+        """The range of normal images, with another threshold where one is given."""
+        normal = self.result.normal
+        return normal if threshold is None else NormalRange(normal.level, threshold)
+
+    def score(self, pictures: Sequence[Picture], normal: NormalRange) -> list[Prediction | DataError]:
+        """Predictions of one batch, in order; in the place of a picture that cannot be read its error."""
+        read: list[tuple[Picture, tuple[int, int]] | DataError] = []
+        batch = []
+        for picture in pictures:
+            try:
+                pixels = rgb_of(picture)
+            except DataError as error:
+                read.append(error)
+                continue
+            read.append((picture, pixels.shape[:2]))
+            image = resize(pixels, self.spec.train.sides)
+            batch.append(normalised(image, self.detector.mean, self.detector.std))
+        detected = iter(self._detect(batch))
+        return [
+            each if isinstance(each, DataError) else Prediction(*each, normal, *next(detected))  # in order
+            for each in read
+        ]
+
+    def _detect(self, batch: list[torch.Tensor]) -> list[tuple[float, torch.Tensor | None]]:
+        """Score and map of each image (3, h, w) of a batch."""
+        if not batch:
+            return []
+        with torch.inference_mode():
+            detected = self.detector.detect(torch.stack(batch).to(self.detector.device))
+            scores = [float(score) for score in detected.scores]
+            maps = [None] * len(scores) if detected.maps is None else list(detected.maps.float().cpu())
+        return list(zip(scores, maps, strict=True))
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        place = f"{dataset_label(spec.dataset)}/{spec.category}"
+        return f"TrainedModel({spec.variant} on {place}, seed {spec.seed}; in {self.folder})"
+
+
+def load_model(
+    folder: str | PathLike[str],
+    registry: Registry | None = None,
+    *,
+    registry_files: Sequence[str | PathLike[str]] = (),
+    imports: Sequence[str | PathLike[str]] = (),
+) -> TrainedModel:
+    """The trained model of a trial's folder, as `dlkd train`, `dlkd.train` or an ablation left it.
+
+    Args:
+        folder: of the trial.
+        registry: builds the model; default the packaged one with the files below.
+        registry_files: YAML files of your own that the trial was trained with.
+        imports: Python files that register your own components.
+
+    Raises:
+        TrialError: there is no trial, it is not finished, or it was kept without its weights.
+        CheckpointError: its weights are broken.
+
+    >>> import dlkd
+    >>> dlkd.load_model("runs/no_such_trial")
+    Traceback (most recent call last):
+    dlkd.training.trial_spec.TrialError: runs/no_such_trial is no trial: it has no trial.yaml; `dlkd train` makes one
+    """
+    path = expanded(folder)
+    spec = read_trial(path)
+    if not (path / RESULT).exists():
+        raise TrialError(f"the trial in {path} is not finished: it has no {RESULT}; go on with `dlkd train --resume`")
+    if not (path / WEIGHTS).exists():
+        raise TrialError(
+            f"{path} has no {WEIGHTS}: the trial was kept without its weights (`dlkd ablate --keep results`); "
+            "train it again with `dlkd train`"
+        )
+    registry = registry or read_registry(list(map(expanded, registry_files)), list(map(expanded, imports)))
+    with torch.random.fork_rng():
+        torch.manual_seed(spec.trial_seed)  # a teacher with random weights is the one that it was in training
+        detector: Detector = registry.build("model", spec.model)
+    load_weights(detector, path / WEIGHTS)
+    return TrainedModel(path, spec, detector.eval().to(device()), read_result(path))
