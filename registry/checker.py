@@ -123,14 +123,19 @@ class Checker:
         if row.check_with:
             place = ("components", name, "check_with")
             self.complete(kind, merge(self.complete(kind, bare, source, place), row.check_with), source, place)
+        self._shown(name, source)
+
+    def _shown(self, name: str, source: LocatedYaml) -> None:
+        """Check that what the row of a component says that reports show is there, where nobody says anything."""
+        kind, _, bare = name.partition("/")
+        row = self.rows[name]
         node = self.complete(kind, bare, source, ("components", name)) if row.shown else {}
         for shown, path in row.shown.items():
             try:
                 at(node, path)
             except KeyError:
-                known = [".".join(map(str, p)) for p in key_paths(node)]
-                message = f"{name} has no argument '{path}'{nearest(path, known)}"
-                self._wrong(source, ("components", name, "shown", shown), message)
+                near = nearest(path, [".".join(map(str, p)) for p in key_paths(node)])
+                self._wrong(source, ("components", name, "shown", shown), f"{name} has no argument '{path}'{near}")
 
     def _slot(
         self, kind: str, value: Any, parameter: inspect.Parameter, source: LocatedYaml, path: KeyPath

@@ -55,7 +55,8 @@ class LocatedYaml:
     """A YAML document as plain data, with the line of every key and the problems found while reading.
 
     `texts` holds what was written where the value is no text: a label may be 16 or null, a category 01.
-    Paths in the file are relative to `folder`, the file's own, or the working folder where the text is no file's.
+    `places` holds where in the file the origin of a value stands that was made of others. Paths in the file are
+    relative to `folder`, the file's own, or the working folder where the text is no file's.
     """
 
     file: str
@@ -64,6 +65,7 @@ class LocatedYaml:
     texts: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     folder: Path = Path()
+    places: dict[KeyPath, KeyPath] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int:
         """Line (from 1) of the key at `path`, or of the nearest key above it that stands in the file; 0 if none."""
@@ -73,7 +75,9 @@ class LocatedYaml:
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A problem at `path` of this file."""
-        return Problem(self.file, self.line(path), path, message)
+        made = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.places), ())
+        stands = (*self.places.get(made, ()), *path[len(made) :])
+        return Problem(self.file, self.line(stands), stands, message)
 
     def as_written(self, paths: Iterable[KeyPath]) -> Any:
         """The data, with the text as it was written at those of `paths` that are known to `texts`."""

@@ -31,6 +31,9 @@ def document(data: Any, name: str) -> LocatedYaml:
 
 def _plain(value: Any, path: KeyPath, into: LocatedYaml) -> Any:
     if isinstance(value, Mapping):
+        keys = [_written(key) for key in value]
+        for twice in {key for key in keys if keys.count(key) > 1}:
+            into.problems.append(into.problem((*path, twice), f"the key '{twice}' stands twice"))
         return {_written(k): _plain(v, (*path, _written(k)), into) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v, (*path, i), into) for i, v in enumerate(value)]

@@ -87,6 +87,17 @@ def test_my_grid_gives_a_cell_a_row() -> None:
     assert scans == ["cross4", "raster2", "hilbert8", None]
 
 
+def test_my_factors_are_a_row_per_combination() -> None:
+    grid = load_grid(str(EXAMPLES / "my_factors.yaml"))
+    registry = default_registry()
+    preset = Preset(train=PRESETS["demo"].train, model={"teacher": SMALL_TEACHER})
+    cells = make_cells(grid, registry, [(registry.complete("dataset", "textures"), ["brick"])], [0], preset)
+    made = [(c.spec.model["decoder"]["global"]["scan"], c.spec.model["refiner"]["depth"]) for c in cells]
+    scans = ("raster2", "cross4", "hilbert8")
+    assert made == [(scan, depth) for scan in scans for depth in (1, 2, 4)][:-1]
+    assert grid.reference == "scan=rows and columns, depth=2"
+
+
 def test_solar_cells_differ_in_training_time_alone() -> None:
     grid = load_grid(str(EXAMPLES / "solar_cells.yaml"))
     registry = default_registry()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pydantic
+from pydantic_core import PydanticCustomError
 
 from dlkd.registry.located_yaml import LocatedYaml
 from dlkd.text import plain
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """`text` with each run of spaces and line breaks as one space. Raises ValueError where it holds no text."""
     text = " ".join(text.split())
     if not text:
@@ -20,8 +21,18 @@ def _one_line(text: str) -> str:
     return text
 
 
-Line = Annotated[str, pydantic.AfterValidator(_one_line)]
+Line = Annotated[str, pydantic.AfterValidator(one_line)]
 """Text of tables and figures."""
+
+
+def _level(value: Any) -> bool | str:
+    if not isinstance(value, bool | str):
+        raise PydanticCustomError("string_type", "expected true or false, or the name of a level")
+    return value
+
+
+Level = Annotated[bool | str, pydantic.PlainValidator(_level)]
+"""Of a factor: whether it is on, or which of several it is."""
 
 
 class GridRow(pydantic.BaseModel):
@@ -33,7 +44,7 @@ class GridRow(pydantic.BaseModel):
         overrides: laid over the variant, nested as in YAML.
         train: laid over the training configuration.
         paper: the paper's own figures in per cent, by metric.
-        factors: which factors are on, for factorial grids.
+        factors: the level of each factor, for factorial grids: true or false, or a name.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -43,7 +54,7 @@ class GridRow(pydantic.BaseModel):
     overrides: dict[str, Any] = {}
     train: dict[str, Any] = {}
     paper: dict[str, float] = {}
-    factors: dict[str, bool] = {}
+    factors: dict[str, Level] = {}
 
 
 class Grid(pydantic.BaseModel):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pydantic
 
+from dlkd.ablations.plan.factors import KEYS, written_out
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.plan.shipped import shipped_grids
 from dlkd.registry import list_components, python_data
@@ -61,6 +62,10 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
     problems = list(document.problems)
     if not isinstance(document.data, dict):
         raise ConfigError([*problems, document.problem((), "expected the keys 'title', 'rows' and 'reference'")])
+    try:
+        document = written_out(document)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from error
     data = as_meant(Grid, document, name)
     try:
         grid = Grid.model_validate({"name": name, **data})
@@ -89,7 +94,7 @@ def _form_problems(error: pydantic.ValidationError, data: dict[str, Any], docume
     for e in error.errors():
         if e["type"] == "too_short" and data.get("rows"):
             continue  # pydantic counts the rows that are right; those that are not have errors of their own
-        known = GridRow.model_fields if e["loc"][0] == "rows" else Grid.model_fields
+        known = GridRow.model_fields if e["loc"][0] == "rows" else {*Grid.model_fields, *KEYS}
         unknown = e["type"] == "extra_forbidden"
         message = f"unknown key{nearest(str(e['loc'][-1]), known)}" if unknown else e["msg"]
         yield document.problem(tuple(e["loc"]), message)
@@ -121,13 +126,13 @@ def _metric_problems(metrics: dict[KeyPath, str], document: LocatedYaml) -> Iter
 def _factor_problems(grid: Grid, document: LocatedYaml) -> Iterator[Problem]:
     """What keeps a factorial grid from telling the effects of its factors: rows, or whole factors, that are alike."""
     factors = list(dict.fromkeys(name for row in grid.rows for name in row.factors))
-    seen: dict[tuple[bool, ...], str] = {}
+    seen: dict[tuple[bool | str, ...], str] = {}
     whole = True
     for i, row in enumerate(grid.rows if factors else ()):
         lacks = [name for name in factors if name not in row.factors]
         for name in lacks:
             other = next(other.label for other in grid.rows if name in other.factors)
-            message = f"lacks the factor '{name}' of the row '{other}'; every row says true or false of each factor"
+            message = f"lacks the factor '{name}' of the row '{other}'; every row says the level of each factor"
             yield document.problem(("rows", i, "factors"), message)
         whole = whole and not lacks
         levels = tuple(row.factors.get(name, False) for name in factors)
@@ -135,11 +140,12 @@ def _factor_problems(grid: Grid, document: LocatedYaml) -> Iterator[Problem]:
             message = f"the same as those of the row '{seen[levels]}'; rows differ in one factor at least"
             yield document.problem(("rows", i, "factors"), message)
         seen.setdefault(levels, row.label)
-    columns: dict[tuple[bool, ...], str] = {}
+    columns: dict[tuple[int, ...], str] = {}
     for name in factors if whole else ():
-        column = tuple(row.factors[name] == grid.rows[0].factors[name] for row in grid.rows)
+        levels_in_order = list(dict.fromkeys(row.factors[name] for row in grid.rows))
+        column = tuple(levels_in_order.index(row.factors[name]) for row in grid.rows)
         path = ("rows", 0, "factors", name)
-        if all(column):
+        if not any(column):
             yield document.problem(path, f"the factor '{name}' is the same in every row, so it has no effect to tell")
         elif column in columns:
             message = f"the factor '{name}' changes wherever '{columns[column]}' does, so their effects are one"

@@ -382,6 +382,20 @@ def test_factorial_grids_speak_of_factors(tmp_path):
     assert set(report.sections[0].table.differences["other"]) == {"both"}
 
 
+def test_effects_of_levels_are_those_against_the_references(tmp_path):
+    levels = [{"scan": scan, "PRL": on} for scan in ("rows", "cross", "Hilbert") for on in (False, True)]
+    cells = grid("g", rows=tuple("abcdef"), paper=False, factors=levels).model_copy(update={"reference": "d"})
+    trials = trials_of(cells, means=(0.6, 0.7, 0.8, 0.9, 0.5, 0.6), spread=0.0)
+    effects = tabulate(trials, cells).effects
+    of_pro = effects[effects["metric"] == "pro"].set_index("row")["estimate"]
+    assert list(dict.fromkeys(effects["row"])) == [
+        *("scan=rows", "scan=Hilbert", "PRL", "scan=rows x PRL", "scan=Hilbert x PRL")
+    ]
+    assert of_pro["scan=rows"] == pytest.approx(-0.2, abs=0.01)
+    assert of_pro["scan=Hilbert"] == pytest.approx(-0.3, abs=0.01)
+    assert of_pro["PRL"] == pytest.approx(0.1, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("means", "says"),
     [
