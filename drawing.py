@@ -1,4 +1,5 @@
-"""Figures without pyplot's global state, whose text is drawn as it was written, in any script that a font here has."""
+"""Figures without pyplot's global state, whose text is drawn as it was written, in any script that an installed font
+has."""
 
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ def undrawn() -> str:
 
 
 class _Canvas(FigureCanvasAgg):
-    """Gives the figure's own renderer to whoever draws or measures."""
+    """Gives the figure's own renderer to all code that draws or measures."""
 
     figure: LiteralFigure
 

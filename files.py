@@ -1,4 +1,4 @@
-"""Files that are whole or not there, folders that one process holds at a time, names that every disk takes."""
+"""Atomic writes, locks on folders, and file names that are valid on every file system."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWNER = "owner.lock"
 
 
 class HeldError(ValueError):
-    """A folder that another process works in; names it and the way out."""
+    """Another process works in this folder; the message names the folder and what to do."""
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def write_text(path: Path, text: str, *, errors: str = "backslashreplace") -> No
 def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends without error.
 
-    Whoever renames first wins: where `path` is there by then, the temporary folder is thrown away.
+    The first process that renames wins: if `path` exists by then, the temporary folder is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -138,7 +138,7 @@ def alone(folder: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def bounded_name(name: str) -> str:
-    """`name` where something may be put before and behind it, another one where it is too long for that."""
+    """`name`, or a shorter one if it is too long for a prefix and a suffix."""
     return name if len(os.fsencode(name)) <= 2 * LONGEST_NAME else file_name(name)
 
 
@@ -173,7 +173,8 @@ def all_alone(folders: Iterable[Path]) -> Iterator[list[Path]]:
 
 
 def is_name(text: str) -> bool:
-    """Whether a name that came from data is one of a file, on any system: no path, and nothing that leads elsewhere."""
+    """Whether a name from data is a plain file name on any system: no path, and nothing that points to another
+    folder."""
     windows = PureWindowsPath(text)  # knows both separators, and drives
     return bool(text) and text not in (".", "..") and windows.name == text and not windows.anchor and "\0" not in text
 
@@ -186,7 +187,7 @@ def is_inside(text: str) -> bool:
 def file_name(text: str) -> str:
     """A name for a file or folder from any text: two texts never share one, and plain words stay as they are.
 
-    Letters and digits of every script are kept. Where anything else had to go, a short hash of the text follows.
+    Letters and digits of every script are kept. If other characters were removed, a short hash of the text follows.
     """
     kept = re.sub(r"[^\w-]+", "-", text.lower()).strip("-")
     while len(kept.encode()) > LONGEST_NAME:

@@ -1,4 +1,4 @@
-"""What this process may take of the machine: its system, cores, threads, temporary folders.
+"""The resources that this process may use: system, cores, threads, temporary folders.
 
 Imports nothing but the standard library: `dlkd` asks here before PyTorch is loaded.
 """
@@ -21,7 +21,7 @@ USUAL_FILES = 256
 
 
 class MachineError(ValueError):
-    """This machine lacks what was asked for; says what, and the way out."""
+    """This machine lacks a requested resource; the message names the resource and what to do."""
 
 
 def check_system() -> None:
@@ -36,8 +36,8 @@ def check_system() -> None:
 def prepare() -> None:
     """Set what libraries read from the environment while they load; what the user has set stays.
 
-    OpenMP's threads spin for milliseconds after each operation by default. Beside another process each spins on a core
-    that the other needs, and both take several times as long. So they sleep.
+    OpenMP's threads spin for milliseconds after each operation by default. If two processes share cores, each spins on
+    a core that the other needs, and both take several times as long. With this setting the threads sleep.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Where `uv run` started this process, Ray would build a new environment for each worker; ours is complete.
@@ -45,7 +45,8 @@ def prepare() -> None:
 
 
 def cores(root: Path = Path("/")) -> int:
-    """How many cores this process may use: of its affinity, its containers' quotas and its scheduler's allotment.
+    """The number of cores that this process may use, by affinity, the quotas of containers and the scheduler's
+    allocation.
 
     Args:
         root: where `/proc` and `/sys` lie.
@@ -81,7 +82,7 @@ def running_elsewhere() -> int:
 
 
 def choose_threads(asked: int | None, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """How many threads PyTorch takes, and a line on it where there is something to say, else "".
+    """The number of threads for PyTorch, and a message for the user, or "".
 
     Args:
         asked: what the user wants; None takes OMP_NUM_THREADS, and without it the cores that are free.
@@ -167,7 +168,7 @@ def open_files(more: int) -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the machine, or its GPU, had not the memory that was asked for, in Python, NumPy or PyTorch."""
+    """Whether an error says that the machine, or its GPU, is out of memory, in Python, NumPy or PyTorch."""
     torchs = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torchs)
 

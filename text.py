@@ -1,4 +1,4 @@
-"""Text from names, labels and messages, shown as it was written: nothing in it is taken for a command."""
+"""Text from names, labels and messages, shown as it was written and never interpreted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plain(text: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """At most so many characters of `text`: the middle makes room, since names differ at their ends.
+    """At most this many characters of `text`; characters in the middle are left out, since names differ at their ends.
 
     >>> shortened("a_very_long_name_of_a_file.png", 15)
     'a_very…file.png'

@@ -1,4 +1,4 @@
-"""The contract of a component, tested: what `dlkd check` runs on your rows, the test suite on ours, pytest on both.
+"""Tests of a component's contract: `dlkd check` runs them on your rows, and one decorator in your pytest suite.
 
 from dlkd.check import parametrize_with_contracts
 

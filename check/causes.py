@@ -1,4 +1,4 @@
-"""From failed laws to what is wrong: one text per cause, with what was expected, the sizes and the mend."""
+"""Explains failed laws: one text per cause, with the expected behaviour, the sizes and the fix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlkd.check.law import BrokenContract, Law
 from dlkd.contract import ContractError, Rule
 
 NOT_ITS_OWN = tuple(str(Path(f).parent) for f in (__file__, torch.__file__, hypothesis.__file__))
-"""Folders of code whose lines say nothing of where a component fails."""
+"""Folders of code whose lines do not show where a component fails."""
 
 STARTS = (8, 16, 32, 64, 12, 48, 15, 7, 5)
 """Sizes of all axes among which one is looked for at which a law holds."""
@@ -30,7 +30,7 @@ class Failure:
         law: the law.
         sizes: sizes of the axes at which it is broken.
         error: what was raised.
-        cause: the same for failures that one mend heals.
+        cause: equal for failures that one fix removes.
     """
 
     law: Law
@@ -40,7 +40,7 @@ class Failure:
 
 
 def cause_of(error: Exception) -> str:
-    """What tells failures of one cause from others: the component's lines that raised, or what the law saw."""
+    """The cause of a failure: the component's lines that raised, or what the law saw."""
     if isinstance(error, BrokenContract):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
@@ -57,7 +57,7 @@ def grouped(failures: Sequence[Failure]) -> list[list[Failure]]:
 
 
 def explain(component: Component, group: Sequence[Failure]) -> str:
-    """Text on failures of one cause: the laws, what was seen and expected, at which sizes, and the mend."""
+    """Text on failures of one cause: the laws, the observed and expected behaviour, the sizes and the fix."""
     first = group[0]
     laws = ", ".join(f.law.name for f in group)
     told = seen(first.error)
@@ -93,7 +93,7 @@ def _advice(component: Component, failure: Failure) -> list[str]:
 
 
 def _rules(component: Component, failure: Failure, good: dict[str, int]) -> dict[str, tuple[str, list[int]]]:
-    """By axis, the rule that its sizes lack for the law to hold, and the sizes tried; found from `good` ones."""
+    """By axis, the missing rule with which the law would hold, and the sizes tried, starting from `good` ones."""
     found = {}
     for axis in component.axes():
         if _holds(component, failure.law, {**good, axis: failure.sizes[axis]}):
@@ -110,7 +110,7 @@ def _rules(component: Component, failure: Failure, good: dict[str, int]) -> dict
 
 
 def _fit(tried: Sequence[int], holds: set[int]) -> str | None:
-    """The simplest rule that takes of the sizes tried those at which the law holds."""
+    """The simplest rule that selects, of the sizes tried, those at which the law holds."""
     if not holds:
         return None
     multiples = [f"multiple of {n}" for n in range(2, 65)]
@@ -147,7 +147,7 @@ def _holds(component: Component, law: Law, at: dict[str, int]) -> bool:
 
 
 def _value(component: Component, axis: str) -> str:
-    """How a component calls the size of an axis: the argument that is given it, or a side of its input."""
+    """The name of an axis' size in a component: the argument that receives it, or a side of its input."""
     given = next((argument for argument, value in component.row.given.items() if value == axis), None)
     if given is not None:
         return given

@@ -19,7 +19,7 @@ from dlkd.registry.rows import words
 
 @dataclass(frozen=True)
 class Component:
-    """One row of a registry, as its contract sees it.
+    """One row of a registry, with what its contract needs.
 
     Attributes:
         registry: holds the row and builds the component.
@@ -37,7 +37,7 @@ class Component:
 
     @classmethod
     def of(cls, registry: Registry, name: str) -> Component:
-        """The component of a row. Raises ValueError where there is no such row, or the row has no shape."""
+        """The component of a row. Raises ValueError if there is no such row, or if the row has no shape."""
         if name not in registry.rows:
             raise ValueError(f"no row is called '{name}'{nearest(name, registry.rows)}")
         row = registry.rows[name]
@@ -88,7 +88,7 @@ class Case:
     sizes: dict[str, int]
 
     def build(self, seed: int = 0, *, fitted: bool = True) -> nn.Module:
-        """A fresh instance in eval mode; what it fits without gradient is fitted to random inputs.
+        """A new instance in eval mode; parts without gradient are fitted to random inputs.
 
         Raises:
             ValueError: the component is no module.
@@ -107,7 +107,7 @@ class Case:
         return module
 
     def outputs(self, module: nn.Module, inputs: list[Any] | None = None) -> list[Tensor]:
-        """Every tensor that it gives for inputs, default the case's: of a model its scores and maps too."""
+        """Every output tensor for inputs, by default the case's; of a model its scores and maps too."""
         given = self.inputs() if inputs is None else inputs
         found = tensors(module(*given))
         if isinstance(module, Detector) and type(module).detect is not Detector.detect:
@@ -118,7 +118,7 @@ class Case:
         """Arguments of `forward`: features (b, c, h, w) around 0, anomaly maps (b, h, w) in [0, 1].
 
         Args:
-            seed: of the values.
+            seed: seed of the values.
             changed: axes that have another size than the case's.
         """
         generator = torch.Generator().manual_seed(seed)

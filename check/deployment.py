@@ -1,4 +1,4 @@
-"""Laws of how others run a component: compiled, exported, pickled, in another memory format."""
+"""Laws of the deployment of a component: compiled, exported, pickled, in another memory format."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Frozen outputs of components, so that a refactoring or a new PyTorch that moves a number is noticed.
+"""Frozen outputs of components, so that a change of numbers by a refactoring or a new PyTorch is noticed.
 
     python -m dlkd.check.frozen tests/contracts/frozen.safetensors
 
-writes those of dlkd's own rows and says which of them moved. `tests/contracts/test_frozen.py` compares.
+writes the outputs of dlkd's own rows and prints which of them changed. `tests/contracts/test_frozen.py` compares.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dlkd.check.tensors import tensors
 from dlkd.registry import Registry, default_registry
 
 TOLERANCE = 1e-4
-"""Another processor rounds otherwise, by less than this of a value of about 1."""
+"""Another processor rounds differently, by less than this for values of about 1."""
 
 
 def outputs(registry: Registry, name: str) -> dict[str, Tensor]:
-    """What a component gives at `sizes.typical`, with seed 0, in eval mode: "block/gfrb.0" for its first tensor."""
+    """The outputs of a component at `sizes.typical`, with seed 0, in eval mode: "block/gfrb.0" is its first tensor."""
     component = Component.of(registry, name)
     case = Case(component, sizes.typical(component))
     with torch.no_grad():
@@ -34,7 +34,8 @@ def outputs(registry: Registry, name: str) -> dict[str, Tensor]:
 
 
 def moved(frozen: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> list[str]:
-    """What differs from the frozen outputs: a tensor that is new, gone, of another shape, or further off than 1e-4."""
+    """Differences from the frozen outputs: tensors that are new, missing, of another shape, or differ by more than
+    1e-4."""
     found = []
     for key in dict.fromkeys([*frozen, *now]):
         if key not in frozen:

@@ -1,4 +1,4 @@
-"""What a law is: a test of one component at one set of sizes, and the components to which it applies."""
+"""A law: a test of one component at one set of sizes, and the components to which it applies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dlkd.check.component import Case, Component
 
 
 class BrokenContract(AssertionError):  # noqa: N818  # reads as the verdict that it is
-    """A law that a component breaks: what was seen, what was expected, the sizes, and the mend."""
+    """A law that a component breaks: the observed and expected behaviour, the sizes, and the fix."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Law:
     Attributes:
         name: as `expected_failures:` of a row says it.
         test: raises `BrokenContract`, or anything else, where the law is broken; its docstring is the law in words.
-        applies: whether the law says anything of a component.
+        applies: whether the law applies to a component.
         needs: what a component has to which the law applies, in words.
-        kind: of the components that it speaks of; "" for all.
-        drawn: tested at several drawn sets of sizes; otherwise at one, as it is slow or draws its own.
+        kind: kind of the components to which the law applies; "" for all.
+        drawn: tested at several drawn sets of sizes; otherwise at one, because the law is slow or draws sizes itself.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Law:
     kind: str = ""
 
     def concerns(self, component: Component) -> bool:
-        """Whether the law speaks of components of this kind at all."""
+        """Whether the law applies to components of this kind."""
         return self.kind in ("", component.kind)
 
     @property
@@ -43,5 +43,5 @@ class Law:
 
 
 def broken(message: str) -> None:
-    """Raise `BrokenContract`: what a law calls where it sees something else than it expects."""
+    """Raise `BrokenContract`; a law calls this if it sees something else than it expects."""
     raise BrokenContract(message)

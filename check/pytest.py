@@ -1,4 +1,4 @@
-"""The laws as tests of pytest: one decorator in anybody's test suite."""
+"""The laws as pytest tests: one decorator in any test suite."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Contract:
     """Causes that another law of a component has told at length, with the name of that law."""
 
     def __call__(self) -> None:
-        """Test the law. Raises BrokenContract, at length for the first law that fails of a cause."""
+        """Test the law. Raises BrokenContract, with the full text for the first law that fails for a cause."""
         if not self.law.applies(self.component):
             raise BrokenContract(f"{self.law.name} does not apply to {self.component.name}: expect no failure of it")
         failure = try_law(self.component, self.law, examples=self.examples, smallest=self.expected is None)
@@ -56,8 +56,8 @@ def parametrize_with_contracts(
     """Decorator of a pytest test that runs every law on every row of registry files.
 
     The test takes an argument `contract` and calls it. Its ids are "block/my_block-shape". A law that a row, or this
-    call, expects to fail is a strict `xfail`: the test fails once the law holds. A law that says nothing of a component
-    is skipped, with the reason.
+    call, expects to fail is a strict `xfail`: the test fails once the law holds. A law that does not apply to a
+    component is skipped, with the reason.
 
     >>> @parametrize_with_contracts("my_block.yaml")  # doctest: +SKIP
     ... def test_contract(contract):

@@ -33,7 +33,7 @@ def drawn(component: Component) -> st.SearchStrategy[dict[str, int]]:
 
 
 def typical(component: Component) -> dict[str, int]:
-    """One small set of sizes with nothing special: a batch of two, no side of one, neighbouring axes unequal."""
+    """One small, typical set of sizes: a batch of two, no side of one, neighbouring axes unequal."""
     found: dict[str, int] = {}
     for i, axis in enumerate(component.axes()):
         sizes = allowed(component, axis)

@@ -1,4 +1,4 @@
-"""Laws tried on a component: whether each holds, and all that is wrong with a row."""
+"""Tests laws on a component: whether each holds, and all problems of a row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Findings:
     """What the laws say of a row.
 
     Attributes:
-        problems: what is wrong, one text per cause.
+        problems: one text per cause.
         notes: laws that fail as the row expects, and laws that do not apply.
     """
 
@@ -31,7 +31,7 @@ class Findings:
 
 
 def try_law(component: Component, law: Law, *, examples: int = EXAMPLES, smallest: bool = True) -> Failure | None:
-    """How a component breaks a law, or None where it keeps it.
+    """How a component breaks a law, or None if it keeps the law.
 
     Args:
         component: of a row with a shape.
@@ -76,7 +76,7 @@ def check_law(registry: Registry, name: str, law: str, *, examples: int = EXAMPL
         examples: how many sets of sizes are drawn; always the same ones.
 
     Raises:
-        BrokenContract: the law is broken; names the smallest sizes found at which it is, and the mend.
+        BrokenContract: the law is broken; names the smallest such sizes found, and the fix.
     """
     component = Component.of(registry, name)
     if not LAWS[law].applies(component):
@@ -87,7 +87,7 @@ def check_law(registry: Registry, name: str, law: str, *, examples: int = EXAMPL
 
 
 def check_row(registry: Registry, name: str, *, examples: int = EXAMPLES) -> Findings:
-    """Every law of one component; laws that fail of one cause are one problem.
+    """Every law of one component; laws that fail for one cause are one problem.
 
     Args:
         registry: holds the component's row.

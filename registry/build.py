@@ -1,4 +1,4 @@
-"""Objects from nodes whose names and arguments are spelled out."""
+"""Builds objects from nodes in which all names and arguments are given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlkd.registry.rows import MANY, Row, row_of
 
 
 def factory(rows: Mapping[str, Row], kind: str, node: Mapping[str, Any]) -> Callable[..., Any]:
-    """What makes the component of a complete node, once it is called with what the enclosing component gives."""
+    """A callable that makes the component of a complete node from the arguments of the enclosing component."""
     name = node[name_key(kind)]
     slots = row_of(rows, kind, name).slots
     arguments: dict[str, Any] = {}

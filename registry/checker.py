@@ -27,7 +27,7 @@ from dlkd.registry.signatures import (
 
 
 class Checker:
-    """Completes nodes with defaults and collects what is wrong with them.
+    """Completes nodes with defaults and collects their problems.
 
     Attributes:
         rows: by "kind/name".
@@ -49,7 +49,8 @@ class Checker:
         self._done: dict[str, tuple[Node, set[KeyPath]]] = {}
 
     def variant(self, name: str, source: LocatedYaml | None, chain: tuple[str, ...] = ()) -> tuple[Node, set[KeyPath]]:
-        """A variant with its `extends` followed and everything spelled out, and the paths of what it says itself."""
+        """A variant with `extends` followed and all arguments filled in, and the paths of the keys that it sets
+        itself."""
         if name in self._done:
             return self._done[name]
         source = self.sources.get(name) or source or LocatedYaml("registry", {})
@@ -106,7 +107,7 @@ class Checker:
         return full
 
     def defaults(self, name: str, source: LocatedYaml) -> None:
-        """Check the defaults that the row of the component `name` states, and what presets mean for it."""
+        """Check the defaults and the presets in the row of the component `name`."""
         kind, _, bare = name.partition("/")
         component, row = get(kind, bare), self.rows[name]
         known = arguments(component, row)
@@ -154,7 +155,7 @@ class Checker:
         return self.complete(kind, value, source, path)
 
     def _slots(self, kind: str, value: Any, source: LocatedYaml, path: KeyPath) -> Node | None:
-        """Components by names of one's own; `none` leaves out one that the variant below has."""
+        """Components under names that the user chooses; `none` leaves out a component of the extended variant."""
         if value in (None, "none"):
             return None
         if not isinstance(value, Mapping):

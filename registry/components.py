@@ -1,4 +1,4 @@
-"""Components by name: they register themselves, and packages and files that hold some are found here.
+"""Components by name: components register themselves; this module finds the packages and files that contain components.
 
 Packages are found by the entry-point group `dlkd.components`, in which DLKD's own are listed too.
 """
@@ -102,7 +102,7 @@ def load_same(files: Mapping[str, Mapping[str, str]]) -> None:
     """Run Python files as `load_file` does, each with the `digests` that its run began with, by its path.
 
     Raises:
-        ConfigError: one of them, or what it imports, changed: its results would stand under the old one's key.
+        ConfigError: a file, or a file that it imports, changed: its results would get the key of the old file.
     """
     for name, known in files.items():
         path = Path(name)

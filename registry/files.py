@@ -61,7 +61,7 @@ def load_registry(*files: Path) -> Registry:
 
 @dataclass
 class _Contents:
-    """What the files say, with the file of each row and variant."""
+    """The contents of the files, with the file of each row and variant."""
 
     rows: dict[str, Row] = field(default_factory=dict)
     variants: dict[str, Node] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class _Contents:
     default_model: str = ""
 
     def add(self, document: LocatedYaml, *, own: bool) -> None:
-        """Take a file's rows and variants; those of a user's own file may not take a name that is taken."""
+        """Add a file's rows and variants; names in a user's file must not be in use already."""
         self.problems += document.problems
         if not isinstance(document.data, dict):
             self.problems.append(document.problem((), "expected the keys 'components' and 'variants'"))
@@ -104,7 +104,7 @@ class _Contents:
 
 
 def _wrong_nodes(registry: Registry, contents: _Contents) -> list[Problem]:
-    """What is wrong in the rows' defaults and in the variants; paths in the defaults are absolute afterwards."""
+    """Problems in the rows' defaults and in the variants; makes paths in the defaults absolute."""
     checker = registry.checker()
     for name, document in contents.row_sources.items():
         kind, _, bare = name.partition("/")
@@ -145,7 +145,7 @@ def _read_row(name: str, value: Any, document: LocatedYaml) -> tuple[Row, list[P
 
 
 def _unused(row: Row, component: Any) -> Iterator[tuple[KeyPath, str]]:
-    """Path and message of each name in a row that names nothing, and would be passed over."""
+    """Path and message of each unknown name in a row, which would have no effect."""
     known = arguments(component, Row())
     named = [(("given", key), key) for key in row.given]
     named += [(("follows", key), name) for pair in row.follows.items() for key in pair[:1] for name in pair]
@@ -181,7 +181,7 @@ def read_registry(files: Iterable[Path] | None = (), imports: Iterable[Path] | N
 
 @functools.cache
 def default_registry() -> Registry:
-    """The packaged registry, read once a process."""
+    """The packaged registry, read once per process."""
     return load_registry()
 
 

@@ -1,4 +1,4 @@
-"""YAML whose keys remember their lines, so that an error can say where it stands."""
+"""YAML whose keys remember their lines, so that an error can name its line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what `_Loader` would read as something else than text."""
+    """Quotes text that `_Loader` would read as another type."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
@@ -54,9 +54,9 @@ class _Dumper(yaml.SafeDumper):
 class LocatedYaml:
     """A YAML document as plain data, with the line of every key and the problems found while reading.
 
-    `texts` holds what was written where the value is no text: a label may be 16 or null, a category 01.
-    `places` holds where in the file the origin of a value stands that was made of others. Paths in the file are
-    relative to `folder`, the file's own, or the working folder where the text is no file's.
+    `texts` holds the written text of values that are not text: a label may be 16 or null, a category 01.
+    `places` holds, for a value that was made from others, the place of its origin in the file. Paths in the file are
+    relative to `folder`, the file's own, or to the working folder if the text is not from a file.
     """
 
     file: str
@@ -199,7 +199,7 @@ def _items(node: yaml.MappingNode, path: KeyPath, located: LocatedYaml) -> Itera
 def _merged(
     node: yaml.Node, located: LocatedYaml, chain: tuple[int, ...]
 ) -> list[tuple[str, yaml.ScalarNode, yaml.Node]]:
-    """Keys of the mappings that `<<:` names; of several, the first one's value holds, as YAML has it."""
+    """Keys of the mappings that `<<:` names; if several have a key, the first one wins, as in YAML."""
     if id(node) in chain:
         raise RecursionError
     chain = (*chain, id(node))
@@ -232,7 +232,7 @@ def _no_mapping(node: yaml.Node) -> yaml.MarkedYAMLError:
 
 
 def _plain(node: yaml.Node, kind: str) -> None:
-    """Refuse a mapping or sequence with a tag of its own, such as those that ask for a Python object."""
+    """Refuse a mapping or sequence with a tag, such as the tags of Python objects."""
     if node.tag != f"tag:yaml.org,2002:{kind}":
         message = f"could not determine a constructor for the tag {node.tag!r}"
         raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)

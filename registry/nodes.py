@@ -1,4 +1,4 @@
-"""Nodes: a component's name and arguments as plain data, laid over each other key by key."""
+"""Nodes: a component's name and arguments as plain data, merged key by key."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ VARIANT_KIND = "model"
 
 
 def merge(base: Node, over: Node, key: str = "name") -> Node:
-    """`over` laid on `base`, mappings key by key; a component of another name takes nothing from the old one.
+    """`over` merged into `base`, mappings key by key; a component of another name inherits nothing from the old one.
 
-    A bare name stands for that component with its defaults.
+    A name alone means that component with its defaults.
 
     Args:
-        base: what holds where `over` says nothing.
-        over: laid on it.
-        key: where the two say their component's name, see `name_key`; the nodes inside say `name`.
+        base: the values of keys that `over` does not set.
+        over: the values that win.
+        key: the key of the component's name in both, see `name_key`; inner nodes use `name`.
     """
     if _renamed(key, base, over):
         return dict(over)
@@ -39,9 +39,9 @@ def _renamed(key: str, old: Node, over: Node) -> bool:
 
 
 def said_paths(said: set[KeyPath], base: Node, over: Node, key: str = "name") -> set[KeyPath]:
-    """Paths of the values that somebody has said, once `over` lies on `base`, of which `said` was said before.
+    """Paths of the explicitly set values after `over` is merged into `base`; `said` are those set in `base`.
 
-    A component's name says nothing of its arguments, and replaces what was said of those before.
+    A component's name sets none of its arguments, and removes the arguments set before.
     """
     paths: set[KeyPath] = set() if _renamed(key, base, over) else set(said)
     for argument, value in over.items():
@@ -67,7 +67,7 @@ def key_paths(data: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
 
 
 def name_key(kind: str) -> str:
-    """The key of a node's name: `name`, but for a variant's, whose own name stands above it: its kind."""
+    """The key of a node's name: `name`; in a variant, which has a name of its own, the kind."""
     return kind if kind == VARIANT_KIND else "name"
 
 
@@ -86,6 +86,6 @@ def finite(value: Any) -> bool:
 
 
 def weightless(node: Node) -> Node:
-    """The node with teachers that look for no pretrained weights: a check needs none, and they may not be at hand."""
+    """The node with teachers without pretrained weights: a check does not need weights, and they may be unavailable."""
     plain = {k: weightless(v) if isinstance(v, dict) else v for k, v in node.items()}
     return plain | {"weights": "random"} if isinstance(plain.get("weights"), str) else plain

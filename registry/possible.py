@@ -1,4 +1,4 @@
-"""Whether constructors take a node's values, found out by building it without memory, on the `meta` device."""
+"""Whether constructors accept a node's values, tested by building it on the `meta` device, without memory."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from dlkd.registry.rows import Row, example_value, inner_nodes, row_of
 def impossible(
     rows: Mapping[str, Row], kind: str, node: Node, source: LocatedYaml, path: KeyPath, possible: set[str]
 ) -> list[Problem]:
-    """What constructors refuse though its type is right (three patches, say), tried without memory.
+    """Values of the right type that constructors refuse (three patches, for example), tested without memory.
 
     Args:
         rows: by "kind/name".
         kind: of the node.
         node: complete.
-        source: the file in which it stands.
-        path: where it stands there.
-        possible: what was built before, and is not built again; the node is added where it can be built.
+        source: the file of the node.
+        path: the node's path in the file.
+        possible: nodes that were built before, and are not built again; a node that can be built is added.
     """
     problems: list[Problem] = []
     tried = f"{kind} {json.dumps(node, sort_keys=True, default=repr)}"
@@ -53,7 +53,7 @@ def impossible(
 
 
 class _NoDraws(TorchFunctionMode):
-    """Leaves out the drawing of first weights: on the meta device there are none, and it takes half of the time."""
+    """Skips the drawing of initial weights: the meta device has none, and drawing takes half of the time."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Every function as it is, but those that draw in place, which give their tensor back."""

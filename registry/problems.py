@@ -1,4 +1,4 @@
-"""What is wrong in a configuration, with file, line, key path and the nearest valid name."""
+"""Problems of a configuration, with file, line, key path and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a file: where it stands and what to do about it."""
+    """One problem in a file: its place and what to do about it."""
 
     file: str
     line: int
@@ -25,7 +25,7 @@ class Problem:
 
 
 class ConfigError(ValueError):
-    """Everything that is wrong with the given configuration, collected."""
+    """All problems of a configuration."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(dict.fromkeys(problems))

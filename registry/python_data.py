@@ -1,4 +1,4 @@
-"""Data that somebody gives in Python as a document, so that it is read and checked as a file is."""
+"""Data given in Python as a document, so that it is read and checked like a file."""
 
 from __future__ import annotations
 

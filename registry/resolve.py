@@ -1,4 +1,4 @@
-"""The registry: rows and variants, and the one place that turns a variant's YAML into a model."""
+"""The registry: rows and variants; this module turns a variant's YAML into a model."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class Registry:
         source: LocatedYaml | None = None,
         path: KeyPath = (),
     ) -> Node:
-        """The variant with every name and argument spelled out, as plain data.
+        """The variant with all names and arguments filled in, as plain data.
 
         Args:
             variant: name of a variant.
             overrides: merged over it, nested as in YAML.
-            preset: name of one. What the model's row says of it holds where neither the variant, nor what it extends,
-                nor `overrides` say anything, before the rows' defaults. A component of another name takes nothing
-                from it.
-            under: arguments of the model that hold in the same way, over those of the preset.
-            source: the file in which the overrides stand, for messages and for relative paths.
-            path: where they stand in it.
+            preset: name of a preset. Its arguments in the model's row win over the rows' defaults, and lose to the
+                variant, to the variants that it extends and to `overrides`. A component of another name inherits
+                nothing from the preset.
+            under: arguments of the model with the same low priority, winning over those of the preset.
+            source: the file of the overrides, for messages and for relative paths.
+            path: path of the overrides in that file.
 
         Raises:
             ConfigError: the variant or anything in `overrides` is unknown, of a wrong type or impossible.
@@ -88,15 +88,15 @@ class Registry:
         return node
 
     def preset(self, node: Mapping[str, Any], name: str) -> RowPreset:
-        """What a preset means for a model node."""
+        """The arguments of a preset for a model node."""
         return self.row(VARIANT_KIND, node[name_key(VARIANT_KIND)]).presets.get(name, RowPreset())
 
     def row_source(self, name: str) -> LocatedYaml:
-        """The file in which the row of the component `name` stands, for messages."""
+        """The file with the row of the component `name`, for messages."""
         return self._row_sources.get(name, LocatedYaml(f"row of {name}", {}))
 
     def shown(self, node: Mapping[str, Any]) -> str:
-        """What reports say that a model node was measured with, as its row has it: "teacher resnet18.tv_in1k"."""
+        """The text with which reports describe a model node, as its row says: "teacher resnet18.tv_in1k"."""
         row = self.row(VARIANT_KIND, node[name_key(VARIANT_KIND)])
         found = []
         for name, path in row.shown.items():
@@ -114,7 +114,8 @@ class Registry:
         return impossible(self.rows, VARIANT_KIND, node, source, path, self._possible)
 
     def impossible_variants(self, sources: Mapping[str, LocatedYaml]) -> list[Problem]:
-        """What constructors refuse in variants, each with its file; where it is not said there, it is its parent's."""
+        """Values in variants that constructors refuse; a value that a variant does not set itself is its parent's
+        problem."""
         checker = self.checker()
         problems: list[Problem] = []
         for name, source in sources.items():
@@ -123,7 +124,7 @@ class Registry:
         return problems
 
     def _unsaid(self, kind: str, node: Node, under: Mapping[str, Any], said: set[KeyPath], path: KeyPath) -> Node:
-        """What of `under`, a node of the same component as `node`, holds there, since nobody said otherwise."""
+        """The part of `under`, a node of the same component as `node`, that applies because nothing else sets it."""
         name = node[name_key(kind)]
         row = self.row(kind, name)
         known = arguments(get(kind, name), row)
@@ -148,7 +149,7 @@ class Registry:
         return found
 
     def anchored(self, kind: str, name: str, given: Node, folder: Path) -> Node:
-        """Arguments of a component as they stand in a file of `folder`, with their paths absolute, however deep."""
+        """Arguments of a component in a file of `folder`, with all paths in it made absolute."""
         component, row = get(kind, name), self.row(kind, name)
         hints, known = type_hints(component), arguments(component, row)
         found = dict(given)
@@ -174,9 +175,9 @@ class Registry:
         """The component that a resolved node describes.
 
         Args:
-            kind: its kind.
+            kind: kind of the component.
             node: name and arguments, as `resolve` or `complete` return them.
-            given: what the enclosing component would give.
+            given: arguments that the enclosing component would give.
 
         >>> from dlkd.registry import default_registry
         >>> block = default_registry().build("block", {"name": "lfrb", "patches": 1}, channels=8)

@@ -15,11 +15,11 @@ PRESETS = ("paper", "demo")
 
 
 class RowPreset(pydantic.BaseModel):
-    """What a preset means for a model; all of it holds where nobody says otherwise.
+    """The arguments of a preset for a model; they apply unless something else sets them.
 
     Attributes:
         model: arguments of the model.
-        train: of the training.
+        train: arguments of the training.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -34,12 +34,12 @@ class Row(pydantic.BaseModel):
     Attributes:
         shape: einops-style contract, see `dlkd.contract.Shape`.
         requires: rule on each axis, see `dlkd.contract.Rule`.
-        defaults: arguments where a variant says nothing.
-        slots: arguments that take another component, with its kind. "loss*" takes any number of losses by names of
-            one's own.
+        defaults: arguments that a variant does not set.
+        slots: arguments that take another component, with its kind. "loss*" takes any number of losses, under names
+            that the user chooses.
         given: arguments that the enclosing component gives, with the axes (or numbers) a check gives them.
-        follows: arguments that belong to the value of another one, as weights to their backbone: what a preset says
-            of them falls away where somebody gives the other one another value.
+        follows: arguments that depend on the value of another one, as weights depend on their backbone: the preset's
+            value of an argument is dropped if the user sets the other one to another value.
         check_with: arguments for the contract check only, such as a small backbone.
         presets: what each preset of the training means for this component, where it is a model.
         shown: what reports say that a model was measured with, each with the path of the argument in a variant:
@@ -115,7 +115,7 @@ def words(value: Any) -> list[str]:
 
 
 def at(node: Any, path: str) -> Any:
-    """What a node has at "teacher.backbone". Raises KeyError where it has nothing there."""
+    """The value of a node at a path such as "teacher.backbone". Raises KeyError if there is none."""
     for key in path.split("."):
         if not isinstance(node, Mapping):
             raise KeyError(path)

@@ -1,4 +1,4 @@
-"""What constructors take: arguments by the names that YAML uses, their annotations and checks of their values."""
+"""Arguments of constructors by the names that YAML uses, their annotations and checks of their values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dlkd.registry.components import registered_name
 from dlkd.registry.rows import Row
 
 PLAIN_KINDS = ("norm", "act")
-"""Kinds that are classes passed on as they are: a name and no arguments in YAML."""
+"""Kinds whose classes are passed without arguments: in YAML a name alone."""
 
 
 def arguments(component: Any, row: Row) -> dict[str, inspect.Parameter]:
-    """Arguments that YAML may set, by the name YAML uses: all but what the enclosing component gives."""
+    """Arguments that YAML may set, by their YAML names: all except those that the enclosing component gives."""
     parameters = inspect.signature(component).parameters
     return {
         name.removesuffix("_") if keyword.iskeyword(name.removesuffix("_")) else name: parameter
@@ -59,5 +59,5 @@ def optional(parameter: inspect.Parameter) -> bool:
 
 
 def default_name(kind: str, parameter: inspect.Parameter) -> str | None:
-    """Name of the component that a slot holds where nothing is said of it."""
+    """Name of the component that a slot has by default."""
     return registered_name(kind, parameter.default) if callable(parameter.default) else None
