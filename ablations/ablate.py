@@ -35,8 +35,8 @@ Dataset: TypeAlias = "str | PathLike[str] | Mapping[str, Any]"
 Paths: TypeAlias = "Sequence[str | PathLike[str]]"
 
 KEPT = (
-    "finished trials are kept; those that ran lose what is younger than their last checkpoint, or all if they have "
-    "none yet."
+    "finished trials are kept; running ones lose the steps since their last checkpoint, or all steps if they "
+    "have none yet."
 )
 
 
@@ -67,8 +67,8 @@ def ablate(
 ) -> Ablation:
     """Train every cell of one or more grids in parallel, and give the results.
 
-    It always resumes: a trial that is finished in `store` is found and not trained again. Where it is interrupted,
-    finished trials are kept, and the same call goes on. What is not given here the grid says, or the preset.
+    The call always resumes: a trial that is finished in `store` is not trained again. After an interruption the
+    finished trials are kept, and the same call continues. Other arguments come from the grid or the preset.
 
     Args:
         grid: name of a shipped grid, path of a YAML file, or what such a file holds as a dict; or several of them.
@@ -79,7 +79,7 @@ def ablate(
         steps: stop each training after so many.
         epochs: passes over the training images.
         image_size: side in pixels, or (height, width).
-        batch_size: images a step.
+        batch_size: images per step.
         out: folder of the results; default runs/ and the grids' names. `load_ablation` reads it, also while this runs.
         store: folder of all trials.
         workers: trials at a time; default one per core that this process may use.
@@ -125,7 +125,7 @@ def ablate(
         ablation, _ = run_grids(cells, grids, asked, terminal)
     except KeyboardInterrupt:
         folder = run_folder(grids, asked)
-        terminal.print(f"interrupted: {KEPT} The same call goes on; dlkd.load_ablation({str(folder)!r}) reads them")
+        terminal.print(f"interrupted: {KEPT} The same call continues; dlkd.load_ablation({str(folder)!r}) reads them")
         raise
     if failed := failed_trials(ablation):
         warnings.warn(f"{len(failed)} trials failed, see .failures:\n" + "\n".join(failed), stacklevel=2)
@@ -242,4 +242,4 @@ def _several(given: Any) -> list[Any]:
 
 def again(folder: Path) -> str:
     """What Ctrl-C costs the command, and how to go on."""
-    return f"{KEPT} The same command goes on; dlkd report {shlex.quote(str(folder))} shows what is there"
+    return f"{KEPT} The same command continues; dlkd report {shlex.quote(str(folder))} shows the finished trials"

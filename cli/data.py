@@ -33,7 +33,9 @@ def inspect(
     node = dataset_node(registry, name if root is None else f"{name}:{root}")
     dataset = registry.build("dataset", node)
     sides = named_preset("demo", image_size=image_size).train.sides
-    session.if_interrupted("an inspection keeps nothing but what it knows of the files; the same command begins anew")
+    session.if_interrupted(
+        "an inspection keeps only its knowledge of the files; the same command starts from the beginning"
+    )
     with progress_bar(err) as bar:
         task = bar.add_task(f"reading {name}", total=None)
         found = inspect_dataset(

@@ -47,7 +47,7 @@ def evaluate(
     loaded = registry.build("dataset", node).load(name)
     if said := squeezed([sample.image for sample in loaded.test], normal.proportions):
         err.print(f"note: {said}")
-    session.if_interrupted("an evaluation keeps nothing; the same command begins anew")
+    session.if_interrupted("an evaluation keeps nothing; the same command starts from the beginning")
     data = CategoryData(loaded, spec.train, model, spec.trial_seed)
     evaluation = run_evaluation(model, data, bar=err.is_terminal)
     print_metrics(evaluation.metrics, evaluation.undefined)
@@ -92,7 +92,9 @@ def predict(
     scores = to / "scores.csv"
     if scores.exists():
         err.print(f"note: {scores} of an earlier prediction is replaced")
-    session.if_interrupted(f"the images scored so far are in {scores}; the same command begins anew and replaces it")
+    session.if_interrupted(
+        f"the images scored so far are in {scores}; the same command starts from the beginning and replaces the file"
+    )
     done = predict_images(
         trained, images, to,
         threshold=threshold, batch_size=batch_size, overlays=overlays, maps=maps, bar=err.is_terminal,

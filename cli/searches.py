@@ -44,8 +44,8 @@ def _run(file: SearchFile, study: Study, asked: Asked, folder: Path) -> None:
     from dlkd.ablations.search.study import search_folder
 
     session.if_interrupted(
-        "finished trials are kept; those that ran lose what is younger than their last checkpoint. The same command "
-        f"goes on; dlkd report {shlex.quote(str(folder))} shows what is there"
+        "finished trials are kept; running ones lose the steps since their last checkpoint. The same command "
+        f"continues; dlkd report {shlex.quote(str(folder))} shows the finished trials"
     )
     place = search_folder(study, asked.registry, asked.store)
     ended = False

@@ -68,7 +68,7 @@ def train(
         start=start, place="--set",
     )  # fmt: skip
     lost = LOST.format(asked.spec.train.checkpoint_seconds)
-    session.if_interrupted(f"{lost}; the same command with --resume goes on")
+    session.if_interrupted(f"{lost}; the same command with --resume continues")
     _say_ended(asked, asked.run(err, threads, resume=resume, bar=err.is_terminal))
 
 

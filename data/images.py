@@ -92,7 +92,7 @@ def look_at_mask(path: Path, *, stored: bool = False) -> tuple[NDArray[np.bool_]
     for part in parts[1:]:
         mask, more = look_at_mask(part, stored=stored)
         if mask.shape != union.shape:
-            raise DataError(f"{part}: mask of {size_text(mask)}, beside {parts[0].name} of {size_text(union)}")
+            raise DataError(f"{part}: mask of {size_text(mask)}, but {parts[0].name} has {size_text(union)}")
         union = union | mask
         bent += [what for what in more if what not in bent]
     return union, bent

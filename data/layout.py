@@ -180,7 +180,7 @@ def pair_masks(
     by_stem: dict[str, Path] = {}
     for stem, mask in masks:
         if stem in by_stem:
-            problems.append(f"{mask}: second mask for one image, beside {by_stem[stem].name}")
+            problems.append(f"{mask}: second mask for one image; the first is {by_stem[stem].name}")
         else:
             by_stem[stem] = mask
     samples: list[Sample] = []

@@ -89,7 +89,7 @@ class _Contents:
 
     def _add_one(self, section: str, name: str, value: Any, document: LocatedYaml, own: bool) -> None:
         if own and name in (self.rows if section == "components" else self.variants):
-            self.problems.append(document.problem((section, name), f"'{name}' is taken already; give another name"))
+            self.problems.append(document.problem((section, name), f"'{name}' is in use already; choose another name"))
         elif section == "components":
             row, wrong = _read_row(name, value, document)
             self.problems += wrong

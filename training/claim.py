@@ -25,7 +25,7 @@ def claim(spec: TrialSpec, contents: Mapping[str, str], folder: Path, resume: bo
         return False
     held, before = read_spec(folder)
     if not resume:
-        raise TrialError(f"{folder} holds a trial already; go on with --resume, or name another --out")
+        raise TrialError(f"{folder} holds a trial already; continue it with --resume, or choose another --out")
     length = {"epochs": held.train.epochs, "max_steps": held.train.max_steps}
     as_long = spec.model_copy(update={"train": spec.train.model_copy(update=length)})
     one, other = held.identity(before), as_long.identity(contents)
@@ -62,7 +62,7 @@ def _check_longer(held: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
                 f"asked for are {now}: ask for at least as many, or name another --out"
             )
     elif (folder / RESULT).exists() and held.epochs and held.max_steps:
-        logging.getLogger("dlkd").warning("%s kept no %s: the longer training begins anew", folder, LAST)
+        logging.getLogger("dlkd").warning("%s kept no %s: the longer training starts from the beginning", folder, LAST)
 
 
 def mend_trial(folder: Path) -> str:

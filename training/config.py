@@ -25,7 +25,7 @@ class TrainConfig(pydantic.BaseModel):
 
     Attributes:
         image_size: side, or (height, width), in pixels to which every image is resized; "512x1024" is (512, 1024).
-        batch_size: images a step.
+        batch_size: images per step.
         epochs: passes over the training images; the paper is silent, RD takes 200.
         max_steps: stop after so many steps, whatever `epochs` says; -1 for no limit.
         precision: "32-true", or "bf16-mixed" autocast.

@@ -70,7 +70,7 @@ def _check_cluster(pool: Pool) -> None:
         most = ", ".join(f"at most {max((n.get(name, 0) for n in nodes), default=0):g} {name}s" for name in needs)
         ray.shutdown()
         raise MachineError(
-            f"no node of the cluster {pool.address} has what one trial takes "
+            f"no node of the cluster {pool.address} has the resources for one trial "
             f"({', '.join(f'{amount:g} {name}' for name, amount in needs.items())}): its nodes have {most}; "
             "change --threads or --trials-per-gpu"
         )

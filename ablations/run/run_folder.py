@@ -33,14 +33,14 @@ def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
         raise ValueError(
             f"{folder} was written by an older dlkd, which kept {' and '.join(OLDER)} beside {TRIALS}. Its own report "
             "stays readable. This version resizes pictures and counts regions of masks in another way, so that no "
-            "figure is the same: give the same `dlkd ablate` command again, and all cells are trained anew; with "
+            "figure is the same: give the same `dlkd ablate` command again, and all cells are trained again; with "
             "another --out the old report stays too"
         )
     try:
         grids = [Grid.model_validate(grid) for grid in about["grids"]]
         store = Path(about["store"])
     except (KeyError, TypeError, pydantic.ValidationError) as error:
-        raise ValueError(f"{path} says nothing of its grids and store: write it anew with `dlkd ablate`") from error
+        raise ValueError(f"{path} does not contain its grids and store: write it again with `dlkd ablate`") from error
     whole(trials, path)
     if wrong := [key for key in trials["key"] if not is_name(str(key))]:
         raise ValueError(f"cannot read {path}: the key {wrong[0]!r} names no folder of a store")
@@ -50,7 +50,7 @@ def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
 def whole(trials: pd.DataFrame, path: Path) -> pd.DataFrame:
     """`trials`, read from `path`, with all columns that a report needs. Raises ValueError where they lack one."""
     if missing := NEEDED - set(trials.columns):
-        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}: write it anew with `dlkd ablate`")
+        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}: write it again with `dlkd ablate`")
     return trials
 
 

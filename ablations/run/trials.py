@@ -101,7 +101,7 @@ def read_trials(path: Path) -> pd.DataFrame:
 def read_with_about(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table, and what `write_trials` was told of it. Raises ValueError that names the file that cannot be read."""
     if not path.is_file():
-        raise ValueError(f"{path} is missing; `dlkd ablate` writes it once a trial is finished")
+        raise ValueError(f"{path} is missing; `dlkd ablate` writes it when a trial is finished")
     try:
         trials = pd.read_parquet(path)
     except Exception as error:  # pyarrow raises many kinds for a damaged file

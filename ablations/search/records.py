@@ -88,7 +88,7 @@ def broken(folder: Path) -> list[str]:
         else:
             whole = path.with_name(RESULT).exists() or read_rungs(path) is not None
         if not whole:
-            found.append(f"note: {path} cannot be read: its trial is not taken for finished")
+            found.append(f"note: {path} cannot be read: its trial does not count as finished")
     return found
 
 

@@ -52,26 +52,26 @@ class SearchReport:
         return {name: parameter.from_optuna(_item(self.best[name])) for name, parameter in self.search.space.items()}
 
     def facts(self) -> list[str]:
-        """What the figures rest on, in sentences."""
+        """How the figures were measured, in sentences."""
         counts = self.trials["status"].value_counts()
         ends = [f"{counts[status]} {words}" for status, words in ENDS.items() if status in counts]
         ends += [f"{counts[FAILED]} failed"] if FAILED in counts else []
         shares = [self.search.budget(i) for i in range(self.search.rungs)]
         halved = (
-            f"one in {self.search.reduction} goes on after {listed([f'{share:.0%}' for share in shares[:-1]])} of it"
+            f"one in {self.search.reduction} continues after {listed([f'{share:.0%}' for share in shares[:-1]])} of it"
         )
         facts = [
             f"{len(self.trials)} settings of {self.search.variant}: {listed(ends)}; "
             f"{seconds(self.trials['seconds'].sum())} of training in all.",
             f"The score is {label(self.search.metric)} on validation images: {self.search.share:.0%} of the normal "
-            "training images, as they are and once more with planted defects. No test image was looked at.",
+            "training images, without change and again with planted defects. No test image was used.",
         ]
         for line in self.trials[self.trials["key"] == self.usual].to_dict("records"):
-            facts.append(f"Trial {line['number']} is {self.search.variant} as it is.")
+            facts.append(f"Trial {line['number']} is {self.search.variant} without changes.")
         if len(shares) > 1:
-            facts.append(f"The training is cut short where a setting is behind: {halved}.")
+            facts.append(f"The training of settings with low scores is stopped early: {halved}.")
         facts.append(
-            "The best of many scores flatters itself: test it on the real test images, beside the variant as it is."
+            "The best of many scores is too optimistic: compare it on the real test images with the unchanged variant."
         )
         return facts
 

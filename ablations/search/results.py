@@ -52,7 +52,7 @@ def read_found(folder: Path) -> SearchReport:
         return SearchReport(trials, **{**known, "file": SearchFile.model_validate(known["file"])})
     except (KeyError, TypeError, pydantic.ValidationError) as error:
         raise ValueError(
-            f"{path} says nothing of its search, as an older dlkd left it: the same `dlkd ablate` command runs it anew"
+            f"{path} does not contain its search (an older dlkd wrote it): the same `dlkd ablate` command runs it again"
         ) from error
 
 

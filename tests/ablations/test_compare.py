@@ -70,7 +70,7 @@ def test_a_run_beside_itself_differs_in_nothing(tmp_path):
 
 def test_a_run_of_a_version_with_other_columns_is_refused(tmp_path):
     write(tmp_path / "a", run(tmp_path / "a", 0.8).drop(columns="pro_limit"))
-    with pytest.raises(ValueError, match=r"a/trials\.parquet lacks the columns pro_limit: write it anew"):
+    with pytest.raises(ValueError, match=r"a/trials\.parquet lacks the columns pro_limit: write it again"):
         compare(tmp_path / "a", tmp_path / "a")
 
 

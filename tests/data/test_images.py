@@ -138,7 +138,7 @@ def test_a_folder_of_masks_is_their_union(tmp_path: Path) -> None:
     save(tmp_path / "001.png", second)
     np.testing.assert_array_equal(read_mask(tmp_path), first | second)
     save(tmp_path / "002.png", second[:4])
-    with pytest.raises(DataError, match=r"002\.png: mask of 8x4, beside 000\.png of 8x6"):
+    with pytest.raises(DataError, match=r"002\.png: mask of 8x4, but 000\.png has 8x6"):
         read_mask(tmp_path)
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="without a mask"):

@@ -469,7 +469,7 @@ def test_a_users_file_adds_rows_and_variants(own, read):
         ("a: {decoder: [coarse]}", "a.decoder: expected a decoder's name or a mapping, got ['coarse']"),
         ("a: {decoder: {name: [1]}}", "a.decoder.name: unknown decoder '[1]'; known: coarse"),
         ("a: 3", "a: expected a mapping of arguments"),
-        ("dlkd: {}", "dlkd: 'dlkd' is taken already; give another name"),
+        ("dlkd: {}", "dlkd: 'dlkd' is in use already; choose another name"),
         # of the right type, and refused by a constructor
         ("a: {refiner: {local: {patches: 3}}}", "a.refiner.local: lfrb: spatial patches must be a square number"),
         ("a: {refiner: {depth: 0}}", "a.refiner: prl: depth must be at least 1, got 0"),
@@ -492,7 +492,7 @@ def test_a_wrong_variant_is_one_problem(problems, text, expected):
     ("text", "expected"),
     [
         ("block/gfbr: {}", "block/gfbr: no component is registered as 'block/gfbr'; did you mean 'block/gfrb'?"),
-        ("block/gfrb: {}", "block/gfrb: 'block/gfrb' is taken already; give another name"),
+        ("block/gfrb: {}", "block/gfrb: 'block/gfrb' is in use already; choose another name"),
         ("block/mine: {shap: b -> b}", "block/mine.shap: unknown key; did you mean 'shape'?"),
         ("block/mine: {shape: b c h w}",
          'block/mine.shape: a shape needs "->" between inputs and output, got "b c h w"'),
@@ -636,7 +636,7 @@ def test_a_missing_file_and_two_wrong_files(tmp_path):
         load_registry(tmp_path / "one.yaml", tmp_path / "two.yaml")
     first, second = sorted(str(caught.value).splitlines())
     assert first == f"{tmp_path}/one.yaml:1: variants.same.sigma: expected a valid number, got 'wide'"
-    assert second == f"{tmp_path}/two.yaml:1: variants.same: 'same' is taken already; give another name"
+    assert second == f"{tmp_path}/two.yaml:1: variants.same: 'same' is in use already; choose another name"
 
 
 def test_paths_in_a_rows_defaults_are_relative_to_its_file(tmp_path, own):

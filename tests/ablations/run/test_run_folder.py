@@ -37,7 +37,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_run(tmp_path)
     for about in ({}, {"grids": 3, "store": "x"}, {"grids": [{"name": "x"}], "store": "x"}):
         write_trials(trials("ok"), tmp_path / TRIALS, about)
-        with pytest.raises(ValueError, match=r"trials\.parquet says nothing of its grids"):
+        with pytest.raises(ValueError, match=r"trials\.parquet does not contain its grids"):
             read_run(tmp_path)
     write_trials(pd.DataFrame({"a": [1]}), tmp_path / TRIALS, {"grids": [], "store": "x"})
     with pytest.raises(ValueError, match=r"trials\.parquet lacks the columns category, "):
@@ -48,7 +48,7 @@ def test_a_folder_of_an_older_dlkd_says_what_to_do(tmp_path: Path) -> None:
     write_trials(trials("ok"), tmp_path / TRIALS)
     for name, text in (("grids.json", "[]"), ("store.txt", "/x")):
         (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=r"older dlkd.*`dlkd ablate` command again, and all cells are trained anew"):
+    with pytest.raises(ValueError, match=r"older dlkd.*`dlkd ablate` command again, and all cells are trained again"):
         read_run(tmp_path)
     write_run(tmp_path, trials("ok"), [load_grid("table4")], tmp_path / "store")  # as that command does
     read_run(tmp_path)

@@ -392,7 +392,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(tiny_folder: Path, t
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "The same command goes on" in said
+    assert "The same command continues" in said
     assert "Traceback" not in said
     kept = list((ablation.folder / "runs" / "trials").glob("*/result.json"))
     assert 1 <= len(kept) < 6
