@@ -123,7 +123,7 @@ def _checkpoint(task: DetectorTask, folder: Path) -> Path | None:
     if not last.exists():
         return None
     if task.model.paced and AtomicCheckpointIO().load_checkpoint(last).get(STEPS) != task.steps:
-        said = "%s has another number of steps, on which rates or stages of this model depend: training starts from the beginning"
+        said = "%s: rates or stages of this model depend on the number of steps; training starts from the beginning"
         logging.getLogger("dlkd").warning(said, last)
         return None
     return last
