@@ -1,4 +1,4 @@
-"""Two runs side by side, row by row, over the cells that both have."""
+"""Compares two runs, row by row, over the cells that both have."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def compare(one: pd.DataFrame, two: pd.DataFrame, names: tuple[str, str], primar
     """Set the trials of two runs, in long form, side by side.
 
     Means and differences are over the cells (dataset, category, seed) that both runs have. Intervals and p are those of
-    `verdicts` for these categories, one family a table, of its primary metric alone.
+    `verdicts` for these categories, one family per table, of its primary metric alone.
 
     Args:
         one: of the run A.

@@ -31,7 +31,7 @@ def measure(cells: int = 1000, plain: int = 60) -> dict[str, Any]:
     """Figures of both runs, and the ratios that have targets."""
     ours, theirs = _process("cells", cells), _process("plain", plain)
     values = [
-        ("seconds a cell beyond its own", ours["overhead_seconds"], 0.15),
+        ("seconds per cell beyond its own", ours["overhead_seconds"], 0.15),
         ("driver's memory, last cell / first tenth", ours["memory_mib"][-1] / ours["memory_mib"][0], 1.05),
     ]
     return {

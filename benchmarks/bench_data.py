@@ -1,4 +1,4 @@
-"""Reading: images a second, first and later epochs, against what training asks for; memory on a huge folder.
+"""Reading: images per second, first and later epochs, against what training asks for; memory on a huge folder.
 
     python benchmarks/bench_data.py --json data.json                    # without the huge folder
     python benchmarks/bench_data.py --json data.json --files 100000     # and with it

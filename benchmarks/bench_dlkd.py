@@ -264,7 +264,7 @@ def show(figures: dict[str, Any]) -> None:
     for name, profiled in figures["profile"].items():
         parts: dict[str, dict[str, float]] = profiled["parts"]
         total = sum(sum(p.values()) for p in parts.values())
-        print(f"\n{name}: {1000 * profiled['step_seconds']:.0f} ms a step\n")
+        print(f"\n{name}: {1000 * profiled['step_seconds']:.0f} ms per step\n")
         print("| part | forward ms | backward ms | share |\n| --- | ---: | ---: | ---: |")
         for part, spent in sorted(parts.items(), key=lambda item: -sum(item[1].values())):
             forward, backward = (1000 * spent[way] for way in ("forward", "backward"))

@@ -1,4 +1,4 @@
-"""`dlkd check` and `dlkd schema`: registry files of one's own."""
+"""`dlkd check` and `dlkd schema`: the user's registry files."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def show(
     node, train = chosen.settle(registry, variant, assignments(overrides))
     sides = train.sides
     out.print(dump_yaml(node).rstrip())
-    # Shapes need no trained weights, and a teacher's may not be at hand.
+    # Shapes need no trained weights, and a teacher's may be unavailable.
     blank = weightless(node)
     stages, parameters = describe(registry.build("model", blank), sides)
     table = text_table("stage", "shape (b, c, h, w)", title="\n{} x {} pixels".format(*sides))

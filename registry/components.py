@@ -76,7 +76,7 @@ _came_with: dict[str, Path] = {}
 
 
 def load_file(path: Path) -> None:
-    """Run a Python file, or a package's folder, whose components register themselves; once a process.
+    """Run a Python file, or a package's folder, whose components register themselves; once per process.
 
     It may import the files beside it, see `dlkd.registry.python_files`.
 

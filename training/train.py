@@ -137,7 +137,7 @@ def train(
         steps: stop after so many.
         epochs: passes over the training images.
         image_size: side in pixels, or (height, width).
-        batch_size: images a step.
+        batch_size: images per step.
         overrides: laid over the variant, nested as in YAML: {"decoder": {"global": None}}.
         training: any arguments of `TrainConfig`, by name.
         seed: base seed.

@@ -35,13 +35,13 @@ class Parts:
     """Seconds of the parts of a trial.
 
     Attributes:
-        fixed: of all that is done once a trial: building, setting up, counting FLOPs, writing.
-        first: how much longer the first step takes than later ones; once a model and process.
+        fixed: of all that is done once per trial: building, setting up, counting FLOPs, writing.
+        first: how much longer the first step takes than later ones; once per model and process.
         step: of a training step.
         fit: of a training image's part of what is fitted without gradient.
-        feature: of the frozen parts' clean pass of a training image; once for a machine.
+        feature: of the frozen parts' clean pass of a training image; once per machine.
         frozen: what that pass depends on, beside the image.
-        picture: of reading and resizing a picture; once for a machine.
+        picture: of reading and resizing a picture; once per machine.
         score: of an image's anomaly map and score.
         metric: of a test image's part of the metrics.
     """

@@ -1,4 +1,4 @@
-"""The store: one folder a cell."""
+"""The store: one folder per cell."""
 
 from __future__ import annotations
 

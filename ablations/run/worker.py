@@ -33,7 +33,7 @@ class CellWorker(tune.Trainable):
     def setup(  # type: ignore[override]  # `tune.with_parameters` gives more than Tune alone
         self, config: dict[str, Any], cells: dict[str, dict[str, Any]]
     ) -> None:
-        """Take the cells; called once a process, `reset_config` for those after the first."""
+        """Take the cells; called once per process, `reset_config` for those after the first."""
         self.cells = cells
         self.cell = cells[config["cell"]]
 

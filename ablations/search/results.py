@@ -17,7 +17,7 @@ from dlkd.text import plain
 
 
 def search_trials(tried: Sequence[Tried], file: SearchFile) -> pd.DataFrame:
-    """One line a trial: number, key, status, rungs, score (of the last rung), rung_1 and so on, seconds, reason,
+    """One line per trial: number, key, status, rungs, score (of the last rung), rung_1 and so on, seconds, reason,
     and each parameter by its key, choices as JSON."""
     lines = []
     for t in tried:

@@ -42,7 +42,7 @@ class SearchWorker(tune.Trainable):
     def setup(  # type: ignore[override]  # `tune.with_parameters` gives more than Tune alone
         self, config: dict[str, Any], plain: dict[str, Any]
     ) -> None:
-        """Take the study and a setting; called once a process, `reset_config` for the settings after the first."""
+        """Take the study and a setting; called once per process, `reset_config` for the settings after the first."""
         torch.set_num_threads(plain["threads"])
         if not plain.get("gpu"):
             hide_gpus()

@@ -433,7 +433,7 @@ def test_a_users_file_adds_rows_and_variants(own, read):
           blurred: {extends: dlkd-lfrb, decoder: {local: {name: blur, act: gelu}}}
     """)
     assert registry.resolve("blurred")["decoder"]["local"] == {"name": "blur", "kernel": 5, "act": {"name": "gelu"}}
-    assert list_variants(registry)[-1] == "blurred"
+    assert list_variants(registry=registry)[-1] == "blurred"
     model = create_model("blurred", registry=registry, **RANDOM)
     assert isinstance(model.decoder.frms[0].branches["local"].act, nn.GELU)
 
