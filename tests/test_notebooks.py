@@ -12,8 +12,8 @@ import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb"))
 
-# Run the code cells in order in one namespace, as a kernel does, and ask the last expression of each for what a notebook
-# shows. No Jupyter is needed.
+# Run the code cells in order in one namespace, as a kernel does, and ask the last expression of each for what it
+# shows in a notebook. No Jupyter is needed.
 RUN = """
 import ast, json, sys
 names = {"__name__": "__main__"}
