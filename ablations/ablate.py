@@ -1,4 +1,4 @@
-"""Plans and runs grids: the one way for the command `dlkd ablate` and for `dlkd.ablate` in Python."""
+"""Plans and runs grids, for the command `dlkd ablate` and for `dlkd.ablate` in Python."""
 
 from __future__ import annotations
 
@@ -241,5 +241,5 @@ def _several(given: Any) -> list[Any]:
 
 
 def again(folder: Path) -> str:
-    """What Ctrl-C costs the command, and how to go on."""
+    """What Ctrl-C costs the command, and how to continue."""
     return f"{KEPT} The same command continues; dlkd report {shlex.quote(str(folder))} shows the finished trials"

@@ -37,14 +37,14 @@ SETTINGS = ["variant", *sorted(MEASURED_WITH)]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ablation:
-    """What an ablation measured. Metrics, differences and intervals are fractions from 0 to 1, nowhere per cent.
+    """The results of an ablation. Metrics, differences and intervals are fractions, never per cent.
 
-    Nothing here changes: each call gives a new frame. A frame's line names its row of the table by `label`. Of several
-    tables, `table(name)` gives one alone.
+    The results are frozen: each call returns a new frame. The column `label` names the row of the table. If there are
+    several tables, `table(name)` gives one alone.
 
     Attributes:
         grids: the tables.
-        folder: of the ablation, with its trials.parquet.
+        folder: folder of the ablation, with its trials.parquet.
         store: holds the folders of the trials, by their keys.
 
     >>> from dlkd import load_ablation
@@ -72,9 +72,9 @@ class Ablation:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """A line for each trial, so that a sum over a column counts each once.
+        """One line per trial, so that a sum over a column counts each trial once.
 
-        Columns: table, label (of the first row that the trial stands in), dataset, category, seed, status ("ok",
+        Columns: table, label (of the first row that contains the trial), dataset, category, seed, status ("ok",
         "failed" or "not run"), reason, variant, the settings of its training, and its costs: parameters, flops (of one
         image), images_per_second, peak_memory_bytes, train_seconds; and key, the name of its folder in the store.
         """
@@ -85,7 +85,7 @@ class Ablation:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """In long form, a line for each metric of each trial in each row that it stands in.
+        """In long form, one line per metric, trial and row that contains the trial.
 
         Columns: table, label, dataset, category, seed, metric, value (NaN without one), status ("ok", "undefined",
         "failed" or "not run"), reason (why there is no value), key.
@@ -95,7 +95,7 @@ class Ablation:
 
     @property
     def failures(self) -> pd.DataFrame:
-        """The trials that failed: where they stand, reason, and the file with the whole error (`log`)."""
+        """The failed trials: table, label, category, seed, the reason, and the file with the whole error (`log`)."""
         failed = self.trials.query("status == 'failed'").reset_index(drop=True)
         logs = [str(self.store / key / "failure.txt") for key in failed["key"]]
         return failed[[*CELL, "reason", "key"]].assign(log=logs)
@@ -126,7 +126,7 @@ class Ablation:
         return next(iter(found.values())) if len(found) == 1 else pd.concat(found, names=["table"])
 
     def differences(self, metrics: str | Sequence[str] | None = None, *, reference: str | None = None) -> pd.DataFrame:
-        """Each row minus the row that it is compared with: the one above where rows are steps, else the reference.
+        """Each row minus the row that it is compared with: the row above in a stepwise grid, else the reference.
 
         Columns: table, label, other, metric, scope, estimate, low, high, p (after Holm), verdict, repeat (probability
         that a run with new seeds says the same), settle (seeds that would settle it), and the rest of
@@ -169,7 +169,7 @@ class Ablation:
         return found.rename(columns={"label": "effect"}).drop(columns="other")
 
     def verdicts(self, scope: Scope = "these") -> pd.DataFrame:
-        """What each comparison comes to by the table's primary metric, one line each.
+        """The verdict of each comparison by the table's primary metric, one line each.
 
         Columns: table, kind ("row", "main" or "interaction"), label, other, metric, estimate, low, high, p (after
         Holm), verdict ("helps", "harms", "equivalent" or "open"), repeat, settle, wins, n_pairs, n_failed, note.
@@ -313,14 +313,14 @@ class Ablation:
 def load_ablation(folder: str | PathLike[str]) -> Ablation:
     """The results of an ablation, read from the folder that `dlkd ablate` or `dlkd.ablate` wrote.
 
-    Of a grid that runs now, or was broken off, the trials that have ended since are read from its store. Nothing is
+    If the grid runs now, or was interrupted, the trials that have ended since are read from its store. Nothing is
     trained, and neither PyTorch nor Ray is loaded.
 
     Args:
         folder: of the ablation, such as runs/table4.
 
     Raises:
-        ValueError: there is no ablation in `folder`, or it cannot be read; names the file and the way out.
+        ValueError: there is no ablation in `folder`, or it cannot be read; names the file and what to do.
 
     >>> from dlkd import load_ablation
     >>> load_ablation("runs/no_such_folder")

@@ -1,4 +1,4 @@
-"""What is asked of an ablation beside its file, on the command line or in Python; it wins over what the file says."""
+"""The options of an ablation on the command line or in Python; they win over the grid's file."""
 
 from __future__ import annotations
 

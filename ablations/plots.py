@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Plots:
-    """Figures of one table. Each takes the Axes to draw on, or makes a figure of pyplot's, and returns the Axes.
+    """Figures of one table. Each method takes the Axes to draw on, or makes a pyplot figure, and returns the Axes.
 
     `metric` is one of the grid's, the first by default.
 

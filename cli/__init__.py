@@ -1,4 +1,4 @@
-"""The command line `dlkd`: compose, train, look, ablate.
+"""The command line `dlkd`: compose, train, inspect, ablate.
 
 PyTorch, Lightning and Ray take seconds to import; each command imports what it needs, so that `--help` is quick.
 """
@@ -15,7 +15,7 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Entry point: whatever a user can cause ends in one message and exit code 2."""
+    """Entry point: every error that a user can cause ends in one message and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character shows its code
             stream.reconfigure(errors="backslashreplace")

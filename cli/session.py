@@ -1,4 +1,4 @@
-"""The command that runs now: when it began, and what Ctrl-C would cost."""
+"""The running command: its start time, and what Ctrl-C would cost."""
 
 from time import perf_counter
 

@@ -1,4 +1,4 @@
-"""Whose a trial's folder is: a new trial's, one's that goes on, or another's."""
+"""Ownership of a trial's folder: by a new trial, by one that continues, or by another trial."""
 
 from __future__ import annotations
 

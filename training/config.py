@@ -1,4 +1,4 @@
-"""How long and on what a variant is trained: the paper's numbers, and a small preset for CPUs.
+"""Length and data of a training: the paper's numbers, and a small preset for CPUs.
 
 Optimisers and learning rates are arguments of the model.
 """

@@ -26,7 +26,7 @@ from dlkd.training.trial_result import DEVIATIONS, METRICS, Alarm, NormalRange
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says of a category's test images.
+    """The scores, maps and metrics of a model on a category's test images.
 
     Attributes:
         scores: image scores (n,).
@@ -94,8 +94,8 @@ def evaluate(model: Detector, data: CategoryData, *, bar: bool = False) -> Evalu
 def normal_range(model: Detector, data: CategoryData, *, images: int = 64, bar: bool = False) -> NormalRange:
     """The range of normal training images; the threshold is the mean + 3 standard deviations of their scores.
 
-    Takes at most `images` of them, evenly spaced, in batches as training does, and no test image. The student has seen
-    them, so the threshold errs to the low side.
+    Takes at most `images` of them, evenly spaced, in batches as training does, and no test image. The student was
+    trained on them, so that the threshold tends to be low.
     """
     model.eval()
     chosen = np.unique(np.linspace(0, len(data.train_set) - 1, min(images, len(data.train_set))).astype(int))

@@ -1,4 +1,5 @@
-"""What a model's frozen parts make of the training images: computed once, mapped by every trial on the machine.
+"""The output of a model's frozen parts for the training images: computed once, memory-mapped by all trials of a
+machine.
 
 The clean pass of a training image is the same in every epoch, trial and variant.
 """
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class FeatureCache:
-    """The clean passes of a training set in one .npy file, a row an image, read through a memory map.
+    """The clean passes of a training set in one .npy file, one row per image, read through a memory map.
 
     Bits and layout are those that `Detector.clean` gave. Fields are named by the tensor's place in what it gave and the
     order of its axes in the file: "0:0231" is the first tensor, channels last.

@@ -1,4 +1,4 @@
-"""Which pictures a user means by a path: not those that dlkd wrote, nor those that are hidden."""
+"""Finds the images below a path, without those that dlkd wrote and without hidden ones."""
 
 from __future__ import annotations
 

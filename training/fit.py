@@ -1,4 +1,4 @@
-"""The training of a model: Lightning for what has gradients, `fit` for what needs none."""
+"""The training of a model: Lightning for the parts with gradient, `fit` for the others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train, and then let the model `fit` what needs no gradient; the loss curve by epoch.
 
-    Training goes on from the last checkpoint in `folder` if there is one.
+    Training continues from the last checkpoint in `folder` if there is one.
     """
     model, config = task.model, task.config
     curve: list[dict[str, float]] = []

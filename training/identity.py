@@ -1,4 +1,4 @@
-"""What makes two trials the same one: all that decides the result, by its contents and never by its place."""
+"""The identity of a trial: all that decides its result, by contents and never by paths."""
 
 from __future__ import annotations
 

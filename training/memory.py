@@ -1,4 +1,4 @@
-"""Memory that each training step frees and takes again stays with the process meanwhile."""
+"""Keeps memory that each training step frees and allocates again in the process."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class NonFiniteLossError(RuntimeError):
 class DetectorTask(L.LightningModule):
     """Trains a model on normal images.
 
-    What a step draws comes from (seed, step) alone, so that a resumed run draws what an uninterrupted one would.
+    The random numbers of a step depend on (seed, step) alone, so that a resumed run equals an uninterrupted one.
 
     Args:
         model: what is trained.

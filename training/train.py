@@ -1,4 +1,4 @@
-"""Trains one variant on one category: what the command `dlkd train` and `dlkd.train` in Python share."""
+"""Trains one variant on one category, for the command `dlkd train` and for `dlkd.train` in Python."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def train(
 ) -> TrainedModel:
     """Train a variant on one category, score it, and give the trained model.
 
-    A trial that is finished in `out` is read and not trained again, one that was interrupted goes on, and one that is
-    asked for more steps goes on from its last whole epoch.
+    A trial that is finished in `out` is read and not trained again. An interrupted trial continues, and so does a trial
+    with more steps than before, from its last complete epoch.
 
     Args:
         variant: one of `list_variants()`.

@@ -1,4 +1,4 @@
-"""A trained model as its trial's folder holds it, and what it says of pictures."""
+"""A trained model from its trial's folder, and its predictions for images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a trained model says of one picture.
+    """The prediction of a trained model for one image.
 
     Attributes:
         picture: as it was given, or its path.
@@ -60,7 +60,7 @@ class Prediction:
 
     @property
     def label(self) -> Literal["normal", "anomalous"]:
-        """What the score says at the threshold."""
+        """The verdict: "anomalous" if the score is above the threshold, else "normal"."""
         return "anomalous" if self.anomalous else "normal"
 
     @property
@@ -98,9 +98,9 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a trained model says of several pictures: made batch by batch while it is iterated, and kept nowhere.
+    """The predictions of a trained model for several images, computed batch by batch during iteration, and not stored.
 
-    So a folder of any size takes the memory of one batch; `list(predictions)` keeps all, with maps at the network's
+    So a folder of any size needs the memory of one batch; `list(predictions)` keeps all, with maps at the network's
     size.
     """
 

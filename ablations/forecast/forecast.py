@@ -1,4 +1,5 @@
-"""How long a grid will take: each part of a run is counted as often as the run does it."""
+"""How long a grid will take: the time of each part of a run, multiplied by the number of times that the run needs
+it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of a trial, each timed once in small."""
+"""The parts of a trial, each timed once in a short trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that a report says, for any format: a grid's table with its sentences and its pictures."""
+"""The content of a report for all formats: a grid's table with its sentences and figures."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Section:
         anchor: names the section and its pictures' files.
         table: the figures.
         headline: the verdicts in a few sentences.
-        notes: what has to be read with the table.
-        failures_heading: what `failures` are.
-        failures: what gave no figures and why.
+        notes: notes under the table.
+        failures_heading: heading of `failures`.
+        failures: cells without figures, with the reasons.
         sentences: every comparison in words.
         pictures: drawn from the table and from what its trials kept.
     """

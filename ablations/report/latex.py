@@ -45,7 +45,7 @@ SPECIAL = {
 
 
 def latex(report: Report) -> str:
-    """One table environment a grid, to be taken in with \\input; needs the packages booktabs and graphicx."""
+    """One table environment per grid, for \\input; needs the packages booktabs and graphicx."""
     parts = ["% Needs \\usepackage{booktabs,graphicx}. Written by `dlkd report`."]
     if report.comparable:
         parts.append(f"% {plain(report.comparable)}")

@@ -1,4 +1,4 @@
-"""What the pictures of single pairs of trainings are drawn from: differences, and verdicts as seeds come in."""
+"""The data of the figures of single pairs of trainings: differences, and verdicts by number of seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each picture of a report is drawn from: plain data, so that one whose data is unchanged is not drawn again."""
+"""The data of each figure of a report: plain data, so that a figure with unchanged data is not drawn again."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Training of the cells that are missing, and where their results lie."""
+"""Training of the missing cells, and the store of their results."""

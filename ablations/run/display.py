@@ -1,4 +1,4 @@
-"""What a running grid shows: cells done, running and failed, and how long is left."""
+"""The display of a running grid: cells done, running and failed, and the time left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Ray Tune is told of a run, and what its events leave in the store."""
+"""Settings of Ray Tune for a run, and the effects of its events on the store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIED = "the worker process exited without an error message (possibly out of memo
 
 
 def run_config(pool: Pool, scratch: Path, events: tune.Callback) -> tune.RunConfig:
-    """What Tune is told of every run: its own files, which nobody reads, go to `scratch`."""
+    """Tune's settings for every run: its own files, which are not read, go to `scratch`."""
     return tune.RunConfig(
         name="cells",
         storage_path=str(scratch),

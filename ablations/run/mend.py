@@ -1,4 +1,4 @@
-"""Takes away what is broken of a cell, so that it is trained again."""
+"""Deletes broken files of a cell, so that the cell is trained again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder beside the report: trials, grids and the place of the store, in one file."""
+"""The file of a run beside its report: trials, grids and the path of the store."""
 
 from __future__ import annotations
 

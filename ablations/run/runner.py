@@ -29,7 +29,7 @@ def run_cells(
 ) -> None:
     """Train every cell that has no result in `store`; what fails is left there with its reason.
 
-    Resuming is nothing special: ask the store what is missing and train that.
+    A resumed run works as any other: it asks the store which cells are missing and trains those.
 
     Args:
         cells: the grid's cells.

@@ -81,7 +81,7 @@ class CellWorker(tune.Trainable):
             shutil.rmtree(folder / "lightning_logs", ignore_errors=True)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Tune keeps nothing: the truth is the result in the trial's folder."""
+        """Tune keeps nothing: the result is in the trial's folder."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """See `save_checkpoint`."""

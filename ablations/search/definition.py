@@ -1,4 +1,4 @@
-"""What a search is: the parameters that it varies, how many settings it tries and what it maximises."""
+"""The definition of a search: the parameters, the number of settings and the metric to maximise."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Search(pydantic.BaseModel):
         trials: how many settings are tried.
         metric: to maximise, on the validation images.
         rungs: how often a trial is compared with the others; behind, it is stopped.
-        reduction: one in so many goes on at each rung, with so many times the training.
+        reduction: one in this many trials continues at each rung, with this many times the training.
         share: of the normal training images, what validates: as they are, and once more with planted defects.
         seed: of the suggestions, the split, the weights and the noise.
     """

@@ -20,7 +20,7 @@ MARKERS = {DONE: ("o", PALETTE[0]), STOPPED: ("s", FAINT), DIVERGED: ("x", PALET
 
 
 def plot(search: Search, trials: pd.DataFrame, best: pd.Series | None) -> LiteralFigure:
-    """Score of each trial's last rung, a panel a parameter; `best` is the trial that is circled."""
+    """Score of each trial's last rung, one panel per parameter; `best` is the trial that is circled."""
     figure, axes = make_panels(len(search.space), width=3.4, height=2.9)
     for each, (name, parameter) in zip(axes, search.space.items(), strict=True):
         for status, (marker, colour) in MARKERS.items():

@@ -1,4 +1,4 @@
-"""What the trials of a search leave in their folders, and how it is read again."""
+"""The files that trials of a search write to their folders, and how they are read."""
 
 from __future__ import annotations
 

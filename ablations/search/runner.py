@@ -1,4 +1,5 @@
-"""Runs a search on Ray Tune: Optuna suggests, ASHA stops what is behind, the trials' folders are the truth."""
+"""Runs a search on Ray Tune: Optuna suggests settings, ASHA stops those with low scores, the trials' folders hold the
+results."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Study(pydantic.BaseModel):
         return found
 
     def key(self, registry: Registry) -> str:
-        """Hash of everything but the number of trials: a longer search goes on where a shorter one ended.
+        """Hash of everything but the number of trials: a longer search continues where a shorter one ended.
 
         Files count by their contents, not by their place, and the variant by what it is, not by its name.
         """

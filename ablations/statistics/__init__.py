@@ -1,4 +1,4 @@
-"""What a table of trials supports: averages, intervals, verdicts and effects."""
+"""Statistics of a table of trials: averages, intervals, verdicts and effects."""
 
 from dlkd.ablations.statistics.verdict import verdicts
 

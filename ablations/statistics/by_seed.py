@@ -1,4 +1,4 @@
-"""What stands behind a verdict: each pair's difference, and the verdict as seeds come in."""
+"""Details of a verdict: each pair's difference, and the verdict by number of seeds."""
 
 from __future__ import annotations
 

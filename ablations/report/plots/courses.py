@@ -1,4 +1,4 @@
-"""How the verdicts came about: estimate and interval as seeds come in."""
+"""Verdicts by number of seeds: estimate and interval with the first 2, 3, ... seeds."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from dlkd.text import shortened
 
 
 def heat_map(scores: Categories) -> LiteralFigure:
-    """Rows by categories, a panel a metric, per cent averaged over seeds; one colour scale a metric."""
+    """Rows by categories, one panel and one colour scale per metric, per cent averaged over seeds."""
     labels, names = scores.rows, _columns(scores)
     width = max(2.4, 0.62 * len(names) + 0.4)
     stacked = len(names) > 6

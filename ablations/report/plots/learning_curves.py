@@ -14,7 +14,7 @@ TERMS = {"total": "total loss", "ckd": "CKD", "pkd": "PKD", "anomaly_similarity"
 
 
 def learning_curves(curves: Curves) -> LiteralFigure:
-    """Loss terms over steps, a panel a term: mean of a row's trials, band from the lowest to the highest."""
+    """Loss terms over steps, one panel per term: mean of a row's trials, band from the lowest to the highest."""
     figure, panels = make_panels(len(curves.terms), width=3.5, height=2.9)
     handles: dict[str, Any] = {}
     for axes, term in zip(panels, curves.terms, strict=True):
