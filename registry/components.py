@@ -138,14 +138,25 @@ def _is_own(module: str) -> bool:
     return module.partition(".")[0] == "dlkd"
 
 
-def get(kind: str, name: str) -> Any:
-    """The component registered as `kind/name`. Raises ConfigError with the nearest name where there is none."""
-    load_components()
+def is_registered(kind: str, name: str) -> bool:
+    """Whether there is a component `kind/name`; packages are imported only where it is not known without."""
     key = f"{kind}/{name}"
     if key not in _COMPONENTS:
+        load_components()
+    return key in _COMPONENTS
+
+
+def registered(kind: str, name: str) -> Any:
+    """The component `kind/name` that is known already; one look into a table, which PyTorch can trace."""
+    return _COMPONENTS[f"{kind}/{name}"]
+
+
+def get(kind: str, name: str) -> Any:
+    """The component registered as `kind/name`. Raises ConfigError with the nearest name where there is none."""
+    if not is_registered(kind, name):
         message = f"unknown {kind} '{name}'{nearest(name, list_components(kind))}"
         raise ConfigError([Problem("registry", 0, (), message)])
-    return _COMPONENTS[key]
+    return registered(kind, name)
 
 
 def list_components(kind: str | None = None) -> list[str]:

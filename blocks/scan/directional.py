@@ -7,12 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlkd.blocks.scan.backend import choose_backend, reads_curves, scan_of
 from dlkd.blocks.scan.inputs import ScanInputs
-from dlkd.blocks.scan.numba_backend import numba_scan
-from dlkd.blocks.scan.selective import choose_backend, selective_scan
-from dlkd.blocks.scan.triton_backend import triton_scan
-
-_READ_CURVES = {"numba": numba_scan, "triton": triton_scan}  # the others need the directions laid out
+from dlkd.blocks.scan.selective import selective_scan
 
 
 def directional_scan(
@@ -32,8 +29,8 @@ def directional_scan(
 
     u: (b, d, l) -> (b, d, l), in raster order like all that has an l; curves: (k, l) from `scan_curves`.
     The 2k directions are the k curves, then the same curves reversed; each has its own parameters:
-    dt: (b, 2k*d, l); A: (2k*d, n); B, C: (b, 2k, n, l); D, dt_bias: (2k*d,). The numba and triton backends
-    read u through the curves; for the others the directions are laid out. Raises ValueError as
+    dt: (b, 2k*d, l); A: (2k*d, n); B, C: (b, 2k, n, l); D, dt_bias: (2k*d,). Backends that
+    read curves (numba and triton) read u through them; for the others the directions are laid out. Raises ValueError as
     `selective_scan` does.
     """
     directions = 2 * curves.shape[0]
@@ -43,9 +40,9 @@ def directional_scan(
         )
     inputs = ScanInputs(u, dt, A, B, C, D, None, dt_bias).prepared(directions)
     backend = choose_backend(backend, u)
-    if backend in _READ_CURVES:
+    if reads_curves(backend):
         with torch.autocast(u.device.type, enabled=False):
-            return _READ_CURVES[backend](inputs, dt_softplus, curves).to(u.dtype)
+            return scan_of(backend)(inputs, dt_softplus, curves).to(u.dtype)
 
     orders = torch.cat([curves, curves.flip(1)]).to(u.device)
     inverses = orders.argsort(1)

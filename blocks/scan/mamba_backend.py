@@ -8,17 +8,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlkd.blocks.scan.backend import runs_on
 from dlkd.blocks.scan.fused import refuse_second_derivative
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.torch_backend import torch_scan
-from dlkd.blocks.scan.traced import why_not_traced
 from dlkd.registry import register
 
 MOST_STATES = 256
 """What its kernels are compiled for."""
 
 
+@cache
+def _missing() -> str | None:
+    try:
+        _theirs()
+        import selective_scan_cuda  # noqa: F401  # an own module, which newer releases leave out by default
+    except ImportError as error:  # not installed, or built for another PyTorch
+        return f'mamba-ssm with its CUDA scan is not installed ({error}); pip install "dlkd[cuda]"'
+    return None
+
+
 @register("scan", "mamba_ssm")
+@runs_on("cuda", dtypes=(torch.float32,), needs="mamba_ssm", compiles=False, exports=False, missing=_missing)
 def mamba_scan(inputs: ScanInputs, dt_softplus: bool) -> Tensor:
     """Scan prepared inputs, see `selective_scan`.
 
@@ -36,27 +47,6 @@ def mamba_scan(inputs: ScanInputs, dt_softplus: bool) -> Tensor:
     with torch.cuda.device_of(inputs.u):  # type: ignore[no-untyped-call]
         y: Tensor = _Scan.apply(dt_softplus, *contiguous)
     return y
-
-
-def why_not(u: Tensor) -> str | None:
-    """Why this backend cannot scan `u`, or None where it can."""
-    if u.device.type != "cuda":
-        return f"it runs on a GPU and u is on {u.device}"
-    if u.dtype == torch.float64:
-        return "it computes in float32 and u is float64"
-    if torch.compiler.is_compiling():
-        return "its kernels cannot be compiled into a graph"
-    return why_not_traced() or _missing()
-
-
-@cache
-def _missing() -> str | None:
-    try:
-        _theirs()
-        import selective_scan_cuda  # noqa: F401  # an own module, which newer releases leave out by default
-    except ImportError as error:  # not installed, or built for another PyTorch
-        return f'mamba-ssm with its CUDA scan is not installed ({error}); pip install "dlkd[cuda]"'
-    return None
 
 
 class _Scan(torch.autograd.Function):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dlkd.blocks.scan import mamba_backend, selective_scan
+from dlkd.blocks.scan.backend import why_not
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.mamba_backend import mamba_scan
 
@@ -88,11 +89,11 @@ def test_too_many_states_are_named() -> None:
 
 def test_says_why_it_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     u, A = torch.zeros(1, 2, 3), torch.zeros(2, 1)
-    with pytest.raises(ValueError, match='"mamba_ssm" cannot be used: it runs on a GPU and u is on cpu'):
+    with pytest.raises(ValueError, match='"mamba_ssm" cannot be used: it runs on cuda and u is on cpu'):
         selective_scan(u, u, A, u[:, :1], u[:, :1], backend="mamba_ssm")
     monkeypatch.setitem(sys.modules, "mamba_ssm", None)  # as where it is not installed
     mamba_backend._missing.cache_clear()
     on_gpu = torch.empty(1, device="meta")
-    assert "runs on a GPU" in str(mamba_backend.why_not(on_gpu))
+    assert "runs on cuda" in str(why_not("mamba_ssm", on_gpu))
     assert 'pip install "dlkd[cuda]"' in str(mamba_backend._missing())
     mamba_backend._missing.cache_clear()

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dlkd.blocks.scan import backends, selective, selective_scan
+from dlkd.blocks.scan import Limits, backends, selective_scan
+from dlkd.blocks.scan import backend as table
 
 Inputs = dict[str, Tensor]
 Backend = Any  # conftest's
@@ -254,7 +255,7 @@ def test_compiles_whole(backend: Backend, compiler: str, draw: Callable[..., Inp
 
 def test_auto_says_at_debug_level_what_it_chose(draw: Callable[..., Inputs], caplog: pytest.LogCaptureFixture) -> None:
     inputs = draw(1, 2, 3, 1)
-    with caplog.at_level(logging.DEBUG, logger="dlkd.blocks.scan.selective"):
+    with caplog.at_level(logging.DEBUG, logger="dlkd.blocks.scan.backend"):
         assert torch.equal(selective_scan(**inputs), selective_scan(**inputs, backend="numba"))
     assert [record.message for record in caplog.records if "auto chose numba for (1, 2, 3) on cpu" in record.message]
 
@@ -265,15 +266,16 @@ def test_auto_says_at_debug_level_what_it_chose(draw: Callable[..., Inputs], cap
 def test_auto_off_the_cpu_takes_the_first_that_can(
     usable: set[str], chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("mamba_ssm", "triton"):
-        run = selective._BACKENDS[name][0]
-        monkeypatch.setitem(selective._BACKENDS, name, (run, lambda u, name=name: None if name in usable else "no"))
-    assert selective.choose_backend("auto", torch.empty(1, 2, 3, device="meta")) == chosen
+    able = {*usable, "torch"}
+    monkeypatch.setattr(table, "limits_of", lambda name: Limits() if name in able else Limits(("nowhere",)))
+    assert table.choose_backend("auto", torch.empty(1, 2, 3, device="meta")) == chosen
 
 
 def test_unknown_backend_is_named_with_the_known(draw: Callable[..., Inputs]) -> None:
-    with pytest.raises(ValueError, match=f'unknown backend "cuda"; known: auto, {", ".join(backends())}'):
-        selective_scan(**draw(1, 2, 3, 1), backend="cuda")
+    with pytest.raises(ValueError, match=f"unknown backend 'gpu'; known: auto, {', '.join(backends())}$"):
+        selective_scan(**draw(1, 2, 3, 1), backend="gpu")
+    with pytest.raises(ValueError, match=r"unknown backend 'tritn'; did you mean 'triton'\?"):
+        selective_scan(**draw(1, 2, 3, 1), backend="tritn")
 
 
 @pytest.mark.parametrize(

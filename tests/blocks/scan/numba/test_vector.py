@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pytest
 from numba import njit
 
-from dlkd.blocks.scan import numba_kernels, numba_vector
-from dlkd.blocks.scan.numba_vector import load, store, width_of
+from dlkd.blocks.scan.numba import kernels, vector
+from dlkd.blocks.scan.numba.vector import load, store, width_of
 
 DTYPES = [np.float32, np.float64]
-_softplus = numba_kernels._softplus
-_sigmoid = numba_kernels._sigmoid
-_exp2 = numba_vector.exp2
-_total = numba_vector.total
+_softplus = kernels._softplus
+_sigmoid = kernels._sigmoid
+_exp2 = vector.exp2
+_total = vector.total
 
 
 @njit

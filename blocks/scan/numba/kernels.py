@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dlkd.blocks.scan.numba_cache import SourceCache
-from dlkd.blocks.scan.numba_vector import (
+from dlkd.blocks.scan.numba.cache import SourceCache
+from dlkd.blocks.scan.numba.vector import (
     at_least,
     exp2,
     fma,

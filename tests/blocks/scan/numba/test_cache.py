@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from dlkd.blocks.scan import numba_cache, numba_kernels
-from dlkd.blocks.scan.numba_cache import SourceCache, source_digest
+from dlkd.blocks.scan.numba import cache, kernels
+from dlkd.blocks.scan.numba.cache import SourceCache, source_digest
 
 HELPER = "from numba import njit\n\n@njit\ndef change(x):\n    return x + 1\n"
 KERNEL = """from numba import njit
-from dlkd.blocks.scan.numba_cache import SourceCache
+from dlkd.blocks.scan.numba.cache import SourceCache
 from numba_helper import change
 
 @njit
@@ -100,7 +100,7 @@ def test_a_full_disk_costs_time_only(load: Load, monkeypatch: pytest.MonkeyPatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(numba_cache.IndexDataCacheFile, "save", full)
+    monkeypatch.setattr(cache.IndexDataCacheFile, "save", full)
     assert load()(2) == 3
 
 
@@ -112,18 +112,18 @@ def test_the_digest_changes_with_any_file_its_name_and_the_compiler(
     digests.append(source_digest(tmp_path))
     (tmp_path / "numba_helper.py").rename(tmp_path / "numba_other.py")
     digests.append(source_digest(tmp_path))
-    monkeypatch.setattr(numba_cache.llvmlite, "__version__", "0")
+    monkeypatch.setattr(cache.llvmlite, "__version__", "0")
     digests.append(source_digest(tmp_path))
     assert len(set(digests)) == len(digests)
 
 
 def test_the_kernels_are_made_of_files_that_the_digest_reads() -> None:
-    assert isinstance(numba_kernels.forward_rows._cache, SourceCache)
-    assert isinstance(numba_kernels.backward_blocks._cache, SourceCache)
-    folder = Path(numba_kernels.__file__).parent
-    for path in folder.glob("numba_*.py"):
-        if path.name == "numba_backend.py":  # it calls the kernels and is no part of them
+    assert isinstance(kernels.forward_rows._cache, SourceCache)
+    assert isinstance(kernels.backward_blocks._cache, SourceCache)
+    folder = Path(kernels.__file__).parent
+    for path in folder.glob("*.py"):
+        if path.name in ("backend.py", "threads.py"):  # they call the kernels and are no part of them
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dlkd"):
-                assert str(node.module).startswith("dlkd.blocks.scan.numba_"), f"{path.name} imports {node.module}"
+                assert str(node.module).startswith("dlkd.blocks.scan.numba."), f"{path.name} imports {node.module}"

@@ -8,31 +8,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlkd.blocks.scan.backend import runs_on
 from dlkd.blocks.scan.fused import fused_scan, in_rows
 from dlkd.blocks.scan.inputs import ScanInputs
-from dlkd.blocks.scan.threads import in_threads
-from dlkd.blocks.scan.traced import why_not_traced
+from dlkd.blocks.scan.numba.threads import in_threads
 from dlkd.registry import register
 
 HAS_NUMBA = find_spec("numba") is not None
 
 
+def _missing() -> str | None:
+    return None if HAS_NUMBA else "numba is not installed; pip install numba"
+
+
 @register("scan", "numba")
+@runs_on("cpu", needs="numba", exports=False, reads_curves=True, missing=_missing)
 def numba_scan(inputs: ScanInputs, dt_softplus: bool, curves: Tensor | None = None) -> Tensor:
     """Scan prepared inputs, see `selective_scan`; along int32 curves (k/2, l), see `directional_scan`.
 
     Differentiable once, with respect to everything; a second backward raises RuntimeError.
     """
     return _scan(inputs, dt_softplus, curves)
-
-
-def why_not(u: Tensor) -> str | None:
-    """Why this backend cannot scan `u`, or None where it can."""
-    if not HAS_NUMBA:
-        return "numba is not installed; pip install numba"
-    if u.device.type != "cpu":
-        return f"it runs on a CPU and u is on {u.device}"
-    return why_not_traced()
 
 
 def _forward(
@@ -50,7 +46,7 @@ def _forward(
     keep_states: bool,
 ) -> tuple[Tensor, Tensor]:
     """The scan, and the states before every interval of steps for the backward (empty if not to be kept)."""
-    from dlkd.blocks.scan.numba_kernels import forward_rows
+    from dlkd.blocks.scan.numba.kernels import forward_rows
 
     y = torch.empty_like(u, memory_format=torch.contiguous_format)
     dt = in_rows(dt, by_channel)
@@ -90,7 +86,7 @@ def _backward(
     by_channel: bool,
 ) -> list[Tensor]:
     """Gradients of u, dt, A, B, C, D, z and dt_bias, empty for those that are absent."""
-    from dlkd.blocks.scan.numba_kernels import backward_blocks
+    from dlkd.blocks.scan.numba.kernels import backward_blocks
 
     dt = in_rows(dt, by_channel)
     b, length = u.shape[0], u.shape[2]

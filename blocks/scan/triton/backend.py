@@ -9,15 +9,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlkd.blocks.scan.backend import runs_on
 from dlkd.blocks.scan.fused import fused_scan, in_rows
 from dlkd.blocks.scan.inputs import ScanInputs
-from dlkd.blocks.scan.traced import assumed_constant, why_not_traced
+from dlkd.blocks.scan.traced import assumed_constant
 from dlkd.registry import register
 
 HAS_TRITON = find_spec("triton") is not None
 
 
+def _missing() -> str | None:
+    return None if HAS_TRITON else "triton is not installed; pip install triton"
+
+
+@assumed_constant
+def _interpreted() -> bool:
+    """Whether TRITON_INTERPRET=1 is set."""
+    if not HAS_TRITON:
+        return False
+    from triton import knobs
+
+    return bool(knobs.runtime.interpret)
+
+
 @register("scan", "triton")
+@runs_on("cuda", needs="triton", exports=False, reads_curves=True, missing=_missing, interpreted=_interpreted)
 def triton_scan(inputs: ScanInputs, dt_softplus: bool, curves: Tensor | None = None) -> Tensor:
     """Scan prepared inputs, see `selective_scan`; along int32 curves (k/2, l), see `directional_scan`.
 
@@ -26,22 +42,6 @@ def triton_scan(inputs: ScanInputs, dt_softplus: bool, curves: Tensor | None = N
     """
     y = _scan(inputs._replace(z=None), dt_softplus, None if curves is None else curves.to(inputs.u.device))
     return y if inputs.z is None else y * F.silu(inputs.z)
-
-
-def why_not(u: Tensor) -> str | None:
-    """Why this backend cannot scan `u`, or None where it can."""
-    if not HAS_TRITON:
-        return "triton is not installed; pip install triton"
-    if u.device.type != "cuda" and not _interpreted():
-        return f"it runs on a GPU (or anywhere, slowly, with TRITON_INTERPRET=1) and u is on {u.device}"
-    return why_not_traced()
-
-
-@assumed_constant
-def _interpreted() -> bool:
-    from triton import knobs
-
-    return bool(knobs.runtime.interpret)
 
 
 def _forward(
@@ -59,7 +59,7 @@ def _forward(
     keep_states: bool,
 ) -> tuple[Tensor, Tensor]:
     """The scan, and the states before every tile of steps for the backward (empty if not to be kept)."""
-    from dlkd.blocks.scan.triton_kernels import forward_kernel
+    from dlkd.blocks.scan.triton.kernels import forward_kernel
 
     dt = in_rows(dt, by_channel)
     y = torch.empty_like(dt, memory_format=torch.contiguous_format)
@@ -85,7 +85,7 @@ def _backward(
     by_channel: bool,
 ) -> list[Tensor]:
     """Gradients of u, dt, A, B, C, D, z and dt_bias, empty for those that are absent."""
-    from dlkd.blocks.scan.triton_kernels import backward_kernel
+    from dlkd.blocks.scan.triton.kernels import backward_kernel
 
     dt = in_rows(dt, by_channel)
     inputs = _arrays(u, dt, A, B, C, D, dt_bias)

@@ -17,9 +17,9 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 
 def source_digest(folder: Path) -> str:
-    """Hash of the contents of all `numba_*.py` in `folder`, and of the version of the compiler behind Numba."""
+    """Hash of the contents of all Python files in `folder`, and of the version of the compiler behind Numba."""
     digest = hashlib.sha256(llvmlite.__version__.encode())
-    for path in sorted(folder.glob("numba_*.py")):
+    for path in sorted(folder.glob("*.py")):
         content = path.read_bytes()
         digest.update(f"\0{path.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]

@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from dlkd.blocks.scan import selective_scan
-from dlkd.blocks.scan.triton_backend import _steps, _width
+from dlkd.blocks.scan.triton.backend import _steps, _width
 
 pytest.importorskip("triton", reason="triton is not installed: it comes with PyTorch's CUDA builds")
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def interpreted(*selection: str) -> str:
@@ -71,7 +71,7 @@ def test_kernels_compile_for_nvidia_gpus(
 ) -> None:
     from triton import knobs
 
-    from dlkd.blocks.scan import triton_kernels
+    from dlkd.blocks.scan.triton import kernels as triton_kernels
 
     monkeypatch.setattr(knobs.cache, "dir", str(tmp_path))
     code = compiled(getattr(triton_kernels, kernel), 16, capability)
@@ -86,5 +86,5 @@ def test_kernels_compile_for_nvidia_gpus(
 
 def test_on_a_cpu_it_says_where_it_runs() -> None:
     u, A = torch.zeros(1, 2, 3), torch.zeros(2, 1)
-    with pytest.raises(ValueError, match=r'"triton" cannot be used: it runs on a GPU .* and u is on cpu'):
+    with pytest.raises(ValueError, match=r'"triton" cannot be used: it runs on cuda and u is on cpu'):
         selective_scan(u, u, A, u[:, :1], u[:, :1], backend="triton")

@@ -15,8 +15,9 @@ from numba.core import caching
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from dlkd.blocks.scan import numba_kernels, selective_scan
-from dlkd.blocks.scan.numba_backend import _blocks
+from dlkd.blocks.scan import selective_scan
+from dlkd.blocks.scan.numba import kernels
+from dlkd.blocks.scan.numba.backend import _blocks
 
 Inputs = dict[str, Tensor]
 
@@ -182,7 +183,7 @@ def test_without_numba_one_warning_and_torch() -> None:
 def test_nowhere_to_keep_compiled_code_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
     with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR"):
-        twice = numba_kernels._kernel(lambda x: 2 * x)
+        twice = kernels._kernel(lambda x: 2 * x)
     assert twice(3) == 6
 
 

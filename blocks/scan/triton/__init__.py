@@ -1,0 +1,1 @@
+"""The scan on a GPU by kernels of our own, compiled by Triton."""
