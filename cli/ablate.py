@@ -125,6 +125,7 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
 def _print_cells(cells: list[Cell], grids: list[Grid], store: Path, registry: Registry, pool: Pool) -> None:
     from dlkd.ablations.forecast.forecast import forecast
     from dlkd.ablations.run.display import duration
+    from dlkd.ablations.run.history import grouped, reasons
     from dlkd.ablations.run.store import missing_cells
 
     missing = missing_cells(cells, store)
@@ -137,6 +138,8 @@ def _print_cells(cells: list[Cell], grids: list[Grid], store: Path, registry: Re
     out.print(table)
     places = sum(len(cell.rows) for cell in cells)
     out.print(f"{len(cells)} cells for {places} table entries, {len(missing)} to train")
+    for line in grouped(reasons(missing, store).values()):
+        out.print(f"  {line}")
     if missing:
         one = duration(sum(cost.trials.values()))
         out.print(

@@ -2,7 +2,7 @@
 
 import typer
 
-from dlkd.cli import ablate, check, data, report, score, show, train
+from dlkd.cli import ablate, check, data, report, results, score, show, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +18,7 @@ app.command("predict")(score.predict)
 app.command("ablate")(ablate.ablate)
 app.command("report")(report.report)
 app.command("compare")(report.compare)
+app.command("results")(results.results)
 app.command("list")(show.list_command)
 app.command("show")(show.show)
 app.command("check")(check.check)

@@ -308,11 +308,31 @@ def test_a_dry_run_says_what_a_run_would_take(run: Run, monkeypatch: pytest.Monk
     )
     assert code == 0, err
     assert told == [["table4"]]
-    assert "3 cells for 3 table entries, 3 to train" in out
+    assert "3 cells for 3 table entries, 3 to train\n  3 cells: never run\n" in out
     assert "about 2 min 25 s with 2 at a time: 9 s to start, 2 min 10 s of trials (2 min 30 s one at a time)" in out
     code, _, err = run("ablate", "table4", "--dataset", "elpv,train_limti=9", "--dry-run")
     assert code == 2
     assert "did you mean 'train_limit'?" in err
+
+
+def test_results_are_listed_and_deleted_where_that_is_agreed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = run("results")
+    assert (code, "runs/trials is no folder" in err) == (2, True)
+    left = tmp_path / "runs/trials" / ("0" * 16)
+    left.mkdir(parents=True)
+    (left / "failure.txt").write_text("x" * 2000)
+    code, out, _ = run("results")
+    assert "1 trial, 2.0 KB: no run shows them and no grid finds them again" in out
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, _, err = run("results", "--prune")
+    assert (code, "give --yes to delete without a question" in err) == (2, True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert "nothing was deleted" in run("results", "--prune")[1]
+    assert left.exists()
+    assert "deleted 1 trial, 2.0 KB" in run("results", "--prune", "--yes")[1]
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("command", ["train", "ablate"])

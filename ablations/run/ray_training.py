@@ -16,7 +16,7 @@ from dlkd.ablations.run.forget import forget
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.ray_session import ray_folder, start_ray
 from dlkd.ablations.run.remote import Storage
-from dlkd.ablations.run.store import FAILURE, failure, missing_cells
+from dlkd.ablations.run.store import FAILURE, describe, failure, missing_cells
 from dlkd.ablations.run.worker import CellWorker
 from dlkd.files import delete, write_text
 from dlkd.machine import expanded
@@ -67,9 +67,7 @@ def _fit(
     cells: dict[str, dict[str, Any]] = {
         cell.key: {
             "key": cell.key,
-            "spec": cell.spec.model_dump(mode="json"),
-            "contents": cell.contents,
-            "code": cell.code,
+            **describe(cell),
             "store": str(store.resolve()),
             "storage": None if storage is None else storage.url,
             "keep": pool.keep,

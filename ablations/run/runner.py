@@ -94,6 +94,10 @@ def _missing(cells: Sequence[Cell], store: Path, storage: Storage | None, displa
         if storage is not None:
             storage.fetch([cell.key for cell in missing], store)
             missing = missing_cells(missing, store)
+        from dlkd.ablations.run.history import NEVER, grouped, reasons
+
+        for line in grouped(why for why in reasons(missing, store).values() if why != NEVER):
+            display.note(f"trained again, {line}")
     return missing
 
 

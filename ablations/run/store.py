@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dlkd.ablations.plan.cells import Cell
+from dlkd.files import write_text
 from dlkd.training import TrialError, TrialResult, read_result
 from dlkd.training.trial_folder import RESULT
 
@@ -15,8 +16,20 @@ T = TypeVar("T")
 
 FAILURE = "failure.txt"
 PROGRESS = "progress"
-CODE = "code.json"
-"""What the code says that computes a trial, as digests by file."""
+CELL = "cell.json"
+"""What a trial's key was made of, and the rows that it stood in."""
+
+
+def describe(cell: Cell) -> dict[str, Any]:
+    """What a cell's key was made of, and its rows, as plain data."""
+    spec = cell.spec.model_dump(mode="json")
+    return {"spec": spec, "contents": cell.contents, "code": cell.code, "rows": [list(row) for row in cell.rows]}
+
+
+def write_description(folder: Path, described: Mapping[str, Any]) -> None:
+    """Leave in a trial's folder what `describe` gives, which may stand among other things."""
+    about = {name: described.get(name) for name in ("spec", "contents", "code", "rows")}
+    write_text(folder / CELL, json.dumps(about, indent=1))
 
 
 def result(key: str, store: Path) -> TrialResult | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import traceback
 from contextlib import suppress
@@ -13,7 +12,7 @@ import torch
 from ray import tune
 
 from dlkd.ablations.run.remote import Storage
-from dlkd.ablations.run.store import CODE, FAILURE, PROGRESS
+from dlkd.ablations.run.store import FAILURE, PROGRESS, write_description
 from dlkd.files import HeldError, write_text
 from dlkd.registry import load_registry, load_same
 from dlkd.training import TrialSpec, run_trial
@@ -26,8 +25,8 @@ class CellWorker(tune.Trainable):
     """Runs the cell named `config["cell"]`: one step, one trial.
 
     Receives plain data only, of all cells at once: by key, a cell's `key`, `spec`, `store`, `storage`, `keep`,
-    `contents`, `code`, `registry` and `imports` files, `threads`, and whether it takes a `gpu`. With `reuse_actors` the
-    process stays for the next cell, so torch and Lightning are loaded once.
+    `contents`, `code`, `rows`, `registry` and `imports` files, `threads`, and whether it takes a `gpu`. With
+    `reuse_actors` the process stays for the next cell, so torch and Lightning are loaded once.
     """
 
     def setup(  # type: ignore[override]  # `tune.with_parameters` gives more than Tune alone
@@ -73,7 +72,7 @@ class CellWorker(tune.Trainable):
 
         with suppress(HeldError):  # whoever works there has read them
             mend_trial(folder)  # the run says it for its own store; this node may have another
-        write_text(folder / CODE, json.dumps(self.cell.get("code", {}), indent=1))
+        write_description(folder, self.cell)
         try:
             run_trial(spec, folder, registry, resume=True, on_epoch=tell, contents=self.cell.get("contents") or None)
         finally:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -128,6 +129,10 @@ def test_a_trial_that_fails_fails_alone(
     assert "2 already done, 1 to train" in run([*cells[3:], cells[0]], store)
     assert begun == [cells[0]]
     assert {key: (store / key / "result.json").stat().st_mtime_ns for key in written} == written
+
+    # What the code said is kept, so that a run after an edit says why it trains again.
+    edited = replace(cells[3], key="0" * 16, code=cells[3].code | {"blocks/lfrb.py": "edited"})
+    assert "note: trained again, 1 cell: code of blocks/lfrb.py changed" in run([edited], store)
 
 
 def test_nothing_to_train_starts_no_ray(
