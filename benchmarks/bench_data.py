@@ -30,7 +30,7 @@ from skimage import data as pictures
 from torch.utils.data import DataLoader
 
 from dlkd.data import Folder, ImageDataset, Sample
-from dlkd.data.textures import NAMES
+from dlkd.data.made.textures import NAMES
 from dlkd.models import GaussianNoise, Teacher
 
 BATCH = 8

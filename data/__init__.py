@@ -6,21 +6,21 @@ What makes tensors is looked up where it is first asked for: datasets are listed
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dlkd.data.btad import BTAD
 from dlkd.data.cache import cache_folder
 from dlkd.data.category import Category, DataError, Dataset, Sample
-from dlkd.data.elpv import ELPV
-from dlkd.data.folder import Folder, MVTec
 from dlkd.data.images import read_image, read_mask
 from dlkd.data.inspect import CategoryReport, DatasetReport, inspect_dataset
 from dlkd.data.label import dataset_label, dataset_labels
-from dlkd.data.mvtec_ad2 import MVTecAD2
-from dlkd.data.mvtec_loco import MVTecLOCO
+from dlkd.data.layouts.btad import BTAD
+from dlkd.data.layouts.elpv import ELPV
+from dlkd.data.layouts.folder import Folder, MVTec
+from dlkd.data.layouts.mvtec_ad2 import MVTecAD2
+from dlkd.data.layouts.mvtec_loco import MVTecLOCO
+from dlkd.data.layouts.visa import VisA
+from dlkd.data.made.synthetic import carve_validation
+from dlkd.data.made.textures import Textures
 from dlkd.data.prepare import write_folder
 from dlkd.data.sample_mask import native_mask
-from dlkd.data.synthetic import carve_validation
-from dlkd.data.textures import Textures
-from dlkd.data.visa import VisA
 
 if TYPE_CHECKING:
     from dlkd.data.dataset import ImageDataset, Item

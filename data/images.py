@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dlkd.data.category import DataError
 from dlkd.data.digest import check_plain
-from dlkd.data.layout import list_images
+from dlkd.data.layouts.reader import list_images
 
 LARGEST = 2**29
 """Pixels of the largest picture that is read: 1.6 GB as RGB. Pillow's own limits warn from a sixth of it."""

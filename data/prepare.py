@@ -11,7 +11,7 @@ from PIL import Image
 
 from dlkd.data.category import Category, DataError, Dataset
 from dlkd.data.images import read_mask
-from dlkd.data.layout import found_in
+from dlkd.data.layouts.reader import found_in
 from dlkd.files import is_name, new_folder
 from dlkd.machine import expanded
 

@@ -11,7 +11,7 @@ from dlkd.data.cache import PIXELS, cache_folder
 from dlkd.data.category import Category, DataError
 from dlkd.data.digest import category_digest
 from dlkd.data.images import look_at_image
-from dlkd.data.layout import refuse
+from dlkd.data.layouts.reader import refuse
 from dlkd.data.sample_mask import look_at_native_mask
 from dlkd.files import write_text
 

@@ -23,7 +23,7 @@ SHOWN = (
     *("models.cosine_map", "models.image_map", "models.image_score", "metrics.image_auroc", "metrics.pro"),
     *("registry.load_registry", "registry.create_model", "registry.Registry.resolve", "registry.Registry.build"),
     *("contract.require", "contract.require_map", "contract.Shape", "check.parametrize_with_contracts"),
-    *("data.Folder", "data.defects.plant", "ablations.statistics.verdict.verdicts", "load_ablation"),
+    *("data.Folder", "data.made.defects.plant", "ablations.statistics.verdict.verdicts", "load_ablation"),
 )
 """Where users look first: each has an example in its docstring."""
 
@@ -84,10 +84,12 @@ def test_every_component_file_is_imported_by_its_package(package: str) -> None:
     """Components register when their file is imported, which the package does and nobody else has to."""
     tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    for path in (ROOT / package).glob("*.py"):
-        # Every file of blocks/, since each is a component; elsewhere those that register one.
-        if path.stem != "__init__" and (package == "blocks" or "@register(" in path.read_text(encoding="utf-8")):
-            assert f"dlkd.{package}.{path.stem}" in imported, f"{path.name} is not imported by {package}/__init__.py"
+    for path in (ROOT / package).rglob("*.py"):
+        # Every file of blocks/, since each is a component (scans are imported by SS2D); elsewhere those that register.
+        blocks = package == "blocks" and path.parent.name == package and path.stem != "__init__"
+        if blocks or (package != "blocks" and "\n@register(" in path.read_text(encoding="utf-8")):
+            module = ".".join(("dlkd", *path.relative_to(ROOT).with_suffix("").parts))
+            assert module in imported, f"{path.name} is not imported by {package}/__init__.py"
 
 
 def examples_in(path: Path) -> list[doctest.Example]:

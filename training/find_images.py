@@ -12,7 +12,7 @@ import numpy as np
 
 from dlkd.data import DataError
 from dlkd.data.images import proportions
-from dlkd.data.layout import IMAGE_SUFFIXES, list_images
+from dlkd.data.layouts.reader import IMAGE_SUFFIXES, list_images
 from dlkd.training.trial_folder import SPEC
 
 SCORES = "scores.csv"

@@ -61,11 +61,11 @@ def test_the_key_follows_the_contents_of_the_data_and_not_their_place(tiny_folde
 
 EDITS = {
     "a new file": ("blocks/new.py", lambda text: "X = 1", False),
-    "a component that is not used": ("data/visa.py", lambda text: text + "\nX = 1", False),
+    "a component that is not used": ("data/layouts/visa.py", lambda text: text + "\nX = 1", False),
     "a command": ("cli/train.py", lambda text: text + "\nX = 1", False),
     "a comment": ("blocks/mffm.py", lambda text: text + "\n# more\n", False),
     "a docstring": ("blocks/mffm.py", lambda text: text.replace('"""', '"""More. ', 1), False),
-    "a component": ("data/folder.py", lambda text: text + "\nX = 1", True),
+    "a component": ("data/layouts/folder.py", lambda text: text + "\nX = 1", True),
     "a component in a component": ("blocks/lfrb.py", lambda text: text.replace("return", "pass; return", 1), True),
     "what registers torch's": ("blocks/norm.py", lambda text: text + "\nX = 1", True),
     "what a component imports": ("losses/cosine.py", lambda text: text + "\nX = 1", True),

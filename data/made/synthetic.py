@@ -15,8 +15,8 @@ from PIL import Image
 
 from dlkd.data.cache import cache_folder, stamp
 from dlkd.data.category import Category, DataError, Sample
-from dlkd.data.defects import DEFECTS, plant
 from dlkd.data.images import read_image
+from dlkd.data.made.defects import DEFECTS, plant
 from dlkd.files import new_folder
 from dlkd.machine import expanded
 

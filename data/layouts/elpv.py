@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from dlkd.data.category import Category, DataError, Sample
-from dlkd.data.layout import choose, found_in, passed_over, refuse
+from dlkd.data.layouts.reader import choose, found_in, passed_over, refuse
 from dlkd.files import is_inside
 from dlkd.machine import expanded
 from dlkd.registry import register

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlkd.data.defects import DEFECTS, plant
+from dlkd.data.made.defects import DEFECTS, plant
 
 
 def picture(h: int, w: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 from skimage import data as pictures
 
 from dlkd.data import DataError, Textures, read_image, read_mask
-from dlkd.data.textures import TRAIN_COLUMNS
+from dlkd.data.made.textures import TRAIN_COLUMNS
 
 SMALL = {"size": 48, "train": 4, "test_good": 3, "test_per_defect": 2}
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from dlkd.data.cache import cache_folder
 from dlkd.data.category import Category, DataError
-from dlkd.data.defects import DEFECTS, plant
-from dlkd.data.layout import choose, list_images, read_layout
+from dlkd.data.layouts.reader import choose, list_images, read_layout
+from dlkd.data.made.defects import DEFECTS, plant
 from dlkd.files import new_folder
 from dlkd.machine import expanded
 from dlkd.registry import register

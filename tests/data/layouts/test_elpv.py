@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dlkd.data import ELPV, DataError, read_image
-from dlkd.data import elpv as module
+from dlkd.data.layouts import elpv as module
 
 INSTALLED = importlib.util.find_spec("elpv_dataset") is not None
 

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from dlkd.data.category import Category, DataError, Sample
-from dlkd.data.layout import (
+from dlkd.data.layouts.reader import (
     WITHOUT_MASKS,
     Unmasked,
     choose,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 
 from dlkd.data.category import Category, DataError
-from dlkd.data.layout import Unmasked, choose, found_in, read_layout, unmasked_option
+from dlkd.data.layouts.reader import Unmasked, choose, found_in, read_layout, unmasked_option
 from dlkd.machine import expanded
 from dlkd.registry import register
 

@@ -1,0 +1,1 @@
+"""Data that is made here: drawn textures, planted defects, validation pictures with defects."""
