@@ -74,7 +74,7 @@ class DLKD(Detector):
     """
 
     frozen = ("teacher",)
-    compiled = ("reconstruct",)  # all of a step that the teacher and the losses leave over
+    compiled = ("reconstruct",)  # the part of a step that is neither teacher nor losses
 
     def __init__(
         self,

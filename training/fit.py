@@ -110,7 +110,7 @@ def _train(
             if "more than 1 value per channel" not in str(error):
                 raise
             raise TrialError(
-                f"a batch of one image of {config.size_text} pixels leaves batch normalisation a single value a "
+                f"a batch of one image of {config.size_text} pixels leaves batch normalisation a single value per "
                 "channel; take larger images (64 pixels are enough), a batch size that leaves no image over, "
                 "or `norm: layer`"
             ) from error
