@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 
-from dlkd.source_code.statements import Import, beside, imports
+from dlkd.source_code.statements import Import, beside, calls, defaults, imports
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "dlkd"
@@ -19,29 +19,54 @@ LEFT_OUT = (
 """What reads settings, writes files, runs and shows, and computes no result: it is not followed."""
 
 
-def own_sources(files: Iterable[Path]) -> set[Path]:
+def own_sources(files: Iterable[Path], given: Mapping[Path, Set[str]] | None = None) -> set[Path]:
     """Files of dlkd, and all others of dlkd that they import, however deep, but for what is `LEFT_OUT`.
 
     A file that lies beside one of them and is named in it counts too, such as a kernel that is no Python.
+
+    Args:
+        files: where to begin.
+        given: by file, parameters of its registered components that are always given, so that their defaults are not
+            used. They are where another file makes the component without them.
     """
-    todo = set(files)
-    found: set[Path] = set()
+    without: dict[Path, Set[str]] = {}
+    todo: list[tuple[Path, Set[str]]] = [(file, (given or {}).get(file, frozenset())) for file in set(files)]
     while todo:
-        file = todo.pop()
-        found.add(file)
-        if file.suffix == ".py":
-            todo |= {*imported(file), *beside(file)} - found
-    return found
+        file, parameters = todo.pop()
+        unused = without.get(file, parameters) & parameters
+        if without.get(file) != unused:
+            without[file] = unused
+            todo += _edges(file, unused)
+    return set(without)
+
+
+def _edges(file: Path, without: Set[str]) -> Iterator[tuple[Path, Set[str]]]:
+    """What a file leads to, each with the parameters whose defaults are not used there."""
+    if file.suffix != ".py":
+        return
+    unused = {name for name, parameters in defaults(file).items() if parameters <= without}
+    called = calls(file)
+    for place, name in _imported(file):
+        if name not in unused:
+            yield place, called.get(name, frozenset())
+    yield from ((place, frozenset()) for place in beside(file))
 
 
 def imported(file: Path) -> Iterator[Path]:
-    """Files of dlkd that a Python file, dlkd's own or another, imports, but for what is `LEFT_OUT`.
+    """Files of dlkd that a Python file, dlkd's own or another, imports, but for what is `LEFT_OUT`."""
+    yield from (place for place, _ in _imported(file))
+
+
+def _imported(file: Path) -> Iterator[tuple[Path, str]]:
+    """The same, each with the name that the file has for it.
 
     A package may hand on names lazily, with their imports under TYPE_CHECKING; these count, others under it do not.
     """
     for statement in imports(file):
         if statement.runs or _is_package(file):
-            yield from filter(_counts, _meant(statement, file))
+            for name in statement.names or [("", "")]:
+                places = _meant(statement._replace(names=(name,) if name[0] else ()), file)
+                yield from ((place, name[1]) for place in places if _counts(place))
 
 
 def file_behind(module: str, name: str) -> Path:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from dlkd.source_code.defaults import only_calls, only_defaults
+
 Stamp = tuple[int, int, int, int]
 
 
@@ -32,6 +34,8 @@ class _Read(NamedTuple):
     meaning: str
     imports: tuple[Import, ...]
     beside: tuple[str, ...]
+    defaults: dict[str, frozenset[str]]
+    calls: dict[str, frozenset[str]]
 
 
 def meaning(file: Path) -> str:
@@ -54,6 +58,19 @@ def beside(file: Path) -> Iterator[Path]:
             yield path.resolve()
 
 
+def defaults(file: Path) -> dict[str, frozenset[str]]:
+    """Names that are nothing but defaults of the registered component of a file, each with its parameters.
+
+    `local: Block = LFRB` in the `__init__` of a registered class: where the argument is given, LFRB is not used.
+    """
+    return _read(file, _stamp(file)).defaults
+
+
+def calls(file: Path) -> dict[str, frozenset[str]]:
+    """Names that a file only calls, each with the arguments that every call gives by name."""
+    return _read(file, _stamp(file)).calls
+
+
 def _stamp(file: Path) -> Stamp:
     stat = file.stat()
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
@@ -67,10 +84,11 @@ def _read(file: Path, now: Stamp) -> _Read:
     if file.suffix == ".py":
         try:
             tree = ast.parse(source)
-            return _Read(_digest(repr(_said(tree)).encode(errors="surrogatepass")), *_found(tree))
+            said = _digest(repr(_said(tree)).encode(errors="surrogatepass"))
+            return _Read(said, *_found(tree), only_defaults(tree), only_calls(tree))
         except (SyntaxError, ValueError, RecursionError):  # the last of a sum of a thousand terms
             pass
-    return _Read(_digest(source), (), ())
+    return _Read(_digest(source), (), (), {}, {})
 
 
 def _digest(data: bytes) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkd.registry import Registry, component_starts, inner_nodes, list_components, name_key
+from dlkd.registry.nodes import python_name
 from dlkd.source_code import ROOT, file_behind, meaning, own_sources, sources
 from dlkd.training import TrialSpec
 
@@ -34,25 +35,31 @@ def cell_code(spec: TrialSpec, registry: Registry) -> Code:
 def code_behind(nodes: Iterable[tuple[str, Mapping[str, Any]]], registry: Registry, *more: Path) -> Code:
     """The code of components, each a kind and a complete node, of training and scoring, and of `more` files of dlkd.
 
-    Found from import statements alone. Raises OSError where a file cannot be read.
+    Found from import statements alone. A component that stands as a default in a slot, as GFRB in the decoder's, is not
+    used where the node says what stands there. Raises OSError where a file cannot be read.
     """
     own = {file_behind("dlkd.training", "run_trial"), ROOT / "registry" / "build.py", *more}
     theirs: set[Path] = set()
-    for kind, name in _components(nodes, registry):
-        for found, files in zip((own, theirs), component_starts(kind, name), strict=True):
-            found |= files
-    files = own_sources(own).union(*map(sources, theirs))
+    given: dict[Path, set[str]] = {}
+    for kind, name, slots in _components(nodes, registry):
+        starts = component_starts(kind, name)
+        own, theirs = own | starts[0], theirs | starts[1]
+        given |= {file: slots & given.get(file, slots) for file in starts[0]}
+    files = own_sources(own, given).union(*map(sources, theirs))
     return {_named(file): meaning(file) for file in sorted(files)}
 
 
-def _components(nodes: Iterable[tuple[str, Mapping[str, Any]]], registry: Registry) -> Iterator[tuple[str, str]]:
-    """Kind and name of each component in complete nodes."""
+def _components(
+    nodes: Iterable[tuple[str, Mapping[str, Any]]], registry: Registry
+) -> Iterator[tuple[str, str, set[str]]]:
+    """Kind and name of each component in complete nodes, and the parameters that are slots of it."""
     for kind, node in nodes:
         name = node[name_key(kind)]
-        yield kind, name
-        yield from _components(((k, inner) for k, inner, _ in inner_nodes(registry.row(kind, name), node)), registry)
+        row = registry.row(kind, name)
+        yield kind, name, {python_name(slot) for slot in row.slots if slot in node}
+        yield from _components(((inner_kind, inner) for inner_kind, inner, _ in inner_nodes(row, node)), registry)
         if node.get("backend") in list_components("scan"):  # an argument that names a component and is no slot
-            yield "scan", node["backend"]
+            yield "scan", node["backend"], set()
 
 
 def _named(file: Path) -> str:

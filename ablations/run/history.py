@@ -90,8 +90,8 @@ def reasons(cells: Sequence[Cell], store: Path) -> dict[str, str]:
                 beside.setdefault(_place(row, held.spec), []).append(held)
     found = {}
     for cell in cells:
-        row = [held for place in cell.rows for held in beside.get(_place(place, cell.spec), ())]
-        found[cell.key] = _nearest(cell, same.get(_settings(cell.spec, cell.contents)) or row)
+        in_row = [held for row in cell.rows for held in beside.get(_place(row, cell.spec), ())]
+        found[cell.key] = _nearest(cell, same.get(_settings(cell.spec, cell.contents)) or in_row)
     return found
 
 

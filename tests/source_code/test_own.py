@@ -66,6 +66,29 @@ def test_imports_are_followed_by_name(root: Path, file: str, found: set[str]) ->
     assert {str(path.relative_to(root)) for path in own_sources([root / file])} == {file, *found}
 
 
+@pytest.mark.parametrize(
+    ("text", "given", "found"),
+    [
+        ("def __init__(self, *, a: Second = Second): self.a = a()", {"a"}, set()),
+        ("def __init__(self, a=Second, *, b=Second): pass", {"a", "b"}, set()),
+        ("def __init__(self, a=Second, *, b=Second): pass", {"b"}, {"blocks/two.py"}),
+        ("def __init__(self, *, a=Second): pass", set(), {"blocks/two.py"}),
+        ("def __init__(self, *, a=Second): Second()", {"a"}, {"blocks/two.py"}),
+        ("def __init__(self, *, a=Second): Uses()", {"a"}, {"blocks/two.py"}),
+        ("def forward(self, *, a=Second): pass", {"a"}, {"blocks/two.py"}),
+    ],
+)
+def test_a_default_whose_argument_is_given_is_not_used(root: Path, text: str, given: set[str], found: set[str]) -> None:
+    uses = root / "models/uses.py"
+    head = "from dlkd.registry import register\nfrom dlkd.blocks import Second\n@register('model', 'uses')\n"
+    uses.write_text(f"{head}class Uses:\n    {text}\n")
+    assert own_sources([uses], {uses: given}) == {uses, *(root / name for name in found)}
+    beside = root / "models/beside.py"
+    for made, all_given in (("Uses(a=1, b=1)", True), ("Uses()", False), ("Uses", False), ("", False)):
+        beside.write_text(f"from dlkd.models.uses import Uses\n{made}")
+        assert (root / "blocks/two.py" in own_sources([uses, beside], {uses: given})) == (bool(found) or not all_given)
+
+
 def test_what_computes_no_result_is_not_followed_where_it_is_begun_with_it_counts(root: Path) -> None:
     (root / "models/uses.py").write_text("from dlkd.registry import register")
     assert own_sources([root / "models/uses.py"]) == {root / "models/uses.py"}

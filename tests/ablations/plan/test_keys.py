@@ -63,6 +63,7 @@ EDITS = {
     "a new file": ("blocks/new.py", lambda text: "X = 1", False),
     "a component that is not used": ("data/layouts/visa.py", lambda text: text + "\nX = 1", False),
     "a command": ("cli/train.py", lambda text: text + "\nX = 1", False),
+    "a component that is a default elsewhere": ("blocks/gfrb.py", lambda text: text + "\nX = 1", False),
     "a comment": ("blocks/mffm.py", lambda text: text + "\n# more\n", False),
     "a docstring": ("blocks/mffm.py", lambda text: text.replace('"""', '"""More. ', 1), False),
     "a component": ("data/layouts/folder.py", lambda text: text + "\nX = 1", True),
