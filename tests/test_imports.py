@@ -63,7 +63,7 @@ def test_nothing_is_imported_that_is_not_needed(words: str, absent: tuple[str, .
 
 def test_a_report_is_written_without_what_trains_and_an_unchanged_one_without_what_draws(tmp_path: Path) -> None:
     measured = {"dataset": "d", "category": "c", "seed": 0, "metric": "pro", "value": 0.5, "status": "ok", "reason": ""}
-    how = {"image_size": 64, "epochs": 1, "max_steps": 1, "pro_limit": 0.3, "score_at": "network", "teacher": "t"}
+    how = {"image_size": 64, "epochs": 1, "max_steps": 1, "pro_limit": 0.3, "score_at": "network", "settings": ""}
     trials = pd.DataFrame([{"table": "g", "row": "a", "variant": "dlkd", "key": "k", **measured, **how}])
     write_run(tmp_path, trials, [GRID], tmp_path)
     for absent in (("torch", *TRAINING), ("torch", *TRAINING, "matplotlib", "scipy.stats")):
