@@ -85,11 +85,11 @@ def _advice(component: Component, failure: Failure) -> list[str]:
         return [f"it holds at: {_told(good)}"]
     rules, tried = {axis: rule for axis, (rule, _) in found.items()}, {a: t for a, (_, t) in found.items()}
     where = " and ".join(f"{axis} is {rule} ({_range(tried[axis])} tried)" for axis, rule in rules.items())
-    mend = "mend: write `requires: {" + ", ".join(f"{a}: {_yaml(r)}" for a, r in rules.items()) + "}` in its row"
+    fix = "fix: write `requires: {" + ", ".join(f"{a}: {_yaml(r)}" for a, r in rules.items()) + "}` in its row"
     if not isinstance(failure.error, ContractError):
         calls = [f'`require("{component.own_name}", "{a}", {_value(component, a)}, "{r}")`' for a, r in rules.items()]
-        mend += f", and {' and '.join(calls)} in the component, so that a user is told the same"
-    return [f"it holds where {where}", mend]
+        fix += f", and {' and '.join(calls)} in the component, so that the error names the rule"
+    return [f"it holds where {where}", fix]
 
 
 def _rules(component: Component, failure: Failure, good: dict[str, int]) -> dict[str, tuple[str, list[int]]]:

@@ -17,7 +17,7 @@ def channels_last(case: Case) -> None:
     module = case.build()
     inputs = changed(case.inputs(), _channels_last)
     if not close(case.outputs(module, inputs), case.outputs(module)):
-        broken("channels-last inputs give other values")
+        broken("channels-last inputs give different values")
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def pickled(case: Case) -> None:
     again = pickle.loads(pickle.dumps(module))
     for a, b in zip(case.outputs(module), case.outputs(again), strict=True):
         if not torch.equal(a, b):
-            broken("pickling does not carry all that decides the output")
+            broken("pickling loses a part of the state that the output depends on")
 
 
 def compiled(case: Case) -> None:
@@ -43,7 +43,7 @@ def compiled(case: Case) -> None:
     finally:
         torch._dynamo.reset()  # compiled code of one case is of no use to the next
     if not close(output, expected):
-        broken("torch.compile gives other values")
+        broken("torch.compile gives different values")
 
 
 def exported(case: Case) -> None:
@@ -52,4 +52,4 @@ def exported(case: Case) -> None:
     expected = module(*case.inputs())
     program = torch.export.export(module, tuple(case.inputs()), strict=False)
     if not close(program.module()(*case.inputs()), expected):
-        broken("the exported program gives other values")
+        broken("the exported program gives different values")

@@ -30,9 +30,9 @@ def detect(case: Case) -> None:
     for name, (tensor, axes) in found.items():
         expected = "(b,)" if axes == 1 else "(b, h, w)"
         if tensor.dim() != axes or len(tensor) != b:
-            broken(f"the {name} of {b} images are {tuple(tensor.shape)}, and not {expected}; mend: drop or add axes")
+            broken(f"the {name} of {b} images are {tuple(tensor.shape)}, and not {expected}; fix: drop or add axes")
         if not torch.isfinite(tensor).all():
-            broken(f"the {name} are not finite; mend: look for a division by 0, a root or a logarithm")
+            broken(f"the {name} are not finite; fix: look for a division by 0, a root or a logarithm")
 
 
 def saved(case: Case) -> None:
@@ -45,28 +45,28 @@ def saved(case: Case) -> None:
     batch = images(case, model)
     for name, before, after in zip(("scores", "maps"), model.detect(batch), fresh.detect(batch), strict=True):
         if before is not None and not (after is not None and torch.equal(before, after)):
-            broken(f"a model that was saved and loaded gives other {name}; mend: keep what is fitted in buffers")
+            broken(f"a model that was saved and loaded gives different {name}; fix: keep what is fitted in buffers")
 
 
 def losses(case: Case) -> None:
     """`losses` gives finite scalars; gradients of "total" reach what `optimizers` hold, and nothing that none holds."""
     training = ShortTraining(case)
     if not training.made:
-        broken("`optimizers` gives none; mend: leave it out of a model in which nothing is trained by gradient")
+        broken("`optimizers` gives none; fix: leave it out of a model in which nothing is trained by gradient")
     reached: set[str] = set()
     for step in range(STEPS):
         terms = training.step(step)
         for name, term in terms.items():
             if term.dim() or not torch.isfinite(term):
-                broken(f"the loss '{name}' of shape {tuple(term.shape)} is no finite scalar; mend: take its mean")
+                broken(f"the loss '{name}' of shape {tuple(term.shape)} is no finite scalar; fix: take its mean")
         reached |= {n for n, p in training.model.named_parameters() if p.grad is not None and p.grad.any()}
     held = {id(p) for each in training.made for group in each.param_groups for p in group["params"]}
     names = {n for n, p in training.model.named_parameters() if id(p) in held}
     if not reached & names:
-        broken("no gradient of 'total' reaches a parameter of `optimizers`; mend: look for a `detach` or `no_grad`")
+        broken("no gradient of 'total' reaches a parameter of `optimizers`; fix: look for a `detach` or `no_grad`")
     if reached - names:
         told = ", ".join(sorted(reached - names)[:3])
-        broken(f"no optimizer holds {told}, which 'total' reaches; mend: give it to one, or let it take no gradient")
+        broken(f"no optimizer holds {told}, which 'total' reaches; fix: give it to one, or let it take no gradient")
 
 
 def losses_autocast(case: Case) -> None:
@@ -80,7 +80,7 @@ def losses_autocast(case: Case) -> None:
     bad = [f"the loss '{n}'" for n, x in terms.items() if not torch.isfinite(x).all()]
     bad += [f"the gradient of {n}" for n, x in gradients.items() if not torch.isfinite(x).all()]
     if bad:
-        broken(f"{bad[0]} is not finite under bf16 autocast; mend: take what is delicate in float32")
+        broken(f"{bad[0]} is not finite under bf16 autocast; fix: compute sensitive operations in float32")
 
 
 def generator(case: Case) -> None:
@@ -88,8 +88,8 @@ def generator(case: Case) -> None:
     first, second = (_drawn(case, elsewhere=seed) for seed in (1, 2))
     bad = [name for name in first if not torch.equal(first[name], second[name])]
     if bad:
-        mend = "mend: hand `generator` to all that draws, dropout has none to take"
-        broken(f"{bad[0]} depends on something else than the generator that `losses` was given; {mend}")
+        fix = "fix: pass `generator` to every random function; dropout takes no generator"
+        broken(f"{bad[0]} depends on random numbers from outside the generator of `losses`; {fix}")
 
 
 def clean(case: Case) -> None:
@@ -100,18 +100,20 @@ def clean(case: Case) -> None:
     kept = model.clean(batch)
     leaves, alone = tree_leaves(kept), [tree_leaves(model.clean(image[None])) for image in batch]
     if any(leaf is not None and leaf.requires_grad for leaf in leaves):
-        broken("`clean` gives tensors that take a gradient; mend: write `@torch.no_grad()` above it")
+        broken("`clean` gives tensors that take a gradient; fix: write `@torch.no_grad()` above it")
     for i, leaf in enumerate(leaves):
         if leaf is not None and not torch.equal(leaf, torch.cat([one[i] for one in alone])):
-            broken("an image gets other bits from `clean` alone than in a batch; mend: pass a batch of one twice")
+            broken(
+                "`clean` of an image alone is not bit-identical to `clean` of a batch; fix: pass a batch of one twice"
+            )
     first, second = _gradients(model, batch, None), _gradients(model, batch, kept)
     bad = [name for name in first if name not in second or not torch.equal(first[name], second[name])]
     if bad:
-        broken(f"{bad[0]} is another where `losses` is given what `clean` gave; mend: have it call `clean` itself")
+        broken(f"{bad[0]} differs if `losses` receives the output of `clean`; fix: have it call `clean` itself")
     training.step(0)
     later = tree_leaves(model.clean(batch))
     if any(a is not None and not torch.equal(a, b) for a, b in zip(leaves, later, strict=True)):
-        broken("`clean` gives something else after a training step; mend: it may depend on frozen parts alone")
+        broken("`clean` gives another result after a training step; fix: it may depend on frozen parts alone")
 
 
 def frozen(case: Case) -> None:
@@ -129,8 +131,8 @@ def frozen(case: Case) -> None:
     after = model.state_dict()
     bad = [name for name, value in before.items() if not torch.equal(value, after[name])]
     if bad:
-        mend = "mend: `requires_grad_(False)`, and a `train` of the frozen part that stays in eval mode"
-        broken(f"a training step changes {bad[0]} of a frozen part; {mend}")
+        fix = "fix: `requires_grad_(False)`, and a `train` of the frozen part that stays in eval mode"
+        broken(f"a training step changes {bad[0]} of a frozen part; {fix}")
 
 
 def resume(case: Case) -> None:
@@ -143,8 +145,8 @@ def resume(case: Case) -> None:
     first, second = whole.finished().state_dict(), cut.finished().state_dict()
     bad = [name for name in first if not torch.equal(first[name], second[name])]
     if bad:
-        mend = "mend: keep in buffers what steps change; let `begin_step` set all else from its arguments"
-        broken(f"{bad[0]} of a training that was interrupted is another than of an uninterrupted one; {mend}")
+        fix = "fix: keep in buffers what steps change; let `begin_step` set all else from its arguments"
+        broken(f"{bad[0]} of an interrupted training differs from that of an uninterrupted one; {fix}")
 
 
 def _model(case: Case, *, fitted: bool = True) -> Detector:

@@ -86,7 +86,7 @@ def state_dict(case: Case) -> None:
     second.load_state_dict(first.state_dict())
     for a, b in zip(case.outputs(first), case.outputs(second), strict=True):
         if not torch.equal(a, b):
-            broken("the state dict does not carry all that decides the output")
+            broken("the state dict lacks a part of the state that the output depends on")
 
 
 def float64(case: Case) -> None:
@@ -126,19 +126,17 @@ def requires(case: Case) -> None:
         rule = case.component.row.requires[axis]
         told_axis = axis.rstrip("0123456789")  # a list of scales numbers its axes (c1, c2); the component says c
         wrong = Case(case.component, {**case.sizes, axis: size})
-        mend = f'call `require("{own}", "{told_axis}", size, "{rule}")` in the component'
+        fix = f'call `require("{own}", "{told_axis}", size, "{rule}")` in the component'
         try:
             wrong.build()(*wrong.inputs())
         except ContractError as error:
             told = str(error)
             if not told.startswith(names) or f"axis {told_axis}" not in told or rule not in told:
-                broken(
-                    f"{axis} = {size} breaks '{rule}', and the error names not all of component, axis and rule: {told}"
-                )
+                broken(f"{axis} = {size} breaks '{rule}', and the error does not name component, axis and rule: {told}")
         except Exception as error:
-            broken(f"{axis} = {size} breaks '{rule}' and raises {type(error).__name__}, no ContractError; {mend}")
+            broken(f"{axis} = {size} breaks '{rule}' and raises {type(error).__name__}, no ContractError; {fix}")
         else:
-            broken(f"{axis} = {size} breaks '{rule}' and is taken all the same; {mend}")
+            broken(f"{axis} = {size} breaks '{rule}' and is accepted anyway; {fix}")
 
 
 def _pairs(output: Any, expected: list[TensorShape]) -> list[tuple[Tensor, TensorShape]]:

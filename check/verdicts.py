@@ -108,12 +108,12 @@ def check_row(registry: Registry, name: str, *, examples: int = EXAMPLES) -> Fin
         if not law.applies(component):
             told = f"{law.name}: does not apply, as it needs {law.needs}"
             notes += [] if expected else [told]
-            problems += [f"{told}: take it out of `expected_failures:`"] if expected else []
+            problems += [f"{told}: remove it from `expected_failures:`"] if expected else []
             continue
         failure = try_law(component, law, examples=examples, smallest=expected is None)
         if failure is None and expected is not None:
             told = f"{law.name}: holds, though the row expects it to fail ({expected})"
-            problems.append(f"{told}: take it out of `expected_failures:`")
+            problems.append(f"{told}: remove it from `expected_failures:`")
         elif failure is not None and expected is not None:
             notes.append(f"{law.name}: fails as the row expects: {expected}")
         elif failure is not None:

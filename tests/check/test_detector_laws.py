@@ -213,23 +213,23 @@ class Fitted(Detector):
 
 
 BREAKS = [
-    ("detect", KeepsAxis, r"the scores of 2 images are \(2, 1, 1\), and not \(b,\); mend: drop or add axes"),
-    ("detect", Infinite, "the scores are not finite; mend: look for a division by 0"),
-    ("saved", Forgets, "a model that was saved and loaded gives other scores; mend: keep what is fitted in buffers"),
+    ("detect", KeepsAxis, r"the scores of 2 images are \(2, 1, 1\), and not \(b,\); fix: drop or add axes"),
+    ("detect", Infinite, "the scores are not finite; fix: look for a division by 0"),
+    ("saved", Forgets, "a model that was saved and loaded gives different scores; fix: keep what is fitted in buffers"),
     ("losses", NoTotal, "`losses` gives sum and no 'total'"),
-    ("losses", Unreduced, r"the loss 'by image' of shape \(2,\) is no finite scalar; mend: take its mean"),
-    ("losses", Detached, "no gradient of 'total' reaches a parameter of `optimizers`; mend: look for a `detach`"),
-    ("losses", Unheld, "no optimizer holds second.bias, second.weight, which 'total' reaches; mend: give it to one"),
+    ("losses", Unreduced, r"the loss 'by image' of shape \(2,\) is no finite scalar; fix: take its mean"),
+    ("losses", Detached, "no gradient of 'total' reaches a parameter of `optimizers`; fix: look for a `detach`"),
+    ("losses", Unheld, "no optimizer holds second.bias, second.weight, which 'total' reaches; fix: give it to one"),
     ("losses_autocast", OneType, "dtype"),
-    ("generator", Drops, "the loss 'total' depends on something else than the generator .* mend: hand `generator`"),
-    ("clean", ByBatch, "an image gets other bits from `clean` alone than in a batch; mend: pass a batch of one twice"),
-    ("clean", WithGraph, "`clean` gives tensors that take a gradient; mend: write `@torch.no_grad"),
-    ("clean", OfTrained, "`clean` gives something else after a training step; mend: it may depend on frozen parts"),
-    ("clean", Spoils, "the loss 'total' is another where `losses` is given what `clean` gave; mend: have it call"),
-    ("frozen", MovingStatistics, "a training step changes backbone.1.running_mean of a frozen part; mend: `requires"),
+    ("generator", Drops, "the loss 'total' depends on random numbers from outside the generator of `losses`; fix: pass"),
+    ("clean", ByBatch, "`clean` of an image alone is not bit-identical to `clean` of a batch; fix: pass"),
+    ("clean", WithGraph, "`clean` gives tensors that take a gradient; fix: write `@torch.no_grad"),
+    ("clean", OfTrained, "`clean` gives another result after a training step; fix: it may depend on frozen parts"),
+    ("clean", Spoils, "the loss 'total' differs if `losses` receives the output of `clean`; fix: have it call"),
+    ("frozen", MovingStatistics, "a training step changes backbone.1.running_mean of a frozen part; fix: `requires"),
     ("frozen", Undeclared, "a training step changes backbone.1.running_mean of a frozen part"),
     ("frozen", Misnamed, "`frozen` names 'backbones', which is no submodule; did you mean 'backbone'?"),
-    ("resume", Momentum, "weight of a training that was interrupted is another .* mend: keep in buffers"),
+    ("resume", Momentum, "weight of an interrupted training differs .* fix: keep in buffers"),
 ]  # fmt: skip
 
 

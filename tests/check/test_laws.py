@@ -121,14 +121,14 @@ BREAKS = [
     ("gradient", Detached, "no gradient reaches conv.bias, conv.weight"),
     ("repeatable", Draws, "the same input gives two outputs"),
     ("batch_independence", BatchMean, "an image's output depends on its batch"),
-    ("state_dict", Forgets, "the state dict does not carry all"),
+    ("state_dict", Forgets, "the state dict lacks a part"),
     ("float64", Single, "float64 comes out as torch.float32"),
     ("autocast", OneType, "dtype"),
     ("training", Roots, "a gradient is not finite in train mode"),
-    ("requires", TakesAll, "c = 1 breaks 'multiple of 2' and is taken all the same"),
+    ("requires", TakesAll, "c = 1 breaks 'multiple of 2' and is accepted anyway"),
     ("channels_last", Views, "view"),
     ("pickle", Lambda, "pickle"),
-    ("compile", Compiles, "torch.compile gives other values"),
+    ("compile", Compiles, "torch.compile gives different values"),
     ("export", Decides, "Could not guard on data-dependent expression"),
 ]
 

@@ -61,9 +61,9 @@ def test_a_cause_is_told_at_length_once(theirs: pytest.Pytester) -> None:
     done = theirs.inline_run("-p", "no:cacheprovider")
     _, [skipped], [first, second] = done.listoutcomes()
     assert "does not apply: it needs a rule in `requires:`" in str(skipped.longrepr)
-    assert "mend: write `requires: {c: multiple of 2}` in its row" in str(first.longrepr)
+    assert "fix: write `requires: {c: multiple of 2}` in its row" in str(first.longrepr)
     assert "float64: the cause that 'shape' tells: RuntimeError: shape" in str(second.longrepr)
-    assert "mend: " not in str(second.longrepr)
+    assert "fix: " not in str(second.longrepr)
 
 
 def test_dlkds_own_rows_are_the_default() -> None:

@@ -1,4 +1,4 @@
-"""What `dlkd check` says of a row: one problem per cause, with the mend; exceptions that the row declares."""
+"""What `dlkd check` says of a row: one problem per cause, with the fix; exceptions that the row declares."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Typo(nn.Module):
 def test_a_missing_rule_is_one_problem_that_names_the_rule(check: Check) -> None:
     found = check(Groups)
     [problem] = found.problems
-    first, expected, at, holds, mend = problem.split("\n    ")
+    first, expected, at, holds, fix = problem.split("\n    ")
     assert first.startswith(
         "shape, gradient, repeatable, batch_independence, state_dict, float64, autocast, training, "
     )
@@ -77,9 +77,9 @@ def test_a_missing_rule_is_one_problem_that_names_the_rule(check: Check) -> None
     assert expected.endswith("at every size that the row allows")
     assert at == "seen at: b = 1, c = 1, h = 1, w = 1"
     assert holds == "it holds where c is multiple of 4 (1 to 16 tried)"
-    assert mend == (
-        'mend: write `requires: {c: multiple of 4}` in its row, and `require("mine", "c", channels, "multiple of 4")` '
-        "in the component, so that a user is told the same"
+    assert fix == (
+        'fix: write `requires: {c: multiple of 4}` in its row, and `require("mine", "c", channels, "multiple of 4")` '
+        "in the component, so that the error names the rule"
     )
     assert found.notes == ["requires: does not apply, as it needs a rule in `requires:`"]
 
@@ -87,7 +87,7 @@ def test_a_missing_rule_is_one_problem_that_names_the_rule(check: Check) -> None
 def test_a_rule_that_the_component_keeps_and_the_row_does_not_name(check: Check) -> None:
     [problem] = check(Refuses).problems
     assert "ContractError: mine: axis c must be multiple of 4, got 1" in problem
-    assert problem.endswith("mend: write `requires: {c: multiple of 4}` in its row")
+    assert problem.endswith("fix: write `requires: {c: multiple of 4}` in its row")
 
 
 def test_a_side_is_called_as_forward_calls_it(check: Check) -> None:
@@ -129,6 +129,6 @@ def test_a_declared_failure_is_a_note_with_its_reason(check: Check) -> None:
 def test_a_declared_failure_that_does_not_happen_is_a_problem(check: Check) -> None:
     row = "expected_failures: {gradient: it is a constant, shape: no reason, requires: there is no rule}"
     assert check(Constant, row).problems == [
-        "shape: holds, though the row expects it to fail (no reason): take it out of `expected_failures:`",
-        "requires: does not apply, as it needs a rule in `requires:`: take it out of `expected_failures:`",
+        "shape: holds, though the row expects it to fail (no reason): remove it from `expected_failures:`",
+        "requires: does not apply, as it needs a rule in `requires:`: remove it from `expected_failures:`",
     ]
