@@ -221,7 +221,7 @@ BREAKS = [
     ("losses", Detached, "no gradient of 'total' reaches a parameter of `optimizers`; fix: look for a `detach`"),
     ("losses", Unheld, "no optimizer holds second.bias, second.weight, which 'total' reaches; fix: give it to one"),
     ("losses_autocast", OneType, "dtype"),
-    ("generator", Drops, "the loss 'total' depends on random numbers from outside the generator of `losses`; fix: pass"),
+    ("generator", Drops, "the loss 'total' depends on random numbers from outside the generator .*; fix: pass"),
     ("clean", ByBatch, "`clean` of an image alone is not bit-identical to `clean` of a batch; fix: pass"),
     ("clean", WithGraph, "`clean` gives tensors that take a gradient; fix: write `@torch.no_grad"),
     ("clean", OfTrained, "`clean` gives another result after a training step; fix: it may depend on frozen parts"),
