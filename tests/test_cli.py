@@ -70,7 +70,7 @@ def test_too_little_memory_is_one_message(capfd: pytest.CaptureFixture[str]) -> 
 def test_a_dataset_that_is_no_folder_is_named_with_the_way_out(run: Run) -> None:
     for text, wanted in (
         ("mvtec", "mvtec needs the path of its folder: give it as mvtec:PATH"),
-        ("visa,unmasked=leave_out", "say which with visa:PATH"),
+        ("visa,unmasked=leave_out", "give it as visa:PATH"),
         ("./tiny.yaml", "./tiny.yaml is a file; a dataset is a folder"),
         ("nowhere/data", "the dataset folder nowhere/data does not exist"),
     ):
