@@ -7,14 +7,37 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TypeGuard
 
+Parameters = dict[str, frozenset[str]]
 
-def only_defaults(tree: ast.Module) -> dict[str, frozenset[str]]:
-    """Names that are used as defaults of the registered component alone, each with the parameters; annotations aside.
 
-    None where a file registers several components or uses its own, since one may be made there without arguments.
+def uses(tree: ast.Module) -> tuple[Parameters, Parameters]:
+    """Names that are only defaults, and names that are only called, annotations aside.
+
+    Returns:
+        Names that are used as defaults of the registered component alone, each with the parameters. None where a file
+        registers several components or uses its own, since one may be made there without arguments.
+        Names that are only called, each with the arguments that every call gives by name.
     """
-    registered = [node for node in ast.walk(tree) if _is_definition(node) and any(map(_registers, node.decorator_list))]
-    used = Counter(_used(tree))
+    used: Counter[str] = Counter()
+    calls: dict[str, list[set[str]]] = defaultdict(list)
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Name):
+            used[node.id] += 1
+            continue
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            calls[node.func.id].append({keyword.arg for keyword in node.keywords if keyword.arg})
+        for field in node._fields:
+            if field not in ("annotation", "returns", "ctx"):
+                value = getattr(node, field, None)
+                todo += [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, ast.AST)]
+    called = {name: frozenset(set.intersection(*given)) for name, given in calls.items() if used[name] == len(given)}
+    return _only_defaults(tree, used), called
+
+
+def _only_defaults(tree: ast.Module, used: Counter[str]) -> Parameters:
+    registered = [node for node in tree.body if _is_definition(node) and any(map(_registers, node.decorator_list))]
     if len(registered) != 1 or used[registered[0].name]:
         return {}
     parameters: dict[str, set[str]] = defaultdict(set)
@@ -24,16 +47,6 @@ def only_defaults(tree: ast.Module) -> dict[str, frozenset[str]]:
             parameters[default.id].add(parameter)
             as_default[default.id] += 1
     return {name: frozenset(names) for name, names in parameters.items() if used[name] == as_default[name]}
-
-
-def only_calls(tree: ast.Module) -> dict[str, frozenset[str]]:
-    """Names that are only called, each with the arguments that every call gives by name; annotations aside."""
-    used = Counter(_used(tree))
-    calls: dict[str, list[set[str]]] = defaultdict(list)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            calls[node.func.id].append({keyword.arg for keyword in node.keywords if keyword.arg})
-    return {name: frozenset(set.intersection(*given)) for name, given in calls.items() if used[name] == len(given)}
 
 
 def _is_definition(node: ast.AST) -> TypeGuard[ast.ClassDef | ast.FunctionDef]:
@@ -53,15 +66,3 @@ def _defaults(made: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, ast.e
         given = arguments.defaults
         yield from zip((arg.arg for arg in places[len(places) - len(given) :]), given, strict=True)
         yield from zip((arg.arg for arg in arguments.kwonlyargs), arguments.kw_defaults, strict=True)
-
-
-def _used(node: ast.AST) -> Iterator[str]:
-    """Every name that is read outside of annotations, as often as it is."""
-    if isinstance(node, ast.Name):
-        yield node.id
-    for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns"):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield from _used(child)

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dlkd.source_code.defaults import only_calls, only_defaults
+from dlkd.source_code.defaults import uses
 
 Stamp = tuple[int, int, int, int]
+SAID_ELSEWHERE = ("ctx", "type_comment")
+"""Fields of a syntax tree that say nothing: whether a name is read or set shows in where it stands."""
 
 
 class Import(NamedTuple):
@@ -85,7 +87,7 @@ def _read(file: Path, now: Stamp) -> _Read:
         try:
             tree = ast.parse(source)
             said = _digest(repr(_said(tree)).encode(errors="surrogatepass"))
-            return _Read(said, *_found(tree), only_defaults(tree), only_calls(tree))
+            return _Read(said, *_found(tree), *uses(tree))
         except (SyntaxError, ValueError, RecursionError):  # the last of a sum of a thousand terms
             pass
     return _Read(_digest(source), (), (), {}, {})
@@ -103,8 +105,12 @@ def _said(node: object) -> object:
     if isinstance(node, ast.Constant):
         return type(node.value).__name__, repr(node.value)
     if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
-        return type(node).__name__, *((name, _said(value)) for name, value in fields if name != "type_comment")
+        said: list[object] = [type(node).__name__]
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is not None and value != [] and name not in SAID_ELSEWHERE:
+                said += name, _said(value)
+        return said
     if isinstance(node, list):
         return [_said(each) for each in node if not _is_text(each)]
     return node
