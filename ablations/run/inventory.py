@@ -99,7 +99,10 @@ def _shown(runs: Iterable[Path]) -> dict[str, set[str]]:
     """By key, the tables of the runs that show it."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in sorted(path for folder in runs for path in folder.glob(f"*/{TRIALS}")):
-        for key, table in read_trials(path)[["key", "table"]].drop_duplicates().itertuples(index=False):
+        trials = read_trials(path)
+        if not {"key", "table"} <= set(trials.columns):
+            raise ValueError(f"{path} does not say which trials it shows: write it again with `dlkd ablate`")
+        for key, table in trials[["key", "table"]].drop_duplicates().itertuples(index=False):
             found[str(key)].add(str(table))
     return found
 

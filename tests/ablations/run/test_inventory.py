@@ -84,6 +84,9 @@ def test_data_that_changed_and_runs_that_cannot_be_read_are_said(store: tuple[Pa
     folder, key = store
     next((tiny_folder / "disc/train/good").iterdir()).unlink()
     assert {one.held.folder.name: one.state for one in listed(folder)}[key] == "the data changed"
+    write_run(folder.parent / "g", pd.DataFrame([{"row": "A"}]), [GRID], folder)
+    with pytest.raises(ValueError, match=r"g/trials\.parquet does not say which trials it shows"):
+        listed(folder)
     (folder.parent / "g/trials.parquet").write_text("broken")
     with pytest.raises(ValueError, match=r"cannot read .*trials\.parquet"):
         listed(folder)
