@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -11,7 +12,7 @@ from typing import Any
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.search.definition import SearchFile
-from dlkd.data.named import categories_of, dataset_node
+from dlkd.data.named import categories_of, dataset_node, refuse_pictures
 from dlkd.registry import Registry
 from dlkd.training import Preset
 from dlkd.training.config import named_preset
@@ -51,7 +52,10 @@ class Asked:
         chosen = named_preset(preset, file.train, place=file._source, **self.training)
         nodes = [dataset_node(self.registry, name) for name in self.datasets or file.datasets or ["textures"]]
         only = list(self.categories) or list(file.categories) or None
-        return chosen, [(node, categories_of(self.registry, node, only, some=len(nodes) > 1)) for node in nodes]
+        data = [(node, categories_of(self.registry, node, only, some=len(nodes) > 1)) for node in nodes]
+        for (node, categories), place in itertools.product(data, filter(None, (self.folder, self.store))):
+            refuse_pictures(place, node, categories)
+        return chosen, data
 
     @property
     def own_files(self) -> str:

@@ -21,14 +21,14 @@ def check(
     """Run the shape contract of every component in a registry file, and build its variants."""
     from dlkd.check import check_row
     from dlkd.registry import read_registry
-    from dlkd.registry.located_yaml import read_yaml
+    from dlkd.registry.files import names_of
     from dlkd.training.config import named_preset
 
     registry = read_registry([file], imports)
     chosen = named_preset(preset)
-    own = read_yaml(file).data
+    rows, variants = names_of(registry, file)  # not read again: a pipe can be read once only
     failures: list[str] = []
-    for name in own.get("components") or {}:
+    for name in rows:
         if registry.rows[name].shape is None:
             out.print(f"no contract: {name}, as its row has no shape")
             continue
@@ -37,7 +37,7 @@ def check(
         out.print(f"failed: {name}" if findings.problems else f"ok: {name}", style="red" if findings.problems else None)
         for note in findings.notes:
             out.print(f"    {note}")
-    for name in own.get("variants") or {}:
+    for name in variants:
         chosen.settle(registry, name)
         out.print(f"ok: variant {name}")
     if failures:

@@ -33,6 +33,9 @@ def inspect(
     node = dataset_node(registry, name if root is None else f"{name}:{root}")
     dataset = registry.build("dataset", node)
     sides = named_preset("demo", image_size=image_size).train.sides
+    path = sheet or Path("runs") / "inspect" / f"{file_name(dataset_label(node))}.png"
+    if path.is_dir() or path.suffix.lower() != ".png":  # before the pictures are read, which takes minutes
+        raise ValueError(f"--sheet {path}: name the PNG file to write, such as {path / 'sheet.png'}")
     session.if_interrupted(
         "an inspection keeps only its knowledge of the files; the same command starts from the beginning"
     )
@@ -42,7 +45,6 @@ def inspect(
             dataset, progress=lambda n, total: bar.update(task, completed=n, total=total), network=sides
         )
     out.print(str(found))
-    path = sheet or Path("runs") / "inspect" / f"{file_name(dataset_label(node))}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     picture_sheet(dataset, path)
     err.print(f"picture sheet: {path}")

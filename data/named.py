@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 from dlkd.data.category import DataError
@@ -37,11 +38,26 @@ def dataset_node(registry: Registry, given: str | PathLike[str] | Mapping[str, A
         if not root and "root" not in node and needs_root(name):
             raise ValueError(f"{name} needs the path of its folder: give it as {name}:PATH")
         return registry.complete("dataset", node | ({"root": str(expanded(root).resolve())} if root else {}))
+    if settings and expanded(name).is_dir():
+        raise ValueError(f"settings need the dataset's name before the folder: --dataset folder:{text}")
     if expanded(text).exists():
         raise ValueError(f"{text} is a file; a dataset is a folder in the MVTec layout")
     if "/" in text or text.startswith("."):
         raise ValueError(f"the dataset folder {text} does not exist")
     return registry.complete("dataset", name)
+
+
+def refuse_pictures(out: Path, node: Mapping[str, Any], categories: Iterable[str]) -> None:
+    """Raise ValueError where results would be written among a dataset's own files."""
+    root = node.get("root")
+    if root is None:
+        return
+    place, folder = expanded(out).resolve(), Path(root).resolve()
+    inside = any(
+        place.is_relative_to(folder / name) for name in (*categories, "train", "test") if (folder / name).is_dir()
+    )
+    if place == folder or inside:
+        raise ValueError(f"{out} holds the pictures of {dataset_label(node)}; name another folder for the results")
 
 
 def categories_of(

@@ -23,10 +23,13 @@ from dlkd.registry.rows import MANY, Row, words
 from dlkd.registry.signatures import arguments
 
 if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
     from torch import nn
 
 SECTIONS = ("components", "variants")
 DEFAULT_MODEL = "default_model"
+PACKAGED = "registry.yaml"
 
 
 def load_registry(*files: Path) -> Registry:
@@ -40,9 +43,8 @@ def load_registry(*files: Path) -> Registry:
     {'c': 'multiple of 4', 'h': '>= 2', 'w': '>= 2'}
     """
     load_components()
-    packaged = importlib.resources.files("dlkd").joinpath("registry.yaml")
-    own = [f for f in files if expanded(f).resolve() != Path(str(packaged)).resolve()]
-    shipped = parse_yaml(packaged.read_text(encoding="utf-8"), "registry.yaml")
+    own = [f for f in files if not _is_packaged(f)]
+    shipped = parse_yaml(_packaged().read_text(encoding="utf-8"), PACKAGED)
     contents = _Contents()
     for document in (shipped, *map(read_yaml, own)):
         contents.add(document, own=document is not shipped)
@@ -177,6 +179,21 @@ def read_registry(files: Iterable[Path] | None = (), imports: Iterable[Path] | N
     for path in imports or ():
         load_file(path)
     return load_registry(*files) if files else default_registry()
+
+
+def names_of(registry: Registry, file: Path) -> tuple[list[str], list[str]]:
+    """Names of the components and of the variants that one of a registry's files holds; the file is not read again."""
+    stands = PACKAGED if _is_packaged(file) else str(expanded(file))
+    rows = [name for name, source in registry._row_sources.items() if source.file == stands]
+    return rows, [name for name, source in registry._sources.items() if source.file == stands]
+
+
+def _packaged() -> Traversable:
+    return importlib.resources.files("dlkd").joinpath(PACKAGED)
+
+
+def _is_packaged(file: Path) -> bool:
+    return expanded(file).resolve() == Path(str(_packaged())).resolve()
 
 
 @functools.cache

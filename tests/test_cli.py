@@ -153,6 +153,11 @@ def test_a_trial_is_not_overwritten_and_resume_reads_it(run: Run) -> None:
         ("list blocs", "did you mean 'block'?"),
         ("data inspect textrues", "did you mean 'textures'?"),
         ("data prepare mvtec --out x", "mvtec:PATH"),
+        ("data inspect data --sheet data", "--sheet data: name the PNG file to write"),
+        ("train dlkd --dataset data,unmasked=leave_out", "--dataset folder:data,unmasked=leave_out"),
+        ("train dlkd --dataset data --out data", "data holds the pictures of"),
+        ("train dlkd --dataset data --out data/disc/trial", "data/disc/trial holds the pictures of"),
+        ("ablate table4 --dataset data --out data", "data holds the pictures of"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_message_and_exit_code_2(run: Run, words: str, says: str) -> None:
@@ -175,11 +180,11 @@ def test_oblong_images_everywhere(run: Run) -> None:
     assert code == 0, err
     assert "48 x 80 pixels" in out
     assert "(1, 48, 80)" in out
-    for bad in ("31", "64x16", "64x", "large"):
+    for bad in ("31", "64x16", "64x", "large", "30000"):
         for command in (["train", "tiny", "--dataset", "data"], ["show", "tiny"], ["ablate", "table4", "--dry-run"]):
             code, _, err = run(*command, "--registry", "tiny.yaml", "--image-size", bad)
             assert code == 2
-            assert "image_size: must be a side or a height and a width, 32 pixels or more" in err
+            assert "image_size: must be a side or a height and a width, 32 to 16384 pixels" in err
             assert "Traceback" not in err
 
 
@@ -230,6 +235,18 @@ def test_check_takes_the_packaged_file_and_ones_own(run: Run) -> None:
     assert code == 2
     assert "failed: block/halves" in out
     assert "the contract says b c h w -> b c h w" in err
+
+
+def test_check_reads_a_file_once_which_may_be_a_pipe(run: Run) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, REGISTRY.encode())
+    os.close(writing)
+    try:
+        code, out, err = run("check", f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
+    assert code == 0, err
+    assert "ok: variant tiny" in out
 
 
 def test_schema_is_json(run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from dlkd.files import atomic_path
 from dlkd.models.detector import Detector, kept_state, load_kept
@@ -95,7 +96,24 @@ def load_weights(model: Detector, path: Path) -> None:
     try:
         load_kept(model, state)
     except RuntimeError as error:
-        raise CheckpointError(f"the weights {path} do not fit this variant: {error}") from error
+        reason = _misfit(model, state) or error
+        raise CheckpointError(f"the weights {path} do not fit this variant: {reason}") from error
+
+
+def _misfit(model: Detector, state: Mapping[str, Tensor]) -> str:
+    """Why weights do not fit, with the first names of each kind: another network differs in hundreds."""
+    here = kept_state(model)
+    kinds = {
+        "missing": [name for name in here if name not in state],
+        "of no use": [name for name in state if name not in here],
+        "of another shape": [n for n, value in here.items() if n in state and state[n].shape != value.shape],
+    }
+    told = [
+        f"{len(names)} tensors are {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for kind, names in kinds.items()
+        if names
+    ]
+    return f"of another network than this {type(model).__name__}: {'; '.join(told)}" if told else ""
 
 
 def _write(path: Path, write: Callable[[Path], None]) -> None:

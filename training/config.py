@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SMALLEST = 32
 """Pixels of the smallest side that images may have."""
+LARGEST = 16384
+"""Pixels of the largest side: three channels of such a picture take 3 GiB as float32."""
 
 
 class TrainConfig(pydantic.BaseModel):
@@ -70,9 +72,9 @@ class TrainConfig(pydantic.BaseModel):
         parts = list(parts) if isinstance(parts, list | tuple) else [parts, parts]
         sides: list[Any] = [int(p) if isinstance(given, str) and p.strip().isdecimal() else p for p in parts]
         sides = sides * 2 if isinstance(given, str) and len(sides) == 1 else sides
-        if len(sides) != 2 or any(type(side) is not int or side < SMALLEST for side in sides):
+        if len(sides) != 2 or any(type(side) is not int or not SMALLEST <= side <= LARGEST for side in sides):
             raise ValueError(
-                f"must be a side or a height and a width, {SMALLEST} pixels or more each: 256, [512, 1024] or 512x1024"
+                f"must be a side or a height and a width, {SMALLEST} to {LARGEST} pixels: 256, [512, 1024], 512x1024"
             )
         return sides[0] if len(set(sides)) == 1 else (sides[0], sides[1])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkd.data import dataset_label
-from dlkd.data.named import category_of, dataset_node, verify_data
+from dlkd.data.named import category_of, dataset_node, refuse_pictures, verify_data
 from dlkd.files import file_name
 from dlkd.machine import expanded
 from dlkd.progress import messages
@@ -100,6 +100,7 @@ def plan(
     digest = "" if first is None else weights_digest(first)
     spec = TrialSpec(variant=variant, model=model, dataset=node, category=name, train=settled, seed=seed, start=digest)
     usual = Path("runs") / "train" / file_name(f"{variant}-{dataset_label(node)}-{name}-seed{seed}")
+    refuse_pictures(out or usual, node, [name])
     return Plan(spec, preset, registry, out or usual, first)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -190,8 +190,16 @@ def pair_masks(
             problems.append(f"{image}: shares its mask with {seen[image.stem].name}")
         seen[image.stem] = image
         samples.append(Sample(image, 1, defect, by_stem.get(image.stem)))
-    problems += [f"{mask}: mask without its image" for stem, mask in by_stem.items() if stem not in seen]
+    alone = {stem: mask for stem, mask in by_stem.items() if stem not in seen}
+    problems += [f"{mask}: mask without its image{_spelled(stem, seen)}" for stem, mask in alone.items()]
     return samples
+
+
+def _spelled(stem: str, images: Mapping[str, Path]) -> str:
+    """The name that a mask should have, where only capitals keep it from its image."""
+    plain = stem.lower().removesuffix(MASK_ENDING)
+    wanted = next((name for name in images if name.lower() == plain), None)
+    return "" if wanted is None else f"; capitals count, name it {wanted}.png or {wanted}{MASK_ENDING}.png"
 
 
 def without_masks(test: Iterable[Sample], unmasked: Unmasked) -> tuple[list[str], list[str]]:

@@ -86,6 +86,15 @@ def test_two_images_for_one_mask(mvtec_tree: Path, write) -> None:
         Folder(mvtec_tree).load("bottle")
 
 
+def test_a_mask_in_capitals_is_told_its_name(mvtec_tree: Path) -> None:
+    truth = mvtec_tree / "bottle" / "ground_truth" / "crack"
+    mask = next(truth.iterdir())
+    stem = mask.stem.removesuffix("_mask")
+    mask.rename(truth / f"{stem}_MASK.PNG")
+    with pytest.raises(DataError, match=rf"_MASK\.PNG: mask without its image; .* {stem}\.png or {stem}_mask\.png"):
+        Folder(mvtec_tree).load("bottle")
+
+
 def test_a_long_list_of_problems_is_cut_in_the_message_only(mvtec_tree: Path, write) -> None:
     for i in range(30):
         write(mvtec_tree / "bottle" / "ground_truth" / "dent" / f"{i:03d}_mask.png", mask=True)
