@@ -130,3 +130,16 @@ def test_what_is_wrong_is_named_before_anything_is_trained(training, tmp_path, g
         dlkd.ablate(grid, **asked)
     assert training.asked == []
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dict_of_factors_gives_their_product_and_its_effects(training, tiny_folder):
+    factors = {
+        "sigma": {"one": {"sigma": 1.0}, "two": {"sigma": 2.0}},
+        "prl": {"without": {"refiner": None}, "with": {"refiner": {"depth": 1}}},
+    }
+    reference = {"sigma": "one", "prl": "with"}
+    grid = {"title": "t", "variant": "dlkd-lfrb", "factors": factors, "reference": reference}
+    ablation = dlkd.ablate(grid, dataset=tiny_folder, image_size=32, steps=1)
+    assert len(training.asked) == len(ablation.trials) == 4
+    effects = " ".join(ablation.effects("image_auroc")["effect"])
+    assert all(name in effects for name in factors)
