@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dlkd.ablations.plots import Plots
     from dlkd.training import TrainedModel
 
-CELL = ["table", "label", "dataset", "category", "seed"]
+TRIAL = ["table", "label", "dataset", "category", "seed"]
 VERDICT_COLUMNS = [
     *("table", "kind", "label", "other", "metric", "estimate", "low", "high", "p", "verdict", "repeat", "settle"),
     *("wins", "n_pairs", "n_failed", "note"),
@@ -81,7 +81,7 @@ class Ablation:
         lines = self._lines.drop_duplicates("key").rename(columns={"row": "label"})
         measured = lines["status"].isin(["ok", "undefined"])
         lines = lines.assign(status=lines["status"].where(~measured, "ok"), reason=lines["reason"].where(~measured, ""))
-        return lines.reindex(columns=[*CELL, "status", "reason", *SETTINGS, *COSTS, "key"]).reset_index(drop=True)
+        return lines.reindex(columns=[*TRIAL, "status", "reason", *SETTINGS, *COSTS, "key"]).reset_index(drop=True)
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -90,7 +90,7 @@ class Ablation:
         Columns: table, label, dataset, category, seed, metric, value (NaN without one), status ("ok", "undefined",
         "failed" or "not run"), reason (why there is no value), key.
         """
-        columns = [*CELL, "metric", "value", "status", "reason", "key"]
+        columns = [*TRIAL, "metric", "value", "status", "reason", "key"]
         return self._lines.rename(columns={"row": "label"})[columns].reset_index(drop=True)
 
     @property
@@ -98,7 +98,7 @@ class Ablation:
         """The failed trials: table, label, category, seed, the reason, and the file with the whole error (`log`)."""
         failed = self.trials.query("status == 'failed'").reset_index(drop=True)
         logs = [str(self.store / key / "failure.txt") for key in failed["key"]]
-        return failed[[*CELL, "reason", "key"]].assign(log=logs)
+        return failed[[*TRIAL, "reason", "key"]].assign(log=logs)
 
     def summary(self, metrics: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Average of each row over seeds, then categories, with the 95% interval for new seeds of these categories.
@@ -221,7 +221,7 @@ class Ablation:
         from dlkd.training.trained_model import load_model
 
         lines = self._lines.rename(columns={"row": "label"})
-        found = lines[[*CELL, "key"]].drop_duplicates([*CELL[1:], "key"])
+        found = lines[[*TRIAL, "key"]].drop_duplicates([*TRIAL[1:], "key"])
         asked = {"label": label, "category": category, "seed": seed, "dataset": dataset}
         for column, value in asked.items():
             known = list(dict.fromkeys(found[column]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dlkd.ablations.plan.cells import Cell
-from dlkd.ablations.run.store import CELL
+from dlkd.ablations.run.store import DESCRIPTION
 from dlkd.training import TrialError, TrialSpec
 from dlkd.training.identity import differences
 from dlkd.training.trial_folder import RESULT, SPEC
@@ -64,9 +64,9 @@ def held_trials(store: Path) -> Iterator[Held]:
 def held_trial(folder: Path) -> Held:
     """The trial of a folder, whether it can be read or not."""
     try:
-        if not (folder / CELL).exists():
+        if not (folder / DESCRIPTION).exists():
             return Held(folder, *read_spec(folder)) if (folder / SPEC).exists() else Held(folder, None)
-        about = json.loads((folder / CELL).read_text(encoding="utf-8"))
+        about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         spec, rows = TrialSpec.model_validate(about["spec"]), frozenset(map(tuple, about["rows"]))
         return Held(folder, spec, dict(about["contents"]), dict(about["code"]), rows)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # TrialError is a ValueError

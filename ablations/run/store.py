@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 FAILURE = "failure.txt"
 PROGRESS = "progress"
-CELL = "cell.json"
+DESCRIPTION = "cell.json"
 """What a trial's key was made of, and the rows that it stood in."""
 
 
@@ -29,7 +29,7 @@ def describe(cell: Cell) -> dict[str, Any]:
 def write_description(folder: Path, described: Mapping[str, Any]) -> None:
     """Leave in a trial's folder what `describe` gives, which may stand among other things."""
     about = {name: described.get(name) for name in ("spec", "contents", "code", "rows")}
-    write_text(folder / CELL, json.dumps(about, indent=1))
+    write_text(folder / DESCRIPTION, json.dumps(about, indent=1))
 
 
 def result(key: str, store: Path) -> TrialResult | None:

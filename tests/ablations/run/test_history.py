@@ -9,7 +9,7 @@ import pytest
 
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.history import NEVER, grouped, held_trials, reasons
-from dlkd.ablations.run.store import CELL, describe, write_description
+from dlkd.ablations.run.store import DESCRIPTION, describe, write_description
 from dlkd.training.trial_spec import write_spec
 
 MakeCells = Callable[..., list[Cell]]
@@ -78,7 +78,7 @@ def test_what_an_older_dlkd_stored_is_said_and_what_cannot_be_read_is_no_trial(
     write_spec(tmp_path / KEY, cell.spec, cell.contents)
     for name in ("search-0123456789abcdef", "mine", "1" * 16):
         (tmp_path / name).mkdir()
-    (tmp_path / ("1" * 16) / CELL).write_text(json.dumps({"spec": 1}))
+    (tmp_path / ("1" * 16) / DESCRIPTION).write_text(json.dumps({"spec": 1}))
     assert [(held.folder.name, held.spec is None) for held in held_trials(tmp_path)] == [(KEY, False), ("1" * 16, True)]
     assert reasons([cell], tmp_path) == {cell.key: "stored by an older dlkd"}
 
