@@ -331,7 +331,7 @@ def test_the_report_says_how_to_go_on(tmp_path: Path, make_study_of: MakeStudy) 
     Console(file=text, width=200).print(report)
     for said in (text.getvalue(), (tmp_path / "search.md").read_text()):
         assert "2 trained to the end, 1 stopped behind the others, 1 diverged and 1 failed" in said
-        assert "Trial 1 is dlkd-lfrb as it is" in said
+        assert "Trial 1 is dlkd-lfrb without changes" in said
         assert "no test image" in said.lower()
     assert r"failed: OSError: no \| space" in (tmp_path / "search.md").read_text()
 
