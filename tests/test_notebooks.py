@@ -41,6 +41,7 @@ def test_a_notebook_holds_no_outputs(notebook: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_train_predict_ablate_runs(tmp_path: Path) -> None:
     [notebook] = NOTEBOOKS
     done = subprocess.run(
