@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file as load_tensors
 
+from dlkd.ablations.plan.keys import cell_code
 from dlkd.blocks import SS2D
 from dlkd.blocks.scan import backends
 from dlkd.registry import default_registry, get, list_components, load_file
@@ -60,3 +61,8 @@ def test_the_table_lists_it_with_its_limits_and_refuses_beyond_them() -> None:
         SS2D(4, d_state=2, backend="mine").double()(torch.zeros(1, 4, 2, 2, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"decoder\.global: .*unknown backend 'min'; did you mean 'mine'\?"):
         default_registry().resolve("dlkd", {"decoder": {"global": {"backend": "min"}}})
+
+
+def test_the_key_of_a_cell_holds_its_file(mine: Path, make_spec: Callable[..., TrialSpec]) -> None:
+    spec = make_spec("dlkd", overrides={"decoder": {"global": {"backend": "mine"}}})
+    assert str(mine.resolve()) in cell_code(spec, default_registry())
