@@ -128,6 +128,17 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise MachineError(f"{path}: this system knows no such home folder; write the path out") from None
 
 
+def cache_folder() -> Path:
+    """The folder of the cache: $DLKD_CACHE, or ~/.cache/dlkd. Raises MachineError without a home."""
+    given = os.environ.get("DLKD_CACHE")
+    try:
+        return expanded(given or "~/.cache/dlkd")
+    except MachineError:
+        if given:
+            raise
+        raise MachineError("this user has no home folder for ~/.cache/dlkd: set DLKD_CACHE to a folder") from None
+
+
 def temporary_folder() -> Path:
     """A folder for temporary files whose path is short enough for Ray's sockets.
 

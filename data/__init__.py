@@ -6,7 +6,6 @@ What makes tensors is looked up where it is first asked for: datasets are listed
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dlkd.data.cache import cache_folder
 from dlkd.data.category import Category, DataError, Dataset, Sample
 from dlkd.data.images import read_image, read_mask
 from dlkd.data.inspect import CategoryReport, DatasetReport, inspect_dataset
@@ -21,6 +20,7 @@ from dlkd.data.made.synthetic import carve_validation
 from dlkd.data.made.textures import Textures
 from dlkd.data.prepare import write_folder
 from dlkd.data.sample_mask import native_mask
+from dlkd.machine import cache_folder
 
 if TYPE_CHECKING:
     from dlkd.data.dataset import ImageDataset, Item

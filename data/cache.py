@@ -16,22 +16,11 @@ import PIL
 from numpy.typing import NDArray
 
 from dlkd.data.category import Sample
-from dlkd.machine import MachineError, expanded
+from dlkd.machine import cache_folder
 
 PIXELS = f"3 pillow {PIL.__version__}"
 """Raised when decoding or resizing changes a pixel; Pillow, which decodes, may change one too."""
 TOTAL_BYTES = 16 * 2**30
-
-
-def cache_folder() -> Path:
-    """The folder of the cache: $DLKD_CACHE, or ~/.cache/dlkd. Raises MachineError without a home."""
-    given = os.environ.get("DLKD_CACHE")
-    try:
-        return expanded(given or "~/.cache/dlkd")
-    except MachineError:
-        if given:
-            raise
-        raise MachineError("this user has no home folder for ~/.cache/dlkd: set DLKD_CACHE to a folder") from None
 
 
 class PixelCache:

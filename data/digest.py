@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dlkd.data.cache import cache_folder, files_of, stamp
+from dlkd.data.cache import files_of, stamp
 from dlkd.data.category import Category, DataError
 from dlkd.files import write_text
+from dlkd.machine import cache_folder
 
 Progress = Callable[[int, int], None]
 

@@ -7,13 +7,14 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
-from dlkd.data.cache import PIXELS, cache_folder
+from dlkd.data.cache import PIXELS
 from dlkd.data.category import Category, DataError
 from dlkd.data.digest import category_digest
 from dlkd.data.images import look_at_image
 from dlkd.data.layouts.reader import refuse
 from dlkd.data.sample_mask import look_at_native_mask
 from dlkd.files import write_text
+from dlkd.machine import cache_folder
 
 Progress = Callable[[int, int], None]
 

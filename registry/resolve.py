@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkd.registry.build import factory
+from dlkd.registry.built import remember_built, was_built
 from dlkd.registry.checker import Checker
 from dlkd.registry.components import get, list_components
 from dlkd.registry.located_yaml import LocatedYaml, absolute
@@ -109,9 +110,14 @@ class Registry:
         return Checker(self.rows, self.variants, self._sources, self.default_model)
 
     def _impossible(self, node: Node, source: LocatedYaml, path: KeyPath) -> list[Problem]:
+        if was_built(self.rows, VARIANT_KIND, node):
+            return []
         from dlkd.registry.possible import impossible  # loads PyTorch
 
-        return impossible(self.rows, VARIANT_KIND, node, source, path, self._possible)
+        problems = impossible(self.rows, VARIANT_KIND, node, source, path, self._possible)
+        if not problems:
+            remember_built(self.rows, VARIANT_KIND, node)
+        return problems
 
     def impossible_variants(self, sources: Mapping[str, LocatedYaml]) -> list[Problem]:
         """Values in variants that constructors refuse; a value that a variant does not set itself is its parent's

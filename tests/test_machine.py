@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dlkd import machine
-from dlkd.data.cache import cache_folder
 from dlkd.machine import (
     MachineError,
+    cache_folder,
     check_system,
     choose_threads,
     cores,

@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from dlkd.data import ImageDataset
-from dlkd.data.cache import PIXELS, TOTAL_BYTES, cache_folder, make_room, stamp
+from dlkd.data.cache import PIXELS, TOTAL_BYTES, make_room, stamp
 from dlkd.files import atomic_path
+from dlkd.machine import cache_folder
 from dlkd.models.detector import Detector, is_frozen
 from dlkd.training.config import TrainConfig
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dlkd.data.cache import cache_folder, stamp
+from dlkd.data.cache import stamp
 from dlkd.data.category import Category, DataError, Sample
 from dlkd.data.images import read_image
 from dlkd.data.made.defects import DEFECTS, plant
 from dlkd.files import new_folder
-from dlkd.machine import expanded
+from dlkd.machine import cache_folder, expanded
 
 GENERATOR = 1  # raised when any pixel of the output changes
 

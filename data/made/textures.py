@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlkd.data.cache import cache_folder
 from dlkd.data.category import Category, DataError
 from dlkd.data.layouts.reader import choose, list_images, read_layout
 from dlkd.data.made.defects import DEFECTS, plant
 from dlkd.files import new_folder
-from dlkd.machine import expanded
+from dlkd.machine import cache_folder, expanded
 from dlkd.registry import register
 
 # Raised when any pixel of the output changes, so that kept folders are not taken for new ones.
