@@ -11,10 +11,10 @@ import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.run.trials import NOT_RUN
-from dlkd.ablations.statistics.claims import claims
-from dlkd.ablations.statistics.factorial import Effect, factorial_effects
+from dlkd.ablations.statistics.claims import claims, estimates
+from dlkd.ablations.statistics.factorial import factorial_effects
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
-from dlkd.ablations.statistics.pairs import paired
+from dlkd.ablations.statistics.pairs import Pairs, paired
 from dlkd.ablations.statistics.row_means import row_means
 
 COSTS = ("parameters", "flops", "images_per_second", "peak_memory_bytes", "train_seconds")
@@ -170,7 +170,7 @@ def _differences(trials: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
     of_metric = metric_trials(trials, metric)
     there = set(of_metric["row"])
     pairs = {row: other for row, other in compared_with(grid).items() if row in there and other in there}
-    return _claims(claims(paired(of_metric, pairs), margin=grid.margin), grid, metric)
+    return _claims(paired(of_metric, pairs), grid, metric)
 
 
 def _effects(trials: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
@@ -178,22 +178,15 @@ def _effects(trials: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
     factors = pd.DataFrame({row.label: row.factors for row in grid.rows if row.factors}).T
     baseline = next((row.factors for row in grid.rows if row.label == grid.reference), {})
     effects = factorial_effects(metric_trials(trials, metric), factors, baseline)
-    found = claims([effect.pairs for effect in effects], margin=grid.margin)
-    return _claims(pd.concat([found, _settings(effects)], axis=1), grid, metric)
+    about = [(effect.name, effect.kind, effect.settings, "; ".join(effect.left_out)) for effect in effects]
+    names = pd.DataFrame(about, columns=["row", "kind", "settings", "left_out"])
+    return _claims([effect.pairs for effect in effects], grid, metric).merge(names, on="row")
 
 
-def _settings(effects: list[Effect]) -> pd.DataFrame:
-    lines = [(effect.kind, effect.settings, "; ".join(effect.left_out)) for effect in effects]
-    return pd.DataFrame(lines * 2, columns=["kind", "settings", "left_out"])  # once per scope
-
-
-def _claims(found: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
-    """With the metric; of another metric than the grid's primary one the estimates alone."""
-    found = found.assign(metric=metric)
-    if metric == grid.primary_metric:
-        return found
-    unknown = dict.fromkeys(("low", "high", "p", "repeat", "settle"), NAN)
-    return found[found["scope"] == "these"].assign(scope="", verdict="exploratory", **unknown)
+def _claims(comparisons: Sequence[Pairs], grid: Grid, metric: str) -> pd.DataFrame:
+    """One family; of another metric than the grid's primary one the estimates alone."""
+    decides = metric == grid.primary_metric
+    return (claims(comparisons, margin=grid.margin) if decides else estimates(comparisons)).assign(metric=metric)
 
 
 def _absent(trials: pd.DataFrame) -> pd.DataFrame:

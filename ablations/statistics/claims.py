@@ -10,6 +10,7 @@ from dlkd.ablations.statistics.pairs import Pairs
 from dlkd.ablations.statistics.repeats import repeat_probability, seeds_to_settle
 from dlkd.ablations.statistics.verdict import COLUMNS, Scope, judge
 
+CLAIM_COLUMNS = ["scope", "repeat", "settle", *COLUMNS]
 SCOPES: tuple[Scope, Scope] = ("these", "like")
 
 
@@ -27,4 +28,17 @@ def claims(
             line = dict(zip(COLUMNS, values, strict=True))
             repeat = repeat_probability(line, margin)
             lines.append({"scope": scope, "repeat": repeat, "settle": seeds_to_settle(line, margin), **line})
-    return pd.DataFrame(lines, columns=["scope", "repeat", "settle", *COLUMNS]).astype({"settle": float})
+    return pd.DataFrame(lines, columns=CLAIM_COLUMNS).astype({"settle": float})
+
+
+def estimates(comparisons: Sequence[Pairs]) -> pd.DataFrame:
+    """The comparisons by a metric that decides nothing: the columns of `claims`, without interval, p and verdict.
+
+    The scope is empty and the verdict "exploratory".
+    """
+    nothing = dict.fromkeys(("low", "high", "p", "repeat", "settle"), float("nan"))
+    lines = [
+        dict(zip(COLUMNS, values, strict=True)) | {"scope": "", "verdict": "exploratory"} | nothing
+        for values in judge(comparisons, "these", max_seeds=None, margin=0.0, alpha=0.05)
+    ]
+    return pd.DataFrame(lines, columns=CLAIM_COLUMNS)

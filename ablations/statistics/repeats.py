@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -33,13 +34,23 @@ def seeds_to_settle(line: Mapping[str, Any], margin: float = 0.005) -> int | Non
     The verdict is that of `line`, or any but "open" where `line` is open. None if more than 50 would be needed, or if
     nothing is known.
     """
-    for seeds in range(max(int(line["n_seeds"]), 2), MOST + 1):
+
+    def settled(seeds: int) -> bool:
         shares = _shares(line, seeds, margin)
-        if not shares:
-            return None
         same = 1 - shares["open"] if line["verdict"] == "open" else shares[line["verdict"]]
-        if same >= SETTLED:
-            return seeds
+        return same >= SETTLED
+
+    tried = max(int(line["n_seeds"]), 2)
+    if tried > MOST or not _shares(line, tried, margin):
+        return None
+    if settled(tried):
+        return tried
+    # Each number takes some milliseconds: the first of a few that settles, then the smallest since the one before.
+    while tried < MOST:
+        before, tried = tried, min(max(tried + 1, int(1.5 * tried)), MOST)
+        if settled(tried):
+            between = range(before + 1, tried + 1)
+            return between[bisect_left(between, True, key=settled)]
     return None
 
 
