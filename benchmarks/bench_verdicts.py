@@ -161,7 +161,18 @@ def main() -> None:
                     flush=True,
                 )
     if asked.json:
-        asked.json.write_text(json.dumps({"tables": asked.tables, "found": found}, indent=1))
+        figures = {"tables": asked.tables, "found": found, "targets": targets(found)}
+        asked.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def targets(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The worst share of wrong tables and the lowest coverage over all scenarios, beside their limits."""
+    wrong = max(line[kind]["wrong"] for line in found for kind in ("alone", "two", "adding"))
+    covers = min(line["alone"]["covers"] for line in found)
+    return [
+        {"what": "wrong tables, worst scenario", "measured": wrong, "target": "<= 0.08", "met": wrong <= 0.08},
+        {"what": "coverage, worst scenario", "measured": covers, "target": ">= 0.92", "met": covers >= 0.92},
+    ]
 
 
 if __name__ == "__main__":

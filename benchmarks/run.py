@@ -20,6 +20,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 BENCHMARKS: dict[str, list[str]] = {
     "scan": ["--literal"],
+    "verdicts": ["--tables", "200"],
     **{name: [] for name in ("metrics", "data", "dlkd", "together", "start", "ablations")},
 }
 """Names, as in bench_<name>.py, and further arguments."""

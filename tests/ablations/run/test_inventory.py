@@ -82,8 +82,12 @@ def test_what_nothing_reaches_is_deleted_but_for_what_another_process_holds(stor
 
 def test_data_that_changed_and_runs_that_cannot_be_read_are_said(store: tuple[Path, str], tiny_folder: Path) -> None:
     folder, key = store
-    next((tiny_folder / "disc/train/good").iterdir()).unlink()
-    assert {one.held.folder.name: one.state for one in listed(folder)}[key] == "the data changed"
+    image = next((tiny_folder / "disc/train/good").iterdir())
+    away = image.rename(folder.parent / image.name)
+    try:
+        assert {one.held.folder.name: one.state for one in listed(folder)}[key] == "the data changed"
+    finally:
+        away.rename(image)  # the folder is of all tests
     write_run(folder.parent / "g", pd.DataFrame([{"row": "A"}]), [GRID], folder)
     with pytest.raises(ValueError, match=r"g/trials\.parquet does not say which trials it shows"):
         listed(folder)
