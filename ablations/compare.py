@@ -17,9 +17,8 @@ from dlkd.ablations.report.markdown import escape, markdown_table
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.report.words.numbers import DASH, in_order, listed, number, p_value, signed
 from dlkd.ablations.run.trials import NOT_RUN
-from dlkd.ablations.statistics.claims import claims
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
-from dlkd.ablations.statistics.pairs import paired
+from dlkd.ablations.statistics.verdict import verdicts
 from dlkd.text import plain
 
 SETTINGS = {
@@ -36,7 +35,7 @@ SETTINGS = {
 HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "cells")
 A, B = "A\0", "B\0"
 """What marks the rows of each run; no label holds a null."""
-NOTHING: dict[str, Any] = {"low": float("nan"), "high": float("nan"), "p": float("nan"), "verdict": ""}
+NOTHING: dict[str, Any] = dict.fromkeys(("estimate", "low", "high", "p"), float("nan")) | {"verdict": ""}
 
 
 @dataclass(frozen=True)
@@ -143,28 +142,25 @@ def _lines(one: pd.DataFrame, two: pd.DataFrame, primary: str) -> Iterator[Diffe
     rows = list(dict.fromkeys([*one["row"], *two["row"]]))
     metrics = list(dict.fromkeys([*one["metric"], *two["metric"]]))
     both = pd.concat([run.assign(row=side + run["row"]) for side, run in ((A, one), (B, two))])
-    compared = {metric: paired(metric_trials(both, metric), _sides(both, rows)) for metric in metrics}
-    found = claims(compared.get(primary, []))
-    lines: dict[str, dict[str, Any]] = {
-        line["row"]: line for line in found[found["scope"] == "these"].to_dict("records")
-    }
+    sides = _sides(both, rows)
+    judged = {metric: verdicts(metric_trials(both, metric), sides).set_index("row") for metric in metrics}
     for row in rows:
         for metric in metrics:
             pair = _pair(one, two, row, metric)
             shared = pair.dropna()
             used = shared if len(shared) else pair
-            difference = next((pairs.estimate for pairs in compared[metric] if pairs.row == B + row), float("nan"))
-            line = lines.get(B + row, NOTHING) if metric == primary else NOTHING
+            line = dict(judged[metric].loc[B + row]) if B + row in sides else NOTHING
+            decides = line if metric == primary else NOTHING
             yield Difference(
                 row=row,
                 metric=metric,
                 a=_mean(used["a"]),
                 b=_mean(used["b"]),
-                difference=difference,
-                low=line["low"],
-                high=line["high"],
-                p=line["p"],
-                told_apart=line["verdict"] in ("helps", "harms"),
+                difference=line["estimate"],
+                low=decides["low"],
+                high=decides["high"],
+                p=decides["p"],
+                told_apart=decides["verdict"] in ("helps", "harms"),
                 shared=len(shared),
                 cells=len(pair),
             )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Plots:
     """Figures of one table. Each method takes the Axes to draw on, or makes a pyplot figure, and returns the Axes.
 
-    `metric` is one of the grid's, the first by default.
+    `metric` is one of the grid's, the primary one by default.
 
     >>> axes = ablation.plot.effects("pro")         # doctest: +SKIP
     >>> axes.figure.savefig("effects.pdf")          # doctest: +SKIP
@@ -117,7 +117,8 @@ class Plots:
         if metric is not None and metric not in self._table.metrics:
             known = self._table.metrics
             raise ValueError(f"table '{self._table.grid.name}' shows no metric '{metric}'{nearest(metric, known)}")
-        return metric or self._table.metrics[0]
+        primary = self._table.grid.primary_metric
+        return metric or (primary if primary in self._table.metrics else self._table.metrics[0])
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlkd.ablations.statistics.pairs import Pairs
-from dlkd.ablations.statistics.verdict import COLUMNS, Scope, judge
+from dlkd.ablations.statistics.verdict import Scope, judge
 
 Floats = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, tuple[int, int, int]], Floats]
@@ -87,17 +87,16 @@ def compared(values: Floats, seeds: Floats) -> list[Pairs]:
     none = np.empty(0)
     differences = values[1:] - values[0]
     return [
-        Pairs(str(r), "", [category[: seeds[r]] for category in row], none, none, int(seeds[r]), 0, 0, np.nan, "")
+        Pairs(str(r), "", [category[: seeds[r]] for category in row], none, none, int(seeds[r]), 0, 0, 0, np.nan, "")
         for r, row in enumerate(differences)
     ]
 
 
-def wrong(lines: list[list[Any]], truth: Floats) -> bool:
+def wrong(lines: list[dict[str, Any]], truth: Floats) -> bool:
     """Whether a line claims a direction that is not there, or an equivalence."""
-    at = COLUMNS.index("verdict")
     for line, true in zip(lines, truth, strict=True):
         false = {"helps": true <= 0, "harms": true >= 0, "equivalent": abs(true) >= MARGIN, "open": False}
-        if false[line[at]]:
+        if false[line["verdict"]]:
             return True
     return False
 
@@ -113,7 +112,6 @@ def simulate(
     seed: int = 0,
 ) -> dict[str, float]:
     """Shares over `tables` tables: wrong, covers, told; and parted, where p and interval disagree about zero."""
-    at = COLUMNS.index("verdict")
     rng = np.random.default_rng([seed, *scenario.encode(), *shape])
     counts = {"wrong": 0, "covers": 0, "told": 0, "parted": 0, "seeds": 0}
     for _ in range(tables):
@@ -123,7 +121,7 @@ def simulate(
         while True:
             lines = judge(compared(values, seeds), scope, max_seeds=max_seeds, margin=MARGIN, alpha=0.05)
             ever = ever or wrong(lines, truth)
-            verdicts = np.array([line[at] for line in lines])
+            verdicts = np.array([line["verdict"] for line in lines])
             more = (verdicts == "open") & (seeds < (max_seeds or 0))
             if not more.any():
                 break
@@ -131,9 +129,9 @@ def simulate(
         counts["wrong"] += ever
         counts["told"] += bool(np.isin(verdicts, ["helps", "harms"]).any())
         counts["seeds"] += seeds.sum() / len(effects)
-        for (_, _, _, low, high, p, *_), true in zip(lines, truth, strict=True):
-            counts["covers"] += (low <= true <= high) / len(effects)
-            counts["parted"] += (low > 0 or high < 0) != (p <= 0.05)
+        for line, true in zip(lines, truth, strict=True):
+            counts["covers"] += (line["low"] <= true <= line["high"]) / len(effects)
+            counts["parted"] += (line["low"] > 0 or line["high"] < 0) != (line["p"] <= 0.05)
     return {name: count / tables for name, count in counts.items()}
 
 

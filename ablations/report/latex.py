@@ -68,7 +68,7 @@ def _table(table: Table) -> str:
         [
             r"\begin{table}",
             rf"\caption{{{_escape(entries.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$ in "
-            rf"points {_escape(_against(table))}, for new seeds of these categories; interval and p after Holm's "
+            rf"points against {entries.base(table)}, for new seeds of these categories; interval and p after Holm's "
             rf"correction, of {_escape(label(table.grid.primary_metric))} alone.}}",
             rf"\label{{tab:{file_name(table.grid.name)}}}",
             r"\resizebox{\textwidth}{!}{%",
@@ -84,10 +84,6 @@ def _table(table: Table) -> str:
             r"\end{table}",
         ]
     )
-
-
-def _against(table: Table) -> str:
-    return "against the row above" if table.grid.stepwise else f"against {table.grid.reference}"
 
 
 def _row(table: Table, row: TableRow) -> str:

@@ -47,7 +47,7 @@ def _results(table: Table) -> str:
     head = ["Row"]
     for metric in table.metrics:
         head += [f"{label(metric)}, paper"] * table.grid.has_paper
-        head += [f"{label(metric)}, measured", f"difference {entries.against(table)}"]
+        head += [f"{label(metric)}, measured", f"difference to {entries.base(table)}"]
     return markdown_table(head, [_row(table, row) for row in table.rows])
 
 

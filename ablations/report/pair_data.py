@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dlkd.ablations.report.tables import Table, compared_with
+from dlkd.ablations.report.words.entries import base
 from dlkd.ablations.statistics.by_seed import pair_differences, verdicts_by_seeds
 
 FEWEST_SEEDS = 4
@@ -55,11 +56,10 @@ def pair_points(table: Table) -> PairPoints | None:
         Point(line.row, places.index((line.dataset, line.category)), line.difference * 100)
         for line in lines.itertuples()
     ]
-    against = "the row above" if table.grid.stepwise else "the reference"
     return PairPoints(
         metric=table.grid.primary_metric,
         margin=table.grid.margin * 100,
-        unit=f"points against {against}, per category and seed",
+        unit=f"points against {base(table)}, per category and seed",
         rows=list(lines["row"].unique()),
         categories=[category if one_set else f"{dataset}/{category}" for dataset, category in places],
         points=points,

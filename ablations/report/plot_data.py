@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dlkd.ablations.report.tables import Table
+from dlkd.ablations.report.words.entries import base
 from dlkd.ablations.run.store import part_of_result
 from dlkd.training.trial_folder import EXAMPLES
 
@@ -70,12 +71,11 @@ def effects(table: Table) -> Effects | None:
         )
         for line in lines.to_dict("records")
     ]
-    against = "the row above" if table.grid.stepwise else "the reference"
     return Effects(
         metrics=table.metrics,
         primary_metric=table.grid.primary_metric,
         margin=table.grid.margin * 100,
-        unit="points" if table.effects is not None else f"points against {against}",
+        unit="points" if table.effects is not None else f"points against {base(table)}",
         names=list(lines["row"].unique()),
         estimates=estimates,
         paper=[] if table.effects is not None else list(_paper_differences(table)),

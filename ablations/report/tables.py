@@ -94,7 +94,8 @@ class Table:
         rows: the grid's, in its order.
         differences: of rows, with the columns of `claims` and metric: of the primary metric both scopes, of each other
             metric the estimate alone, with an empty scope and the verdict "exploratory".
-        effects: the same of factors, with kind, settings and left_out; None where the grid has no factors.
+        effects: the same of factors, with kind, settings (used), of_settings and left_out; None where the grid has no
+            factors.
         absent: the cells without figures, a line each, with status and reason.
     """
 
@@ -178,8 +179,8 @@ def _effects(trials: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
     factors = pd.DataFrame({row.label: row.factors for row in grid.rows if row.factors}).T
     baseline = next((row.factors for row in grid.rows if row.label == grid.reference), {})
     effects = factorial_effects(metric_trials(trials, metric), factors, baseline)
-    about = [(effect.name, effect.kind, effect.settings, "; ".join(effect.left_out)) for effect in effects]
-    names = pd.DataFrame(about, columns=["row", "kind", "settings", "left_out"])
+    about = [(e.name, e.kind, e.settings, e.settings + len(e.left_out), "; ".join(e.left_out)) for e in effects]
+    names = pd.DataFrame(about, columns=["row", "kind", "settings", "of_settings", "left_out"])
     return _claims([effect.pairs for effect in effects], grid, metric).merge(names, on="row")
 
 

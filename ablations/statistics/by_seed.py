@@ -39,8 +39,7 @@ def verdicts_by_seeds(trials: pd.DataFrame, compared: Mapping[str, str], margin:
         upto = trials[trials["seed"].isin(seeds[:n])]
         there = set(upto["row"])
         pairs = paired(upto, {row: other for row, other in compared.items() if {row, other} <= there})
-        for each in judge(pairs, "these", max_seeds=None, margin=margin, alpha=0.05):
-            line = dict(zip(COLUMNS, each, strict=True))
+        for line in judge(pairs, "these", max_seeds=None, margin=margin, alpha=0.05):
             if line["n_seeds"] == n:
                 lines.append({"seeds": n, **line})
     return pd.DataFrame(lines, columns=["seeds", *COLUMNS])

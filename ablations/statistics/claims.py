@@ -14,9 +14,7 @@ CLAIM_COLUMNS = ["scope", "repeat", "settle", *COLUMNS]
 SCOPES: tuple[Scope, Scope] = ("these", "like")
 
 
-def claims(
-    comparisons: Sequence[Pairs], *, margin: float = 0.005, alpha: float = 0.05, max_seeds: int | None = None
-) -> pd.DataFrame:
+def claims(comparisons: Sequence[Pairs], *, margin: float = 0.005) -> pd.DataFrame:
     """One line per comparison and scope: the columns of `verdict.verdicts`, with scope, repeat and settle before them.
 
     All comparisons are one family for Holm's correction, in each scope. `repeat` is `repeats.repeat_probability`,
@@ -24,8 +22,7 @@ def claims(
     """
     lines = []
     for scope in SCOPES:
-        for values in judge(comparisons, scope, max_seeds=max_seeds, margin=margin, alpha=alpha):
-            line = dict(zip(COLUMNS, values, strict=True))
+        for line in judge(comparisons, scope, max_seeds=None, margin=margin, alpha=0.05):
             repeat = repeat_probability(line, margin)
             lines.append({"scope": scope, "repeat": repeat, "settle": seeds_to_settle(line, margin), **line})
     return pd.DataFrame(lines, columns=CLAIM_COLUMNS).astype({"settle": float})
@@ -38,7 +35,7 @@ def estimates(comparisons: Sequence[Pairs]) -> pd.DataFrame:
     """
     nothing = dict.fromkeys(("low", "high", "p", "repeat", "settle"), float("nan"))
     lines = [
-        dict(zip(COLUMNS, values, strict=True)) | {"scope": "", "verdict": "exploratory"} | nothing
-        for values in judge(comparisons, "these", max_seeds=None, margin=0.0, alpha=0.05)
+        line | {"scope": "", "verdict": "exploratory"} | nothing
+        for line in judge(comparisons, "these", max_seeds=None, margin=0.0, alpha=0.05)
     ]
     return pd.DataFrame(lines, columns=CLAIM_COLUMNS)

@@ -125,7 +125,7 @@ def _with(setting: tuple[Level, ...], places: Sequence[int], levels: tuple[Level
 def _words(names: list[str], setting: tuple[Level, ...]) -> str:
     on = [name for name, level in zip(names, setting, strict=True) if level is True]
     levels = [f"{n}={level}" for n, level in zip(names, setting, strict=True) if not isinstance(level, bool)]
-    return " + ".join(on + levels) or "none of the others"
+    return " + ".join(on + levels) or "all others off"
 
 
 def _enough(table: Table, corner: Corner) -> bool:

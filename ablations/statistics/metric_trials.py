@@ -21,13 +21,6 @@ def metric_trials(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
         raise ValueError(f"no trial has the metric {metric!r}; known: {known}")
     values = of_metric["value"].astype(float).where(of_metric["status"] == "ok")
     lines = of_metric.assign(value=values.where(np.isfinite(values)))[of_metric["status"] != "not run"]
-    places = lines[["dataset", "category"]].apply(tuple, axis=1) if len(lines) else pd.Series(dtype=object)
+    places = pd.MultiIndex.from_frame(lines[["dataset", "category"]])
     undefined = set(places[lines["status"] == "undefined"]) - set(places[lines["value"].notna()])
-    return lines.loc[~places.isin(undefined), ["row", *CELL, "value"]].reset_index(drop=True)
-
-
-def undefined_categories(trials: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
-    """The (dataset, category) in which no row has the metric."""
-    of_metric = trials[trials["metric"] == metric]
-    by_place = of_metric.groupby(["dataset", "category"], sort=True)["status"].agg(set)
-    return [place for place, states in by_place.items() if "undefined" in states and "ok" not in states]
+    return lines.loc[~places.isin(list(undefined)), ["row", *CELL, "value"]].reset_index(drop=True)

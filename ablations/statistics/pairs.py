@@ -24,6 +24,7 @@ class Pairs:
         image: of each category with known influences, the variance of the mean difference that its test images make.
         image_df: degrees of freedom of each.
         n_seeds: distinct seeds among the pairs.
+        n_asked: trainings of the row that both rows were asked for.
         n_failed: failed trainings of the row, among those that both rows were asked for.
         n_failed_other: failed trainings of the other row, likewise.
         worst: the estimate with each category's lowest value in place of failed trainings.
@@ -36,6 +37,7 @@ class Pairs:
     image: Floats
     image_df: Floats
     n_seeds: int
+    n_asked: int
     n_failed: int
     n_failed_other: int
     worst: float
@@ -140,7 +142,7 @@ class Table:
     def contrast(self, weights: Mapping[int, float], row: str, other: str) -> Pairs:
         """The weighted sum of rows (by place) as pairs: positive weights are of `row`, negative ones of `other`."""
         if not weights:
-            return Pairs(row, other, [], np.empty(0), np.empty(0), 0, 0, 0, float("nan"), "")
+            return Pairs(row, other, [], np.empty(0), np.empty(0), 0, 0, 0, 0, float("nan"), "")
         taking_part = list(weights)
         signed = np.array([weights[place] for place in taking_part])
         values = self.values[taking_part]
@@ -161,6 +163,7 @@ class Table:
             image=np.empty(0),
             image_df=np.empty(0),
             n_seeds=int(present.any(axis=0).sum()),
+            n_asked=int(asked.sum()) * int((signed > 0).sum()),
             n_failed=int(failed[signed > 0].sum()),
             n_failed_other=int(failed[signed < 0].sum()),
             worst=float(np.mean(worst)) if worst else float("nan"),

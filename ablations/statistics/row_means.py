@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from dlkd.ablations.statistics.metric_trials import metric_trials
 from dlkd.ablations.statistics.pairs import Table
-from dlkd.ablations.statistics.verdict import COLUMNS, judge
+from dlkd.ablations.statistics.verdict import judge
 
 
-def row_means(trials: pd.DataFrame, metric: str, *, alpha: float = 0.05) -> pd.DataFrame:
+def row_means(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Mean over seeds, then over categories, of every row.
 
     The interval is that of new seeds of these categories, as for a comparison (`verdict.verdicts`), cut at 0 and 1,
@@ -25,8 +23,7 @@ def row_means(trials: pd.DataFrame, metric: str, *, alpha: float = 0.05) -> pd.D
     lines = []
     for place, row in enumerate(table.rows):
         pairs = table.contrast({place: 1.0}, row, "")
-        [values] = judge([pairs], "these", max_seeds=None, margin=0.0, alpha=alpha)
-        line: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
+        [line] = judge([pairs], "these", max_seeds=None, margin=0.0, alpha=0.05)
         low, high = (float(np.clip(line[end], 0, 1)) if np.isfinite(line[end]) else np.nan for end in ("low", "high"))
         note = f"no interval ({line['note']})" if np.isnan(low) and pairs.differences else ""
         lines.append((row, pairs.estimate, low, high, int(pairs.n.sum()), pairs.n_failed, pairs.worst, note))

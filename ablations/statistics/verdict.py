@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -52,9 +52,9 @@ def verdicts(
     Returns:
         A line per comparison, in the order of the rows: row, other, estimate, low, high, p, verdict ("helps", "harms",
         "equivalent", "open"); se and df of the scope, se_seeds (the part of se that other seeds move) and the level of
-        the interval, for `repeats`; n_pairs, n_categories, n_seeds, n_failed (trainings of the row),
-        wins (pairs that the row wins, ties half), worst (the estimate with each category's lowest value in place of
-        failed trainings), and note.
+        the interval, for `repeats`; n_pairs, n_categories, n_seeds; n_asked (trainings of the row that the other row
+        was asked for too), n_failed of these and n_failed_other, of as many of the other row; wins (pairs that the row
+        wins, ties half), worst (the estimate with each category's lowest value in place of failed trainings), and note.
 
     Raises:
         ValueError: an unknown reference or scope, a training that is there twice, more seeds than `max_seeds`.
@@ -83,8 +83,8 @@ def verdicts(
 
 def judge(
     comparisons: Sequence[Pairs], scope: Scope, *, max_seeds: int | None, margin: float, alpha: float
-) -> list[list[object]]:
-    """The lines of `verdicts` for one family of comparisons, with COLUMNS."""
+) -> list[dict[str, Any]]:
+    """The lines of `verdicts` for one family of comparisons."""
     spent = np.array([_share(pairs, max_seeds) for pairs in comparisons])
     narrow = [_these(pairs) for pairs in comparisons]
     found = _family(narrow, spent, alpha)
@@ -99,7 +99,7 @@ def judge(
 
 COLUMNS = [
     *("row", "other", "estimate", "low", "high", "p", "verdict", "se", "se_seeds", "df", "level"),
-    *("n_pairs", "n_categories", "n_seeds", "n_failed", "wins", "worst", "note"),
+    *("n_pairs", "n_categories", "n_seeds", "n_asked", "n_failed", "n_failed_other", "wins", "worst", "note"),
 ]
 
 
@@ -218,13 +218,15 @@ def _family(tests: list[_Test], spent: NDArray[np.float64], alpha: float) -> lis
     return found
 
 
-def _line(pairs: Pairs, test: _Test, found: _Found, margin: float) -> list[object]:
+def _line(pairs: Pairs, test: _Test, found: _Found, margin: float) -> dict[str, Any]:
     estimate, p = pairs.estimate, found.p
     low, high = estimate - found.half, estimate + found.half
     notes = [pairs.note]
-    # A failed training is no chance to look better by: whoever failed is not said to win.
-    if (pairs.n_failed and estimate > 0) or (pairs.n_failed_other and estimate < 0):
-        low, high, p = min(low, 0.0, pairs.worst), max(high, 0.0, pairs.worst), 1.0
+    if pairs.n_failed or pairs.n_failed_other:
+        # A row that fails now and then is at best as good as its other trainings: the interval holds the worst case.
+        low, high = min(low, pairs.worst), max(high, pairs.worst)
+        if (pairs.n_failed and estimate > 0) or (pairs.n_failed_other and estimate < 0) or low <= 0 <= high:
+            low, high, p = min(low, 0.0), max(high, 0.0), 1.0  # a failed training is no way to win
     if not pairs.differences:
         p = math.nan
     elif pairs.identical:
@@ -232,12 +234,14 @@ def _line(pairs: Pairs, test: _Test, found: _Found, margin: float) -> list[objec
     elif math.isinf(found.half):
         one_each = (pairs.n == 1).all()
         notes.append("one seed per category: train two or more" if one_each else "no spread to learn from")
-    verdict, t = read(low, high, margin), test.binding
-    return [
-        *(pairs.row, pairs.other, estimate, low, high, p, verdict, t.se, t.se_seeds, t.df, found.level),
-        *(int(pairs.n.sum()), len(pairs.n), pairs.n_seeds, pairs.n_failed, pairs.wins, pairs.worst),
-        "; ".join(filter(None, notes)),
-    ]
+    binding = test.binding
+    return {
+        **{"row": pairs.row, "other": pairs.other, "estimate": estimate, "low": low, "high": high, "p": p},
+        **{"verdict": read(low, high, margin), "se": binding.se, "se_seeds": binding.se_seeds, "df": binding.df},
+        **{"level": found.level, "n_pairs": int(pairs.n.sum()), "n_categories": len(pairs.n), "n_seeds": pairs.n_seeds},
+        **{"n_asked": pairs.n_asked, "n_failed": pairs.n_failed, "n_failed_other": pairs.n_failed_other},
+        **{"wins": pairs.wins, "worst": pairs.worst, "note": "; ".join(filter(None, notes))},
+    }
 
 
 def read(low: float, high: float, margin: float) -> str:

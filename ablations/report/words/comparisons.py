@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dlkd.ablations.report.tables import Table
-from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.entries import base, label
 from dlkd.ablations.report.words.findings import Finding, effect_findings, figures, repeat, row_findings, wins
 from dlkd.ablations.report.words.numbers import count, points, signed_points
 
@@ -37,7 +39,7 @@ def _sentence(finding: Finding) -> str:
         return f"{finding.against}: no cell has both."
     if finding.kind == "interaction":
         says = INTERACTIONS[finding.verdict]
-    elif finding.kind == "row" or finding.kind == "training":
+    elif finding.kind in ("row", "training"):
         says = f"{finding.name} {VERDICTS[finding.verdict]}"
     else:
         says = VERDICTS[finding.verdict]
@@ -46,27 +48,23 @@ def _sentence(finding: Finding) -> str:
         details.append(wins(line))
     if line["se_seeds"] > 0:
         details.append(f"another seed moves this difference by {points(line['se_seeds'])}")
-    details += filter(None, [repeat(line), _failed(line), line["note"]])
+    details += filter(None, [repeat(line), *_failed(line), line["note"]])
     details += [count(line["n_categories"], "category", "categories"), count(line["n_seeds"], "seed", "seeds")]
     return f"{finding.against}: {says} ({'; '.join(details)})."
 
 
-def _failed(line: dict[str, object]) -> str:
-    if not line["n_failed"]:
-        return ""
-    trainings = f"{line['n_failed']} of {line['n_failed'] + line['n_pairs']} trainings of '{line['row']}' failed"  # type: ignore[operator]
-    return f"{trainings}; with the category's lowest value in their place: {signed_points(line['worst'])}"  # type: ignore[arg-type]
+def _failed(line: dict[str, Any]) -> list[str]:
+    """How many trainings of either side failed, and the estimate with the lowest values in their place."""
+    without = f"without '{line['row']}'" if not line["other"] else f"of '{line['other']}'"
+    sides = ((line["n_failed"], f"of '{line['row']}'"), (line["n_failed_other"], without))
+    failed = [f"{count} of {line['n_asked']} trainings {whose} failed" for count, whose in sides if count]
+    worst = f"with the category's lowest value in their place: {signed_points(line['worst'])}"
+    return [*failed, worst] if failed else []
 
 
 def _exploratory(table: Table, metric: str) -> str:
     lines = table.differences if table.effects is None else table.effects
     own = lines[lines["metric"] == metric].to_dict("records")
     listed = "; ".join(f"'{line['row']}' {signed_points(line['estimate'])}" for line in own)
-    against = (
-        ""
-        if table.effects is not None
-        else " against the row above"
-        if table.grid.stepwise
-        else (f" against '{table.grid.reference}'")
-    )
+    against = f" against {base(table)}" if table.effects is None else ""
     return f"{label(metric)}, exploratory{against}: {listed}."

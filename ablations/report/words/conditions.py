@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from dlkd.ablations.report.tables import Table, TableRow
-from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.entries import base, label
 from dlkd.ablations.report.words.numbers import count, in_order, listed, number, p_value, seconds, signed
 from dlkd.ablations.run.store import part_of_result
 from dlkd.ablations.run.trials import NOT_RUN
@@ -120,10 +120,11 @@ def notes(table: Table) -> list[str]:
 
 
 def _differences(table: Table) -> str:
-    primary, against = label(table.grid.primary_metric), f"'{table.grid.reference}'"
+    primary = label(table.grid.primary_metric)
+    against = base(table) if table.grid.stepwise else f"{base(table)}, '{table.grid.reference}'"
     others = [label(metric) for metric in table.metrics if metric != table.grid.primary_metric]
     says = (
-        f"Difference: points against {'the row above' if table.grid.stepwise else against}. {primary} is the primary "
+        f"Difference: points against {against}. {primary} is the primary "
         "metric: its intervals and p hold for new seeds of these categories and these test images, after Holm's "
         "correction over the differences of the table."
     )

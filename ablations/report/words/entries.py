@@ -51,9 +51,9 @@ def difference_interval(entry: Entry) -> str:
     return f"{signed(entry.difference_low)} to {signed(entry.difference_high)}"
 
 
-def against(table: Table) -> str:
-    """Heading of the differences."""
-    return "to the row above" if table.grid.stepwise else "to the reference"
+def base(table: Table) -> str:
+    """The row that rows are compared with, in words."""
+    return "the row above" if table.grid.stepwise else "the reference"
 
 
 def not_compared(row: TableRow) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dlkd.ablations.report.tables import Table
+from dlkd.ablations.report.words.entries import base
 from dlkd.ablations.report.words.numbers import p_value, signed, signed_points
 
 OPPOSITE = {"helps": "harms", "harms": "helps"}
@@ -52,7 +53,7 @@ def row_findings(table: Table) -> list[Finding]:
         added, lacks, sign = (row, other, 1) if table.grid.stepwise else (other, row, -1)
         kind = "training" if lacks in untrained else "row"
         name = f"training '{added}'" if kind == "training" else f"'{added}' over '{lacks}'"
-        against = f"'{row}' against {'the row above' if table.grid.stepwise else 'the reference'}, '{other}'"
+        against = f"'{row}' against {base(table)}, '{other}'"
         found.append(Finding(kind, name, against, _signed(these, sign), _signed(like, sign)))
     return found
 
@@ -61,16 +62,16 @@ def effect_findings(table: Table) -> list[Finding]:
     """Of each factor's effect, then of each interaction, by the primary metric."""
     if table.effects is None:
         return []
-    return [
-        Finding(these["kind"], these["row"], _effect(these), these, like) for these, like in _by_scope(table.effects)
-    ]
-
-
-def _effect(line: dict[str, Any]) -> str:
-    name = f"interaction '{line['row']}'" if line["kind"] == "interaction" else f"'{line['row']}'"
-    if not line["left_out"] or not line["settings"]:
-        return name
-    return f"{name}, over {line['settings']} settings of the other factors (without {line['left_out']})"
+    found = []
+    for these, like in _by_scope(table.effects):
+        # An effect over some settings is another quantity than one over all: it is named so wherever it is named.
+        part = f", over {these['settings']} of {these['of_settings']} settings" if these["left_out"] else ""
+        said = "interaction " if these["kind"] == "interaction" else ""
+        left_out = f" of the other factors (left out: {these['left_out']})" if these["left_out"] else ""
+        found.append(
+            Finding(these["kind"], f"{these['row']}{part}", f"{said}'{these['row']}'{part}{left_out}", these, like)
+        )
+    return found
 
 
 def _by_scope(lines: pd.DataFrame) -> list[tuple[dict[str, Any], dict[str, Any]]]:

@@ -61,8 +61,6 @@ def _figures(finding: Finding) -> str:
     line = finding.these
     if not line["n_pairs"]:
         return "no pair of cells"
-    if line["note"].startswith("one seed"):
-        return f"{signed_points(line['estimate'])}; {line['note']}"
     said = [f"{signed_points(line['estimate'])}{', ' * bool(interval(line))}{interval(line)}", line["note"]]
     if finding.verdict == "open" or line["repeat"] < 0.8:
         said.append(repeat(line))

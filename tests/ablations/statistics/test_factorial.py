@@ -52,10 +52,10 @@ def test_a_missing_combination_is_never_made_up():
     effects = effects_of(values, factors)
     gfrb = effects["gfrb"]
     assert gfrb.pairs.estimate == pytest.approx(np.mean([0.84 - 0.56, 0.86 - 0.82, 0.87 - 0.85]))
-    assert (gfrb.settings, gfrb.left_out) == (3, ("none of the others",))
+    assert (gfrb.settings, gfrb.left_out) == (3, ("all others off",))
     square = effects["lfrb x gfrb"]  # with the PRL alone all four are there
     assert square.pairs.estimate == pytest.approx((0.87 - 0.85) - (0.84 - 0.56))
-    assert (square.settings, square.left_out) == (1, ("none of the others",))
+    assert (square.settings, square.left_out) == (1, ("all others off",))
 
 
 def test_a_square_that_is_nowhere_complete_has_no_figure():
@@ -75,7 +75,7 @@ def test_a_hole_in_one_training_costs_that_seed_and_a_category_without_pairs_cos
     two = values.copy()
     two[0, 0, 1:] = np.nan
     effect = effects_of(two, factors)["a"]
-    assert (effect.settings, effect.left_out) == (1, ("none of the others",))
+    assert (effect.settings, effect.left_out) == (1, ("all others off",))
     assert effect.pairs.estimate == pytest.approx((values[3] - values[1]).mean())
 
 

@@ -136,6 +136,7 @@ def test_a_row_that_failed_is_never_said_to_help_and_its_worst_is_shown():
     failed, whole = verdicts(table(values), "ref").to_dict("records")
     assert whole["verdict"] == "helps"
     assert (failed["verdict"], failed["p"], failed["n_failed"], failed["n_pairs"]) == ("open", 1, 1, 14)
+    assert (failed["n_asked"], failed["n_failed_other"]) == (15, 0)
     assert failed["low"] <= 0 <= failed["high"]
     filled = values.copy()
     filled[1, 0, 0] = np.nanmin(values[:, 0])
@@ -144,6 +145,17 @@ def test_a_row_that_failed_is_never_said_to_help_and_its_worst_is_shown():
     values = -values
     values[0, 1, 1], values[1, 0, 0] = np.nan, -0.9
     assert verdicts(table(values), "ref")["verdict"].tolist() == ["open", "open"]
+
+
+def test_a_row_that_failed_is_equivalent_only_with_its_worst():
+    values = drawn((3, 5), effects=(0.0, 0.0), sd=0.0005)
+    values[2, 0, 0] = 0.2  # how low that category goes
+    assert verdicts(table(values), "ref").iloc[0]["verdict"] == "equivalent"
+    values[1, 0, 0] = np.nan
+    line = verdicts(table(values), "ref").iloc[0]
+    assert line["worst"] < -0.04
+    assert line["low"] <= line["worst"]
+    assert line["verdict"] == "open"
 
 
 def test_a_training_that_was_not_asked_for_is_no_failure():

@@ -104,6 +104,10 @@ def test_a_row_that_failed_never_helps_and_its_worst_is_shown():
     [said] = comparisons(found)
     assert "is open" in said
     assert "1 of 30 trainings of 'full' failed; with the category's lowest value in their place: +2." in said
+    values = 0.7 + np.random.default_rng(0).normal(0, 0.002, (2, 10, 3))
+    values[0, 0, 0], values[1, 1, :2] = np.nan, np.nan
+    [both] = comparisons(table(values))
+    assert "2 of 30 trainings of 'full' failed; 1 of 30 trainings of 'more' failed; with the category's lowest" in both
     assert "1 cell failed: a row with a failed cell is never said to help" in headline(found)
 
 
@@ -154,8 +158,9 @@ def test_an_effect_over_some_settings_names_them():
     values = np.array([0.7, 0.8, 0.85])[:, None, None] + np.random.default_rng(0).normal(0, 0.002, (3, 10, 3))
     found = table(values, rows=["01", "10", "11"], factors={k: FACTORS[k] for k in ("01", "10", "11")}, stepwise=False)
     said = comparisons(found)
-    assert any("'gfrb', over 1 settings of the other factors (without none of the others)" in s for s in said)
+    assert any("'gfrb', over 1 of 2 settings of the other factors (left out: all others off)" in s for s in said)
     assert any(s.startswith("interaction 'lfrb x gfrb'") and "no cell" in s for s in said)
+    assert "gfrb, over 1 of 2 settings (+" in headline(found)
 
 
 def test_findings_are_signed_as_what_is_added():
