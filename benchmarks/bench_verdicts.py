@@ -164,13 +164,18 @@ def main() -> None:
 
 
 def targets(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The worst share of wrong tables and the lowest coverage over all scenarios, beside their limits."""
-    wrong = max(line[kind]["wrong"] for line in found for kind in ("alone", "two", "adding"))
-    covers = min(line["alone"]["covers"] for line in found)
-    return [
-        {"what": "wrong tables, worst scenario", "measured": wrong, "target": "<= 0.08", "met": wrong <= 0.08},
-        {"what": "coverage, worst scenario", "measured": covers, "target": ">= 0.92", "met": covers >= 0.92},
-    ]
+    """Means over all scenarios and shapes beside their limits.
+
+    A single scenario's share has a standard error of 1.5 points with 200 tables, so that the worst of all says little;
+    `tests/ablations/statistics/test_verdict.py` holds single ones to their limits.
+    """
+    kinds = {"alone": "wrong tables, one comparison", "two": "wrong tables, two", "adding": "wrong, adding seeds"}
+    lines = []
+    for kind, what in kinds.items():
+        wrong = float(np.mean([line[kind]["wrong"] for line in found]))
+        lines.append({"what": what, "measured": wrong, "target": "<= 0.06", "met": wrong <= 0.06})
+    covers = float(np.mean([line["alone"]["covers"] for line in found]))
+    return [*lines, {"what": "coverage", "measured": covers, "target": ">= 0.93", "met": covers >= 0.93}]
 
 
 if __name__ == "__main__":
