@@ -69,6 +69,7 @@ def make_cells(
     cells = []
     digests: dict[str, str] = {}
     for row, model, train in _settled(grid, registry, preset):
+        settings = registry.shown(model)
         for dataset, categories in datasets:
             code: Code = {}
             for category, seed in itertools.product(categories, seeds):
@@ -81,7 +82,7 @@ def make_cells(
                 contents = spec.contents(registry, digests[place])
                 code = code or cell_code(spec, registry)  # of all categories and seeds
                 key = cell_key(spec, contents, code)
-                cells.append(Cell(key, spec, ((grid.name, row.label),), contents, registry.shown(model), code))
+                cells.append(Cell(key, spec, ((grid.name, row.label),), contents, settings, code))
     return unique(cells)
 
 
