@@ -1,27 +1,36 @@
-"""Planted defects with exact masks, for any normal picture: cut-paste, scratch, stain, hole.
+"""Planted defects with exact masks, for any normal picture; the kinds of the textures' test images.
 
 Defects vary in size, place and contrast; some are hard to see. No pixel outside the mask changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dlkd.data.made.shapes import Field, between, blob, contrast
+
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-Field = NDArray[np.float64]
 Plant = Callable[[Field, np.random.Generator], tuple[Field, Field]]
 
 _LEAST_PIXELS = 12
 
 
-def plant(image: Picture, defect: str, rng: np.random.Generator) -> tuple[Picture, Mask]:
+def plant(
+    image: Picture, defect: str, rng: np.random.Generator, kinds: Mapping[str, Plant] | None = None
+) -> tuple[Picture, Mask]:
     """A copy of `image` (h, w, 3) with one defect, and its mask (h, w). Raises ValueError for a small image.
 
     The mask is where the defect covers the picture by a tenth or more.
+
+    Args:
+        image: of 32x32 at least.
+        defect: name of a kind.
+        rng: draws size, place and contrast.
+        kinds: functions by name; default `DEFECTS`.
 
     >>> normal = np.full((64, 64, 3), 120, dtype=np.uint8)
     >>> planted, mask = plant(normal, "scratch", np.random.default_rng(0))
@@ -30,11 +39,12 @@ def plant(image: Picture, defect: str, rng: np.random.Generator) -> tuple[Pictur
     """
     if min(image.shape[:2]) < 32:
         raise ValueError(f"a defect needs an image of at least 32x32, got {image.shape[1]}x{image.shape[0]}")
-    if defect not in DEFECTS:
-        raise ValueError(f"unknown defect '{defect}'; known: {', '.join(DEFECTS)}")
+    kinds = DEFECTS if kinds is None else kinds
+    if defect not in kinds:
+        raise ValueError(f"unknown defect '{defect}'; known: {', '.join(kinds)}")
     normal = image.astype(np.float64)
     while True:
-        paint, cover = DEFECTS[defect](normal, rng)
+        paint, cover = kinds[defect](normal, rng)
         mask = cover >= 0.1
         if mask.sum() >= _LEAST_PIXELS:  # a shape may lie almost wholly outside the picture
             break
@@ -46,14 +56,14 @@ def plant(image: Picture, defect: str, rng: np.random.Generator) -> tuple[Pictur
 def cut_paste(image: Field, rng: np.random.Generator) -> tuple[Field, Field]:
     """A piece of the same picture, turned, enlarged and a little brighter or darker, in another place."""
     h, w = image.shape[:2]
-    cover = _blob(h, w, rng, low=0.1, high=0.22, softness=1.0)
+    cover = blob(h, w, rng, low=0.1, high=0.22, softness=1.0)
     turned = np.rot90(image, k=int(rng.integers(1, 4)))
     zoom = rng.uniform(1.8, 3.5)
     top, left = rng.uniform(0, 1 - 1 / zoom, size=2)
     rows = (np.arange(h) / h / zoom + top) * (turned.shape[0] - 1)
     columns = (np.arange(w) / w / zoom + left) * (turned.shape[1] - 1)
-    paint = _between(_between(turned, rows).swapaxes(0, 1), columns).swapaxes(0, 1)
-    return paint + _contrast(image, rng, low=0.2, high=1.0), cover
+    paint = between(between(turned, rows).swapaxes(0, 1), columns).swapaxes(0, 1)
+    return paint + contrast(image, rng, low=0.2, high=1.0), cover
 
 
 def scratch(image: Field, rng: np.random.Generator) -> tuple[Field, Field]:
@@ -77,55 +87,25 @@ def scratch(image: Field, rng: np.random.Generator) -> tuple[Field, Field]:
             distance = np.hypot(rows + 0.5 - y, columns + 0.5 - x)
             edge = np.clip(radius + 0.5 - distance, 0, 1)
             np.maximum.at(cover, (rows[inside], columns[inside]), edge[inside])
-    return image + _contrast(image, rng, low=1.5, high=4.0), cover
+    return image + contrast(image, rng, low=1.5, high=4.0), cover
 
 
 def stain(image: Field, rng: np.random.Generator) -> tuple[Field, Field]:
     """A soft-edged spot that darkens or brightens and flattens what is below it, which stays visible."""
     h, w = image.shape[:2]
-    cover = _blob(h, w, rng, low=0.1, high=0.24, softness=rng.uniform(2.0, 5.0))
+    cover = blob(h, w, rng, low=0.1, high=0.24, softness=rng.uniform(2.0, 5.0))
     kept = rng.uniform(0.1, 0.6)
     mean = image.mean(axis=(0, 1))
-    return mean + (image - mean) * kept + _contrast(image, rng, low=0.8, high=2.2), cover
+    return mean + (image - mean) * kept + contrast(image, rng, low=0.8, high=2.2), cover
 
 
 def hole(image: Field, rng: np.random.Generator) -> tuple[Field, Field]:
     """A sharp-edged spot with nothing of the picture in it: one dark shade, a little noise, a shaded rim."""
     h, w = image.shape[:2]
-    cover = _blob(h, w, rng, low=0.05, high=0.12, softness=1.0)
+    cover = blob(h, w, rng, low=0.05, high=0.12, softness=1.0)
     depth = np.quantile(image, rng.uniform(0.0, 0.3)) * rng.uniform(0.5, 1.0)
     shade = depth + rng.normal(0, 4, size=(h, w)) + np.linspace(-8, 8, h)[:, None]
     return np.repeat(shade[..., None], 3, axis=2), cover
 
 
 DEFECTS: dict[str, Plant] = {"cut_paste": cut_paste, "scratch": scratch, "stain": stain, "hole": hole}
-
-
-def _between(image: Field, rows: Field) -> Field:
-    """Rows of `image` at fractional places, linearly between the two nearest."""
-    low = np.floor(rows).astype(np.intp)
-    share = (rows - low)[:, None, None]
-    return image[low] * (1 - share) + image[np.minimum(low + 1, len(image) - 1)] * share
-
-
-def _contrast(image: Field, rng: np.random.Generator, *, low: float, high: float) -> float:
-    """A shift in grey levels, up or down, in units of the picture's own standard deviation."""
-    return float(rng.uniform(low, high) * rng.choice([-1.0, 1.0]) * max(image.std(), 4.0))
-
-
-def _blob(h: int, w: int, rng: np.random.Generator, *, low: float, high: float, softness: float) -> Field:
-    """Cover of a bumpy, turned ellipse: radius `low` to `high` of the short side, edge `softness` pixels."""
-    side = min(h, w)
-    radius = rng.uniform(low, high) * side
-    y = np.arange(h)[:, None] + 0.5 - rng.uniform(0.1, 0.9) * h
-    x = np.arange(w)[None, :] + 0.5 - rng.uniform(0.1, 0.9) * w
-    turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.8)
-    along = (x * np.cos(turn) + y * np.sin(turn)) / stretch
-    across = (y * np.cos(turn) - x * np.sin(turn)) * stretch
-    angle = np.arctan2(across, along)
-    border = np.ones((h, w))
-    for k in range(2, 7):
-        border += rng.normal(0, 0.25 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
-    distance = radius * np.maximum(border, 0.3) - np.hypot(along, across)
-    cover: Field = np.clip(distance / softness + 0.5, 0, 1)
-    return cover

@@ -1,6 +1,7 @@
 """A validation category made of normal training images alone: some held out, and copies with planted defects.
 
-With it, settings can be chosen without using test anomalies.
+With it, settings can be chosen without using test anomalies. The kinds of planted defects are none of the textures'
+test images, since a setting would else be chosen on what it is tested with.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from PIL import Image
 from dlkd.data.cache import stamp
 from dlkd.data.category import Category, DataError, Sample
 from dlkd.data.images import read_image
-from dlkd.data.made.defects import DEFECTS, plant
+from dlkd.data.made.defects import plant
+from dlkd.data.made.validation_defects import VALIDATION_DEFECTS
 from dlkd.files import new_folder
 from dlkd.machine import cache_folder, expanded
 
-GENERATOR = 1  # raised when any pixel of the output changes
+GENERATOR = 2  # raised when any pixel of the output changes
 
 
 def carve_validation(
@@ -28,8 +30,8 @@ def carve_validation(
 ) -> Category:
     """Category whose test is `share` of the training images, as they are and again with one defect each.
 
-    Its training split is the rest; the real test split is not used. The four defects alternate. The
-    planted pictures and their masks are written once, below `root` (default: the cache folder).
+    Its training split is the rest; the real test split is not used. The kinds of defects alternate.
+    The planted pictures and their masks are written once, below `root` (default: the cache folder).
     Raises DataError where fewer than 2 training images would be left or held out, and where they cannot be written.
     """
     held_count = round(share * len(category.train))
@@ -49,7 +51,7 @@ def carve_validation(
 
 
 def _defect(index: int) -> str:
-    return list(DEFECTS)[index % len(DEFECTS)]
+    return list(VALIDATION_DEFECTS)[index % len(VALIDATION_DEFECTS)]
 
 
 def _planted(held: list[Sample], seed: int, root: Path) -> Path:
@@ -62,7 +64,8 @@ def _planted(held: list[Sample], seed: int, root: Path) -> Path:
     try:
         with new_folder(folder) as unfinished:
             for i, sample in enumerate(held):
-                image, mask = plant(read_image(sample.image), _defect(i), np.random.default_rng([seed, i]))
+                rng = np.random.default_rng([seed, i])
+                image, mask = plant(read_image(sample.image), _defect(i), rng, VALIDATION_DEFECTS)
                 Image.fromarray(image).save(unfinished / f"{i:05d}.png")
                 Image.fromarray(mask).save(unfinished / f"{i:05d}_mask.png")
     except OSError as error:
