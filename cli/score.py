@@ -27,14 +27,15 @@ def evaluate(
     imports: Imports = None,
 ) -> None:
     """Score a trained model on its category's test images, or on another's."""
+    from dlkd.data.images import proportions
     from dlkd.data.named import category_of, dataset_node, verify_data
+    from dlkd.data.proportions import squeezed
     from dlkd.registry import read_registry
     from dlkd.training import load_model
     from dlkd.training.data_module import CategoryData
     from dlkd.training.device import take_threads
     from dlkd.training.evaluate import alarm
     from dlkd.training.evaluate import evaluate as run_evaluation
-    from dlkd.training.find_images import squeezed
 
     registry = read_registry(registry_files, imports)
     if note := take_threads(threads):
@@ -45,7 +46,7 @@ def evaluate(
     name = spec.category if category is None and dataset is None else category_of(registry, node, category)
     verify_data(registry, [(node, name)], err)
     loaded = registry.build("dataset", node).load(name)
-    if said := squeezed([sample.image for sample in loaded.test], normal.proportions):
+    if said := squeezed([proportions(sample.image) for sample in loaded.test], normal.proportions):
         err.print(f"note: {said}")
     session.if_interrupted("an evaluation keeps nothing; the same command starts from the beginning")
     data = CategoryData(loaded, spec.train, model, spec.trial_seed)
@@ -75,10 +76,12 @@ def predict(
     imports: Imports = None,
 ) -> None:
     """Score images: write scores.csv line by line, and an overlay of the anomaly map for each image."""
+    from dlkd.data.images import proportions
+    from dlkd.data.proportions import squeezed
     from dlkd.registry import read_registry
     from dlkd.training import load_model
     from dlkd.training.device import take_threads
-    from dlkd.training.find_images import find_images, squeezed
+    from dlkd.training.find_images import find_images
     from dlkd.training.predict import predict_images
 
     registry = read_registry(registry_files, imports)
@@ -87,7 +90,7 @@ def predict(
     if note := take_threads(threads):
         err.print(note)
     trained = load_model(trial, registry)
-    if said := squeezed(find_images(images, to), trained.result.normal.proportions):
+    if said := squeezed(list(map(proportions, find_images(images, to))), trained.result.normal.proportions):
         err.print(f"note: {said}")
     scores = to / "scores.csv"
     if scores.exists():

@@ -81,12 +81,7 @@ def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _say_ended(asked: Plan, result: TrialResult) -> None:
-    from dlkd.training.find_images import squeezed
-
-    spec, folder = asked.spec, shlex.quote(str(asked.folder))
-    test = asked.registry.build("dataset", spec.dataset).load(spec.category).test
-    if said := squeezed([sample.image for sample in test], result.normal.proportions):
-        err.print(f"note: test images: {said}")
+    folder = shlex.quote(str(asked.folder))
     print_metrics(result.metrics, result.undefined)
     out.print(str(result.alarm))
     err.print(result.normal.origin)

@@ -14,6 +14,7 @@ from PIL import Image
 from dlkd.data.category import Category, DataError, Dataset
 from dlkd.data.images import look_at_image
 from dlkd.data.masks import small_regions
+from dlkd.data.proportions import squeezed_images
 from dlkd.data.sample_mask import look_at_native_mask
 
 Progress = Callable[[int, int], None]
@@ -37,6 +38,7 @@ class CategoryReport:
     problems: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     bent: dict[str, int] = field(default_factory=dict)
+    squeezed: int = 0
 
     @property
     def normal(self) -> int:
@@ -59,6 +61,10 @@ class CategoryReport:
             notes.append("no masks: pixel metrics are absent")
         if len(self.sizes) > 1:
             notes.append(f"{len(self.sizes)} image sizes")
+        if self.squeezed:
+            notes.append(
+                f"{self.squeezed} images have other proportions than most training images and are squeezed to one size"
+            )
         if len(self.modes) > 1:
             notes.append(f"image modes are mixed: {', '.join(self.modes)}")
         if self.small_defects and self.network is not None:
@@ -144,6 +150,7 @@ def _inspect(dataset: Dataset, name: str, progress: Progress | None, network: tu
     report.train = len(category.train)
     report.test = dict(Counter(sample.defect for sample in category.test))
     report.left_out = list(category.notes)
+    report.squeezed = squeezed_images(category)
     _read_all(category, report, progress)
     return report
 

@@ -86,8 +86,12 @@ def category_of(registry: Registry, node: dict[str, Any], wanted: str | None) ->
 
 
 def verify_data(registry: Registry, data: Iterable[tuple[dict[str, Any], str]], terminal: Terminal) -> None:
-    """Read all files of trials on these categories; print what is ignored or converted. Raises DataError on damage."""
+    """Read all files of trials on these categories; print what is ignored, converted or squeezed.
+
+    What is the same for several categories of a dataset is one line. Raises DataError on damage.
+    """
     seen: list[tuple[dict[str, Any], str]] = []
+    said: dict[tuple[str, str], list[str]] = {}
     problems: list[str] = []
     with progress_bar(terminal) as bar:
         for node, name in data:
@@ -102,7 +106,9 @@ def verify_data(registry: Registry, data: Iterable[tuple[dict[str, Any], str]], 
                 problems.append(str(error))
                 continue
             for note in notes:
-                terminal.print(f"{name}: {note}")
+                said.setdefault((dataset_label(node), note), []).append(name)
             bar.remove_task(task)
+    for (_, note), names in said.items():
+        terminal.print(f"{', '.join(names)}: {note}")
     if problems:
         raise DataError("\n".join(problems))

@@ -12,18 +12,19 @@ from dlkd.data.category import Category, DataError
 from dlkd.data.digest import category_digest
 from dlkd.data.images import look_at_image
 from dlkd.data.layouts.reader import refuse
+from dlkd.data.proportions import SQUEEZED, squeezed_images
 from dlkd.data.sample_mask import look_at_native_mask
 from dlkd.files import write_text
 from dlkd.machine import cache_folder
 
 Progress = Callable[[int, int], None]
 
-VERSION = f"2 {PIXELS}"
+VERSION = f"3 {PIXELS}"
 """Raised when a reader changes what it accepts or says."""
 
 
 def verify(category: Category, *, progress: Progress | None = None) -> tuple[str, ...]:
-    """Sentences that count the ignored files and the conversions of images and masks.
+    """Sentences on ignored files, on conversions of images and masks, and on images of other proportions.
 
     A category without damage is stored below `cache_folder()` by its contents, so that the next trial reads nothing.
 
@@ -65,6 +66,8 @@ def verify(category: Category, *, progress: Progress | None = None) -> tuple[str
     if problems:
         refuse(f"{title} ({len(problems)} in all):", problems, category)
     sentences = [f"{count} {what}" for what, count in bent.items()]
+    if squeezed_images(category):
+        sentences.append(SQUEEZED)
     if digest is not None:
         with contextlib.suppress(OSError):
             write_text(known, json.dumps({"version": VERSION, "bent": sentences}))

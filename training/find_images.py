@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from dlkd.data import DataError
-from dlkd.data.images import proportions
 from dlkd.data.layouts.reader import IMAGE_SUFFIXES, list_images
 from dlkd.training.trial_folder import SPEC
 
 SCORES = "scores.csv"
 COLUMNS = ("image", "score", "threshold", "anomalous", "overlay")
-
-OTHER_PROPORTIONS = 1.1
-"""Pictures whose width per height is more than this times that of the training's are said to be squeezed."""
 
 _OWN_FILE = re.compile(rf"({'|'.join(map(re.escape, sorted(IMAGE_SUFFIXES)))})\.(overlay|map)\.png$", re.IGNORECASE)
 
@@ -46,20 +39,6 @@ def find_images(images: Path, out: Path | None = None) -> list[Path]:
             "that dlkd wrote are left out"
         )
     return found
-
-
-def squeezed(files: Sequence[Path], trained_on: float) -> str | None:
-    """A sentence where pictures have other proportions than those trained on (width per height), else None."""
-    if not math.isfinite(trained_on):
-        return None
-    shapes = [proportions(f) for f in files]
-    others = [s for s in shapes if math.isfinite(s) and max(s / trained_on, trained_on / s) > OTHER_PROPORTIONS]
-    if not others:
-        return None
-    return (
-        f"{len(others)} of {len(shapes)} pictures have other proportions than the training's and are squeezed: trained "
-        f"on width per height {trained_on:.2f}, theirs is {np.median(others):.2f}; scores may be off"
-    )
 
 
 def _folders(folder: Path, out: Path | None, seen: set[Path]) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from dlkd.data import DataError, dataset_label
 from dlkd.data.dataset import normalised
 from dlkd.data.picture import Picture, rgb_of
+from dlkd.data.proportions import proportions_of, squeezed
 from dlkd.data.resize import resize
 from dlkd.machine import expanded
 from dlkd.models.detector import Detector
@@ -184,6 +186,8 @@ class TrainedModel:
     ) -> Prediction | Predictions:
         """Score a picture, or several, with the preprocessing of the training: the numbers of `dlkd predict`.
 
+        Warns where pictures have other proportions than the training's, since they are squeezed.
+
         Args:
             pictures: a file, a picture of Pillow's, uint8 RGB (h, w, 3) or grey (h, w); a list of such; or a folder, in
                 which `find_images` looks.
@@ -204,13 +208,14 @@ class TrainedModel:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is 1 at least, got {batch_size}")
         size = batch_size or self.spec.train.batch_size
-        if isinstance(pictures, list | tuple):
-            return Predictions(self, pictures, normal, size)
-        if isinstance(pictures, str | PathLike) and (folder := expanded(pictures)).is_dir():
-            return Predictions(self, find_images(folder), normal, size)
-        [found] = self.score([pictures], normal)
-        if isinstance(found, DataError):
-            raise found
+        folder = expanded(pictures) if isinstance(pictures, str | PathLike) else None
+        if folder is not None and folder.is_dir():
+            pictures = find_images(folder)
+        given: Sequence[Picture] = pictures if isinstance(pictures, list | tuple) else [pictures]
+        predicted = Predictions(self, given, normal, size)
+        found = predicted if given is pictures else next(iter(predicted))
+        if said := squeezed(list(map(proportions_of, given)), self.result.normal.proportions):
+            warnings.warn(said, stacklevel=2)
         return found
 
     def range(self, threshold: float | None = None) -> NormalRange:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from dlkd.registry import default_registry
 from dlkd.training import TrialError, TrialSpec, load_model, read_result, run_trial
 from dlkd.training import predict as predict_module
 from dlkd.training.evaluate import Evaluation, alarm
-from dlkd.training.find_images import find_images, squeezed
+from dlkd.training.find_images import find_images
 from dlkd.training.predict import predict_images
 from dlkd.training.trial_result import Alarm
 
@@ -130,19 +129,6 @@ def test_a_trial_that_is_not_finished_or_lacks_weights_says_so(trial: Path, tmp_
     (trial / "result.json").unlink()
     with pytest.raises(TrialError, match="not finished"):
         load_model(trial, REGISTRY)
-
-
-def test_other_proportions_are_said(tmp_path: Path) -> None:
-    files = [tmp_path / "wide.png", tmp_path / "square.png", tmp_path / "turned.jpg"]
-    Image.new("RGB", (16, 9)).save(files[0])
-    Image.new("RGB", (10, 10)).save(files[1])
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (9, 16)).save(files[2], exif=exif)
-    assert "2 of 3 pictures" in str(squeezed(files, 1.0))
-    assert "trained on width per height 1.00, theirs is 1.78" in str(squeezed(files, 1.0))
-    assert squeezed(files[1:2], 1.05) is None
-    assert squeezed(files, math.nan) is None
 
 
 @pytest.mark.parametrize(

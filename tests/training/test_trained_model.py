@@ -74,6 +74,15 @@ def test_one_picture_is_the_same_as_a_file_a_picture_of_pillows_and_an_array(
     assert model.predict(path, threshold=1e9).label == "normal"
 
 
+def test_pictures_of_other_proportions_are_named_in_one_warning(model: dlkd.TrainedModel) -> None:
+    wide, same = np.zeros((20, 40, 3), np.uint8), np.zeros((40, 32, 3), np.uint8)
+    with pytest.warns(UserWarning, match=r"1 of 1 pictures have other proportions than .* 0\.80, theirs is 2\.00"):
+        model.predict(wide)
+    with pytest.warns(UserWarning, match="2 of 3 pictures have other proportions"):
+        model.predict([wide, same, wide])
+    model.predict(same)
+
+
 def test_several_pictures_take_the_memory_of_one_batch(
     model: dlkd.TrainedModel, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
