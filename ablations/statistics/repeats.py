@@ -60,8 +60,9 @@ def _shares(line: Mapping[str, Any], wanted: int, margin: float) -> dict[str, fl
     if not (se > 0 and df > 0 and seeds > 1):
         return {}
     more = wanted / seeds
-    # More seeds lessen what seeds move, and give that part more degrees of freedom.
-    moved = (line["se_seeds"] / se) ** 2
+    # More seeds lessen what seeds move, and give that part more degrees of freedom. Where categories' means vary less
+    # than their seeds explain, seeds move all of it.
+    moved = min((line["se_seeds"] / se) ** 2, 1.0)
     smaller = math.sqrt(moved / more + 1 - moved)
     df *= max((wanted - 1) / (seeds - 1), 1.0)
     t = line["estimate"] / se

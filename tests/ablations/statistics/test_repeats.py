@@ -66,6 +66,12 @@ def test_what_no_number_of_seeds_settles_and_what_is_not_known():
     assert seeds_to_settle(line("open", 0.1, math.nan, df=math.nan, seeds=1)) is None
 
 
+def test_means_that_vary_less_than_seeds_explain():
+    lines = [line("open", 0.02, 0.01, df=1.0, se_seeds=se) for se in (0.03, 0.01)]
+    assert seeds_to_settle(lines[0]) == seeds_to_settle(lines[1])
+    assert repeat_probability(lines[0]) == repeat_probability(lines[1])
+
+
 def test_nothing_there_settles_as_equivalent():
     open_line = line("open", 0.0, 0.003, df=6, seeds=3)
     seeds = seeds_to_settle(open_line)
