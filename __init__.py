@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from dlkd.ablations.ablate import ablate
     from dlkd.ablations.ablation import Ablation, load_ablation
     from dlkd.registry import create_model, list_components, list_variants, load_registry, register
+    from dlkd.training.prediction.prediction import Prediction
+    from dlkd.training.prediction.trained_model import Predictions, TrainedModel, load_model
     from dlkd.training.train import train
-    from dlkd.training.trained_model import Prediction, Predictions, TrainedModel, load_model
 
 prepare()  # before PyTorch is loaded
 
@@ -36,12 +37,12 @@ __all__ = [
 
 _HOMES = {
     "Ablation": "ablations.ablation",
-    "Prediction": "training.trained_model",
-    "Predictions": "training.trained_model",
-    "TrainedModel": "training.trained_model",
+    "Prediction": "training.prediction.prediction",
+    "Predictions": "training.prediction.trained_model",
+    "TrainedModel": "training.prediction.trained_model",
     "ablate": "ablations.ablate",
     "load_ablation": "ablations.ablation",
-    "load_model": "training.trained_model",
+    "load_model": "training.prediction.trained_model",
     "train": "training.train",
 }
 """The modules of the names that are not of `registry`."""

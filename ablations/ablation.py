@@ -218,7 +218,7 @@ class Ablation:
             ValueError: no trial is so, or several are; names what there is.
             TrialError: the trial is not finished, or its weights were not kept.
         """
-        from dlkd.training.trained_model import load_model
+        from dlkd.training.prediction.trained_model import load_model
 
         lines = self._lines.rename(columns={"row": "label"})
         found = lines[[*TRIAL, "key"]].drop_duplicates([*TRIAL[1:], "key"])

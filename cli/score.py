@@ -13,7 +13,7 @@ from dlkd.cli.console import err, out, print_metrics, say_undrawn
 from dlkd.cli.options import Imports, RegistryFiles, Threads
 
 if TYPE_CHECKING:
-    from dlkd.training.predict import Predicted
+    from dlkd.training.prediction.predict import Predicted
 
 Maps = Literal["npy", "png16"]
 
@@ -81,8 +81,8 @@ def predict(
     from dlkd.registry import read_registry
     from dlkd.training import load_model
     from dlkd.training.device import take_threads
-    from dlkd.training.find_images import find_images
-    from dlkd.training.predict import predict_images
+    from dlkd.training.prediction.find_images import find_images
+    from dlkd.training.prediction.predict import predict_images
 
     registry = read_registry(registry_files, imports)
     if threshold is not None and not math.isfinite(threshold):

@@ -15,7 +15,7 @@ from dlkd.ablations.run.trials import collect
 from dlkd.check import check_row
 from dlkd.registry import create_model, default_registry, load_file, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig, load_model, run_trial
-from dlkd.training.predict import predict_images
+from dlkd.training.prediction.predict import predict_images
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL_TEACHER = {"backbone": "test_resnet", "weights": "random"}

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlkd.training.config import PRESETS, Preset, TrainConfig
     from dlkd.training.evaluate import Evaluation
-    from dlkd.training.trained_model import Prediction, Predictions, TrainedModel, load_model
-    from dlkd.training.trial import run_trial
-    from dlkd.training.trial_result import METRICS, TrialResult, read_result
-    from dlkd.training.trial_spec import TrialError, TrialSpec, read_trial
+    from dlkd.training.prediction.prediction import Prediction
+    from dlkd.training.prediction.trained_model import Predictions, TrainedModel, load_model
+    from dlkd.training.trials.trial import run_trial
+    from dlkd.training.trials.trial_result import METRICS, TrialResult, read_result
+    from dlkd.training.trials.trial_spec import TrialError, TrialSpec, read_trial
 
 __all__ = [
     "METRICS",
@@ -34,21 +35,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "METRICS": "trial_result",
+    "METRICS": "trials.trial_result",
     "PRESETS": "config",
     "Evaluation": "evaluate",
     "Preset": "config",
     "TrainConfig": "config",
-    "TrialError": "trial_spec",
-    "TrialResult": "trial_result",
-    "TrialSpec": "trial_spec",
-    "Prediction": "trained_model",
-    "Predictions": "trained_model",
-    "TrainedModel": "trained_model",
-    "load_model": "trained_model",
-    "read_result": "trial_result",
-    "read_trial": "trial_spec",
-    "run_trial": "trial",
+    "TrialError": "trials.trial_spec",
+    "TrialResult": "trials.trial_result",
+    "TrialSpec": "trials.trial_spec",
+    "Prediction": "prediction.prediction",
+    "Predictions": "prediction.trained_model",
+    "TrainedModel": "prediction.trained_model",
+    "load_model": "prediction.trained_model",
+    "read_result": "trials.trial_result",
+    "read_trial": "trials.trial_spec",
+    "run_trial": "trials.trial",
 }
 """The module of each name."""
 

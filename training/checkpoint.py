@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dlkd.files import atomic_path
 from dlkd.models.detector import Detector, kept_state, load_kept
-from dlkd.training.trial_folder import LAST
+from dlkd.training.trials.trial_folder import LAST
 
 
 class CheckpointError(RuntimeError):

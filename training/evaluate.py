@@ -21,7 +21,7 @@ from dlkd.metrics.inputs import Masks, Stack
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
 from dlkd.training.step_bar import progress
-from dlkd.training.trial_result import DEVIATIONS, METRICS, Alarm, NormalRange
+from dlkd.training.trials.trial_result import DEVIATIONS, METRICS, Alarm, NormalRange
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from dlkd.training.memory import kept_memory
 from dlkd.training.module import STEPS, DetectorTask, LossCurve, compiled
 from dlkd.training.seeds import derive_seed
 from dlkd.training.step_bar import StepBar, StopAfter, planned_steps
-from dlkd.training.trial_folder import LAST
-from dlkd.training.trial_spec import TrialError
+from dlkd.training.trials.trial_folder import LAST
+from dlkd.training.trials.trial_spec import TrialError
 
 
 def fit(

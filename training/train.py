@@ -17,11 +17,11 @@ from dlkd.registry import Registry, read_registry
 from dlkd.text import Terminal
 from dlkd.training.config import named_preset
 from dlkd.training.device import take_threads
-from dlkd.training.trained_model import TrainedModel, load_model
-from dlkd.training.trial import run_trial
-from dlkd.training.trial_folder import WEIGHTS
-from dlkd.training.trial_result import TrialResult
-from dlkd.training.trial_spec import TrialSpec, weights_digest
+from dlkd.training.prediction.trained_model import TrainedModel, load_model
+from dlkd.training.trials.trial import run_trial
+from dlkd.training.trials.trial_folder import WEIGHTS
+from dlkd.training.trials.trial_result import TrialResult
+from dlkd.training.trials.trial_spec import TrialSpec, weights_digest
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from dlkd.data import Category
 from dlkd.registry import Registry
 from dlkd.text import Terminal
 from dlkd.training.step_bar import progress
-from dlkd.training.trial_spec import load_category
+from dlkd.training.trials.trial_spec import load_category
 
 
 @dataclass(frozen=True)

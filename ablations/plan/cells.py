@@ -15,7 +15,7 @@ from dlkd.data.digest import Progress, category_digest
 from dlkd.registry import Node, Registry
 from dlkd.registry.problems import ConfigError, Problem
 from dlkd.training import Preset, TrainConfig, TrialSpec
-from dlkd.training.trial_spec import load_category
+from dlkd.training.trials.trial_spec import load_category
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ CODE = (
     "ablations/report/words/entries.py",
     "drawing.py",
     "text.py",
-    "training/pictures.py",
+    "training/prediction/pictures.py",
 )
 """What draws: a change to it draws all pictures anew."""
 

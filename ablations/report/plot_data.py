@@ -16,7 +16,7 @@ import pandas as pd
 from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import base
 from dlkd.ablations.run.store import part_of_result
-from dlkd.training.trial_folder import EXAMPLES
+from dlkd.training.trials.trial_folder import EXAMPLES
 
 
 class Estimate(NamedTuple):

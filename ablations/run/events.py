@@ -15,7 +15,7 @@ from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.remote import Storage, StorageError
 from dlkd.ablations.run.store import FAILURE
 from dlkd.files import write_text
-from dlkd.training.trial_folder import RESULT
+from dlkd.training.trials.trial_folder import RESULT
 
 DIED = "the worker process exited without an error message (possibly out of memory)"
 

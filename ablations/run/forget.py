@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dlkd.ablations.run.remote import Storage
 from dlkd.files import all_alone, delete, empty
-from dlkd.training.trial_folder import RESULT
+from dlkd.training.trials.trial_folder import RESULT
 
 
 def forget(folders: Iterable[Path], storage: Storage | None) -> None:

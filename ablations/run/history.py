@@ -12,9 +12,9 @@ from pathlib import Path
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.store import DESCRIPTION
 from dlkd.training import TrialError, TrialSpec
-from dlkd.training.identity import differences
-from dlkd.training.trial_folder import RESULT, SPEC
-from dlkd.training.trial_spec import read_spec
+from dlkd.training.trials.identity import differences
+from dlkd.training.trials.trial_folder import RESULT, SPEC
+from dlkd.training.trials.trial_spec import read_spec
 
 NEVER = "never run"
 OLDER = "stored by an older dlkd"

@@ -15,7 +15,7 @@ from dlkd.ablations.run.trials import read_trials
 from dlkd.data import DataError
 from dlkd.files import HeldError, alone, delete
 from dlkd.registry import ConfigError, Registry
-from dlkd.training.trial_folder import RESULT
+from dlkd.training.trials.trial_folder import RESULT
 
 CURRENT = "current"
 UNREADABLE = "cannot be read"

@@ -8,8 +8,8 @@ from pathlib import Path
 from dlkd.ablations.plan.cells import Cell
 from dlkd.files import HeldError, delete
 from dlkd.training import TrialError, read_result
-from dlkd.training.claim import mend_trial
-from dlkd.training.trial_folder import RESULT
+from dlkd.training.trials.claim import mend_trial
+from dlkd.training.trials.trial_folder import RESULT
 
 
 def mend(cell: Cell, store: Path) -> str:

@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dlkd.ablations.run.store import FAILURE, PROGRESS
 from dlkd.files import atomic_path, is_inside, is_name
-from dlkd.training.trial_folder import LAST, RESULT
+from dlkd.training.trials.trial_folder import LAST, RESULT
 
 NOT_COPIED = (FAILURE, PROGRESS, LAST)
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from dlkd.ablations.plan.cells import Cell
 from dlkd.files import write_text
 from dlkd.training import TrialError, TrialResult, read_result
-from dlkd.training.trial_folder import RESULT
+from dlkd.training.trials.trial_folder import RESULT
 
 T = TypeVar("T")
 

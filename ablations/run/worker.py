@@ -16,9 +16,9 @@ from dlkd.ablations.run.store import FAILURE, PROGRESS, write_description
 from dlkd.files import HeldError, write_text
 from dlkd.registry import load_registry, load_same
 from dlkd.training import TrialSpec, run_trial
-from dlkd.training.claim import mend_trial
 from dlkd.training.device import hide_gpus
-from dlkd.training.trial_folder import WEIGHTS
+from dlkd.training.trials.claim import mend_trial
+from dlkd.training.trials.trial_folder import WEIGHTS
 
 
 class CellWorker(tune.Trainable):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkd.ablations.run.store import FAILURE, first_line
-from dlkd.training.trial_folder import RESULT
+from dlkd.training.trials.trial_folder import RESULT
 
 PARQUET = "search.parquet"
 """The table of all, in the folder of the search's report."""

@@ -30,7 +30,7 @@ from dlkd.machine import expanded
 from dlkd.registry import Registry
 from dlkd.registry.python_files import digests, python_file
 from dlkd.text import plain
-from dlkd.training.trial_folder import RESULT
+from dlkd.training.trials.trial_folder import RESULT
 
 
 def run_search(

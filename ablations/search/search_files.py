@@ -18,7 +18,7 @@ from dlkd.registry.located_yaml import LocatedYaml, read_yaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.training import METRICS, PRESETS, Preset, TrainConfig
 from dlkd.training.config import elsewhere
-from dlkd.training.identity import PLACE_ONLY
+from dlkd.training.trials.identity import PLACE_ONLY
 
 NOT_TUNED = {
     **dict.fromkeys(("epochs", "max_steps"), "the rungs share out the budget"),

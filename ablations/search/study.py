@@ -15,7 +15,7 @@ from dlkd.data.digest import Progress, category_digest
 from dlkd.registry import Registry
 from dlkd.source_code import ROOT
 from dlkd.training import Preset, TrainConfig
-from dlkd.training.identity import PLACE_ONLY, by_contents, file_contents, placeless_dataset
+from dlkd.training.trials.identity import PLACE_ONLY, by_contents, file_contents, placeless_dataset
 
 
 class Study(pydantic.BaseModel):

@@ -17,7 +17,6 @@ from dlkd.data import Category, carve_validation, dataset_labels
 from dlkd.files import alone, delete, file_name, write_text
 from dlkd.registry import Registry, load_registry, load_same
 from dlkd.training import TrainConfig
-from dlkd.training.claim import mend_trial
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device, hide_gpus
 from dlkd.training.evaluate import evaluate
@@ -25,7 +24,8 @@ from dlkd.training.feature_cache import feature_cache
 from dlkd.training.fit import fit
 from dlkd.training.module import DetectorTask, NonFiniteLossError
 from dlkd.training.seeds import derive_seed
-from dlkd.training.trial_folder import LAST
+from dlkd.training.trials.claim import mend_trial
+from dlkd.training.trials.trial_folder import LAST
 
 WORST = 0.0
 """The score of a setting whose loss turns NaN: every metric runs from 0 to 1."""

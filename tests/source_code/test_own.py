@@ -115,5 +115,5 @@ def test_every_name_that_a_package_of_dlkd_hands_on_leads_to_the_file_that_makes
     import dlkd.training
 
     assert {file_behind("dlkd.training", name).name for name in dlkd.training.__all__} == {
-        f"{home}.py" for home in dlkd.training._HOMES.values()
+        f"{home.rpartition('.')[2]}.py" for home in dlkd.training._HOMES.values()
     }

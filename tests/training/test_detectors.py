@@ -165,7 +165,7 @@ def test_a_model_without_gradient_is_fitted_saved_and_loaded(
 def test_a_model_without_maps_has_image_metrics_alone(
     spec_of: Callable[..., TrialSpec], registry: Registry, tmp_path: Path, tiny_folder: Path
 ) -> None:
-    from dlkd.training.predict import predict_images
+    from dlkd.training.prediction.predict import predict_images
 
     result = run_trial(spec_of("bank", {"maps": False}), tmp_path / "t", registry)
     assert result.metrics["image_auroc"] == 1.0

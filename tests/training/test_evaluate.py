@@ -14,7 +14,7 @@ from dlkd.registry import default_registry
 from dlkd.training import METRICS, TrialSpec, load_model, run_trial
 from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import evaluate, normal_range
-from dlkd.training.trial_spec import load_category
+from dlkd.training.trials.trial_spec import load_category
 
 REGISTRY = default_registry()
 

@@ -14,9 +14,9 @@ from dlkd.registry import default_registry
 from dlkd.training import METRICS, TrainConfig
 from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import evaluate
-from dlkd.training.kept_images import keep_images
-from dlkd.training.trial_folder import EXAMPLES
-from dlkd.training.trial_result import NormalRange
+from dlkd.training.trials.kept_images import keep_images
+from dlkd.training.trials.trial_folder import EXAMPLES
+from dlkd.training.trials.trial_result import NormalRange
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from dlkd.ablations.report.plot_data import Examples
 from dlkd.ablations.report.plots.panels import FAINT, wrap
 from dlkd.drawing import LiteralFigure
 from dlkd.text import shortened
-from dlkd.training.pictures import COLOURS, overlay
+from dlkd.training.prediction.pictures import COLOURS, overlay
 
 F = TypeVar("F", bound=Figure)
 Kept: TypeAlias = dict[str, NDArray[Any]]

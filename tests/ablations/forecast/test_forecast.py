@@ -15,7 +15,7 @@ from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.pool import Pool
 from dlkd.registry import default_registry
 from dlkd.training import TrainConfig
-from dlkd.training.trial_spec import load_category
+from dlkd.training.trials.trial_spec import load_category
 
 MakeCells = Callable[..., list[Cell]]
 PARTS = Parts(fixed=1e6, first=1e5, step=1e4, fit=0.0, feature=1e3, frozen="t", picture=100.0, score=10.0, metric=1.0)

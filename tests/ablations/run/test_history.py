@@ -10,11 +10,11 @@ import pytest
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.history import NEVER, grouped, held_trials, reasons
 from dlkd.ablations.run.store import DESCRIPTION, describe, write_description
-from dlkd.training.trial_spec import write_spec
+from dlkd.training.trials.trial_spec import write_spec
 
 MakeCells = Callable[..., list[Cell]]
 FinishCell = Callable[..., None]
-CODE = {"blocks/lfrb.py": "1", "blocks/norm.py": "1", "training/trial.py": "1"}
+CODE = {"blocks/lfrb.py": "1", "blocks/norm.py": "1", "training/trials/trial.py": "1"}
 KEY = "0123456789abcdef"
 
 
@@ -23,7 +23,9 @@ def changed(cell: Cell, where: str) -> Cell:
     if where == "code":
         return replace(cell, key=KEY, code=CODE | {"blocks/lfrb.py": "0"})
     if where == "two files":
-        return replace(cell, key=KEY, code={"blocks/lfrb.py": "0", "training/trial.py": "1", "losses/cosine.py": "1"})
+        return replace(
+            cell, key=KEY, code={"blocks/lfrb.py": "0", "training/trials/trial.py": "1", "losses/cosine.py": "1"}
+        )
     if where == "data":
         return replace(cell, key=KEY, contents={"data": "0"})
     if where == "settings":

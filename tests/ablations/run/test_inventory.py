@@ -15,7 +15,7 @@ from dlkd.ablations.run.run_folder import write_run
 from dlkd.ablations.run.store import describe, write_description
 from dlkd.files import alone
 from dlkd.registry import default_registry
-from dlkd.training.trial_spec import write_spec
+from dlkd.training.trials.trial_spec import write_spec
 
 GRID = Grid(name="g", title="t", rows=(GridRow(label="A", variant="dlkd"),), reference="A")
 EDITED, SHOWN, OLD, BROKEN, GONE = (str(digit) * 16 for digit in range(5))

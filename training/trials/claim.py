@@ -10,9 +10,9 @@ from pathlib import Path
 from dlkd.files import alone, delete
 from dlkd.training.checkpoint import CheckpointError, trained
 from dlkd.training.config import TrainConfig
-from dlkd.training.identity import differences
-from dlkd.training.trial_folder import LAST, RESULT, SPEC
-from dlkd.training.trial_spec import TrialError, TrialSpec, read_spec, read_trial, write_spec
+from dlkd.training.trials.identity import differences
+from dlkd.training.trials.trial_folder import LAST, RESULT, SPEC
+from dlkd.training.trials.trial_spec import TrialError, TrialSpec, read_spec, read_trial, write_spec
 
 
 def claim(spec: TrialSpec, contents: Mapping[str, str], folder: Path, resume: bool) -> bool:

@@ -16,19 +16,19 @@ from dlkd.files import alone, delete, write_text
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry
 from dlkd.training.checkpoint import load_weights, save_weights
-from dlkd.training.claim import claim
-from dlkd.training.costs import costs, versions
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.evaluate import alarm, evaluate, normal_range
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.fit import fit
-from dlkd.training.identity import differences
-from dlkd.training.kept_images import keep_images
 from dlkd.training.module import DetectorTask
-from dlkd.training.trial_folder import LAST, RESULT, WEIGHTS
-from dlkd.training.trial_result import TrialResult, read_result
-from dlkd.training.trial_spec import TrialError, TrialSpec, load_category, write_spec
+from dlkd.training.trials.claim import claim
+from dlkd.training.trials.costs import costs, versions
+from dlkd.training.trials.identity import differences
+from dlkd.training.trials.kept_images import keep_images
+from dlkd.training.trials.trial_folder import LAST, RESULT, WEIGHTS
+from dlkd.training.trials.trial_result import TrialResult, read_result
+from dlkd.training.trials.trial_spec import TrialError, TrialSpec, load_category, write_spec
 
 
 def run_trial(

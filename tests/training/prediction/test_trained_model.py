@@ -15,7 +15,7 @@ import dlkd
 from dlkd.data import DataError
 from dlkd.registry import default_registry
 from dlkd.training import TrialSpec, read_result, run_trial
-from dlkd.training.predict import predict_images
+from dlkd.training.prediction.predict import predict_images
 
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
 

@@ -26,10 +26,10 @@ from dlkd.registry import default_registry
 from dlkd.training import TrialError, TrialSpec, load_model, read_result, read_trial, run_trial
 from dlkd.training import checkpoint as checkpoint_module
 from dlkd.training.checkpoint import CheckpointError
-from dlkd.training.claim import mend_trial
 from dlkd.training.device import device, hide_gpus
 from dlkd.training.module import NonFiniteLossError
-from dlkd.training.trial_spec import weights_digest
+from dlkd.training.trials.claim import mend_trial
+from dlkd.training.trials.trial_spec import weights_digest
 
 MakeSpec = Callable[..., TrialSpec]
 REGISTRY = default_registry()

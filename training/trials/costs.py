@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dlkd.models.detector import Detector
 from dlkd.training.device import device
 from dlkd.training.evaluate import Evaluation
-from dlkd.training.trial_spec import TrialSpec
+from dlkd.training.trials.trial_spec import TrialSpec
 
 PACKAGES = ("dlkd", "torch", "lightning", "timm", "numpy", "numba", "ray")
 

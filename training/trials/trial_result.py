@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pydantic
 
-from dlkd.training.trial_folder import RESULT
-from dlkd.training.trial_spec import TrialError
+from dlkd.training.trials.trial_folder import RESULT
+from dlkd.training.trials.trial_spec import TrialError
 
 METRICS = ("image_auroc", "pixel_auroc", "pro", "image_ap", "image_f1_max", "pixel_ap", "pixel_f1_max")
 """Image and pixel AUROC and PRO are the paper's; the others are average precision and the largest F1."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlkd.training.pictures import CONTOUR, outline, overlay, save_prediction
+from dlkd.training.prediction.pictures import CONTOUR, outline, overlay, save_prediction
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from dlkd.files import atomic_path
 from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import Evaluation
-from dlkd.training.trial_folder import EXAMPLES
-from dlkd.training.trial_result import NormalRange
+from dlkd.training.trials.trial_folder import EXAMPLES
+from dlkd.training.trials.trial_result import NormalRange
 
 NORMAL, ANOMALOUS = 1, 4
 """How many images of each kind are kept."""

@@ -14,10 +14,11 @@ from PIL import Image
 
 from dlkd.data import DataError
 from dlkd.files import atomic_path, bounded_name, errors_name, write_text
-from dlkd.training.find_images import COLUMNS, SCORES, are_scores, find_images
-from dlkd.training.pictures import save_prediction
+from dlkd.training.prediction.find_images import COLUMNS, SCORES, are_scores, find_images
+from dlkd.training.prediction.pictures import save_prediction
+from dlkd.training.prediction.prediction import Prediction
+from dlkd.training.prediction.trained_model import TrainedModel
 from dlkd.training.step_bar import progress
-from dlkd.training.trained_model import Prediction, TrainedModel
 
 MapKind = Literal["npy", "png16"]
 

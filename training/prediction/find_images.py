@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dlkd.data import DataError
 from dlkd.data.layouts.reader import IMAGE_SUFFIXES, list_images
-from dlkd.training.trial_folder import SPEC
+from dlkd.training.trials.trial_folder import SPEC
 
 SCORES = "scores.csv"
 COLUMNS = ("image", "score", "threshold", "anomalous", "overlay")

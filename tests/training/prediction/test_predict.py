@@ -14,11 +14,11 @@ from PIL import Image
 from dlkd.data import DataError
 from dlkd.registry import default_registry
 from dlkd.training import TrialError, TrialSpec, load_model, read_result, run_trial
-from dlkd.training import predict as predict_module
 from dlkd.training.evaluate import Evaluation, alarm
-from dlkd.training.find_images import find_images
-from dlkd.training.predict import predict_images
-from dlkd.training.trial_result import Alarm
+from dlkd.training.prediction import predict as predict_module
+from dlkd.training.prediction.find_images import find_images
+from dlkd.training.prediction.predict import predict_images
+from dlkd.training.trials.trial_result import Alarm
 
 REGISTRY = default_registry()
 

@@ -15,9 +15,9 @@ from dlkd.registry import Registry
 from dlkd.registry.located_yaml import dump_yaml, parse_yaml
 from dlkd.registry.problems import ConfigError
 from dlkd.training.config import TrainConfig
-from dlkd.training.identity import DATA, PLACE_ONLY, by_contents, file_contents, placeless_dataset
 from dlkd.training.seeds import derive_seed
-from dlkd.training.trial_folder import SPEC
+from dlkd.training.trials.identity import DATA, PLACE_ONLY, by_contents, file_contents, placeless_dataset
+from dlkd.training.trials.trial_folder import SPEC
 
 
 class TrialError(ValueError):
