@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dlkd.blocks.scan.backend import choose_backend, reads_curves, scan_of
+from dlkd.blocks.scan.flops import announce
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.selective import selective_scan
 
@@ -41,6 +42,7 @@ def directional_scan(
     inputs = ScanInputs(u, dt, A, B, C, D, None, dt_bias).prepared(directions)
     backend = choose_backend(backend, u)
     if reads_curves(backend):
+        announce(inputs)
         with torch.autocast(u.device.type, enabled=False):
             return scan_of(backend)(inputs, dt_softplus, curves).to(u.dtype)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 # Registered by being imported here; an import statement, so that keys of results find their kernels too.
 from dlkd.blocks.scan import mamba_backend, torch_backend  # noqa: F401
 from dlkd.blocks.scan.backend import choose_backend, scan_of
+from dlkd.blocks.scan.flops import announce
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.numba import backend as numba_backend  # noqa: F401
 from dlkd.blocks.scan.triton import backend as triton_backend  # noqa: F401
@@ -38,5 +39,6 @@ def selective_scan(
     """
     inputs = ScanInputs(u, dt, A, B, C, D, z, dt_bias).prepared()
     run = scan_of(choose_backend(backend, u))
+    announce(inputs)
     with torch.autocast(u.device.type, enabled=False):
         return run(inputs, dt_softplus).to(u.dtype)

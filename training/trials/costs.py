@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from dlkd.models.detector import Detector
+from dlkd.models.flops import image_flops
 from dlkd.training.device import device
 from dlkd.training.evaluate import Evaluation
 from dlkd.training.trials.trial_spec import TrialSpec
@@ -21,13 +21,10 @@ PACKAGES = ("dlkd", "torch", "lightning", "timm", "numpy", "numba", "ray")
 
 
 def costs(model: Detector, spec: TrialSpec, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
-    """What the trial cost: parameters, FLOPs of one image (torch's count; the scan is not in it), time, memory."""
-    image = torch.zeros(1, 3, *spec.train.sides, device=device())
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval().detect(image)
+    """What the trial cost: parameters, FLOPs of one image (`image_flops`), time, memory."""
     return {
         "parameters": float(sum(p.numel() for p in model.parameters() if p.requires_grad)),
-        "flops": float(counter.get_total_flops()),
+        "flops": float(image_flops(model, spec.train.sides)),
         "train_seconds": train_seconds,
         "images_per_second": len(evaluation.scores) / evaluation.seconds if evaluation.seconds else math.nan,
         "peak_memory_bytes": float(torch.cuda.max_memory_allocated() if device().type == "cuda" else _peak_memory()),
