@@ -1,8 +1,7 @@
-"""Checkpoints and weights: written whole or not at all, read without running code."""
+"""Checkpoints of a training: written whole or not at all, read without running code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -10,17 +9,9 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from dlkd.files import atomic_path
-from dlkd.models.detector import Detector, kept_state, load_kept
+from dlkd.training.saved_weights import CheckpointError, write_whole
 from dlkd.training.trials.trial_folder import LAST
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written or read; names the file, what is wrong and what is left."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -29,7 +20,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the checkpoint. Raises CheckpointError (a full disk, say); the one before it stays."""
         del storage_options
-        _write(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+        write_whole(Path(path), lambda temporary: torch.save(checkpoint, temporary))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read the checkpoint. Raises CheckpointError where it is broken."""
@@ -79,53 +70,3 @@ class SaveLast(L.Callback):
         if (self.keep and last) or monotonic() - self._written >= self.seconds:
             trainer.save_checkpoint(self.path)
             self._written = monotonic()
-
-
-def save_weights(model: Detector, path: Path) -> None:
-    """Write the model's weights but those of frozen parts, which its spec names, as safetensors."""
-    state = kept_state(model)
-    _write(path, lambda temporary: save_file(state, temporary))
-
-
-def load_weights(model: Detector, path: Path) -> None:
-    """Read weights written by `save_weights`. Raises CheckpointError where they do not fit the model."""
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read the weights {path}: {error}") from error
-    try:
-        load_kept(model, state)
-    except RuntimeError as error:
-        reason = _misfit(model, state) or error
-        raise CheckpointError(f"the weights {path} do not fit this variant: {reason}") from error
-
-
-def _misfit(model: Detector, state: Mapping[str, Tensor]) -> str:
-    """Why weights do not fit, with the first names of each kind: another network differs in hundreds."""
-    here = kept_state(model)
-    kinds = {
-        "missing": [name for name in here if name not in state],
-        "of no use": [name for name in state if name not in here],
-        "of another shape": [n for n, value in here.items() if n in state and state[n].shape != value.shape],
-    }
-    told = [
-        f"{len(names)} tensors are {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for kind, names in kinds.items()
-        if names
-    ]
-    return f"of another network than this {type(model).__name__}: {'; '.join(told)}" if told else ""
-
-
-def _write(path: Path, write: Callable[[Path], None]) -> None:
-    try:
-        with atomic_path(path) as temporary:
-            write(temporary)
-    except (
-        OSError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # torch and safetensors wrap a full disk in their own
-        kept = "; the file before it is whole" if path.exists() else ""
-        raise CheckpointError(
-            f"cannot write {path}: {error}{kept}. Free some space and run again with --resume."
-        ) from error

@@ -17,13 +17,13 @@ from dlkd.data import Category, ImageDataset
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry
 from dlkd.training import TrialSpec
-from dlkd.training.checkpoint import save_weights
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.evaluate import evaluate
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.fit import fit, fit_rest
 from dlkd.training.module import DetectorTask
+from dlkd.training.saved_weights import save_weights
 from dlkd.training.trials.costs import costs, versions
 from dlkd.training.trials.kept_images import keep_images
 from dlkd.training.trials.trial_folder import RESULT, WEIGHTS

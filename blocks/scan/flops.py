@@ -7,13 +7,14 @@ one is none at all. So each scan first calls an operator that computes nothing a
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.traced import why_not_traced
 
-_library = torch.library.Library("dlkd", "FRAGMENT")  # type: ignore[no-untyped-call]
+_library: Any = torch.library.Library("dlkd", "FRAGMENT")  # type: ignore[no-untyped-call]
 _library.define("counted_scan(SymInt rows, SymInt steps, SymInt states, bool skip) -> ()")
 _library.impl("counted_scan", lambda rows, steps, states, skip: None, "CompositeExplicitAutograd")
 

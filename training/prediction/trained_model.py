@@ -19,10 +19,10 @@ from dlkd.data.resize import resize
 from dlkd.machine import expanded
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry, read_registry
-from dlkd.training.checkpoint import load_weights
 from dlkd.training.device import device
 from dlkd.training.prediction.find_images import find_images
 from dlkd.training.prediction.prediction import Prediction
+from dlkd.training.saved_weights import load_weights
 from dlkd.training.trials.trial_folder import RESULT, WEIGHTS
 from dlkd.training.trials.trial_result import NormalRange, TrialResult, read_result
 from dlkd.training.trials.trial_spec import TrialError, TrialSpec, read_trial

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dlkd.files import alone, delete
-from dlkd.training.checkpoint import CheckpointError, trained
+from dlkd.training.checkpoint import trained
 from dlkd.training.config import TrainConfig
+from dlkd.training.saved_weights import CheckpointError
 from dlkd.training.trials.identity import differences
 from dlkd.training.trials.trial_folder import LAST, RESULT, SPEC
 from dlkd.training.trials.trial_spec import TrialError, TrialSpec, read_spec, read_trial, write_spec

@@ -15,13 +15,13 @@ from dlkd.data.verify import verify
 from dlkd.files import alone, delete, write_text
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry
-from dlkd.training.checkpoint import load_weights, save_weights
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.evaluate import alarm, evaluate, normal_range
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.fit import fit
 from dlkd.training.module import DetectorTask
+from dlkd.training.saved_weights import load_weights, save_weights
 from dlkd.training.trials.claim import claim
 from dlkd.training.trials.costs import costs, versions
 from dlkd.training.trials.identity import differences
