@@ -4,6 +4,7 @@ Every function returns a float; a metric that is undefined for its data is `Unde
 `dlkd.metrics.modules` has the metrics as torchmetrics.
 """
 
+from dlkd.metrics.influences import image_influences, pixel_influences
 from dlkd.metrics.pixels import PixelMetrics, pixel_metrics
 from dlkd.metrics.precision_recall import average_precision, f1_max
 from dlkd.metrics.region_overlap import ProCurve, pro, pro_curve
@@ -22,7 +23,9 @@ __all__ = [
     "average_precision",
     "f1_max",
     "image_auroc",
+    "image_influences",
     "pixel_auroc",
+    "pixel_influences",
     "pixel_metrics",
     "pro",
     "pro_curve",

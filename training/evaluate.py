@@ -16,7 +16,17 @@ from torch import Tensor
 
 from dlkd.data import native_mask
 from dlkd.data.images import proportions
-from dlkd.metrics import Regions, Undefined, average_precision, f1_max, image_auroc, pixel_metrics, why_undefined
+from dlkd.metrics import (
+    Regions,
+    Undefined,
+    average_precision,
+    f1_max,
+    image_auroc,
+    image_influences,
+    pixel_influences,
+    pixel_metrics,
+    why_undefined,
+)
 from dlkd.metrics.inputs import Masks, Stack
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
@@ -36,6 +46,8 @@ class Evaluation:
             mask, which pixel metrics leave out.
         metrics: value of each of `METRICS`; NaN where undefined.
         undefined: why a metric has no value, by metric.
+        influences: of each test image (n,) on image and pixel AUROC and PRO where these are defined; NaN for an image
+            that the metric leaves out.
         seconds: time of the forward passes alone.
     """
 
@@ -45,6 +57,7 @@ class Evaluation:
     masks: NDArray[np.bool_] | None
     metrics: dict[str, float] = field(default_factory=dict)
     undefined: dict[str, str] = field(default_factory=dict)
+    influences: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -79,16 +92,16 @@ def evaluate(model: Detector, data: CategoryData, *, bar: bool = False) -> Evalu
         seconds=seconds,
     )
     if found.maps is None or found.masks is None:
-        return score(found, found.maps, None)
+        return score(found, found.maps, None, [])
     counted = data.category.for_pixels
     whole = len(counted) == len(found.maps)  # a copy of all maps is spared then
     maps_counted = found.maps if whole else found.maps[counted]
     if data.config.score_at == "native":
         native = [native_mask(data.category.test[i]) for i in counted]
         sizes = [mask.shape for mask in native]
-        return score(found, _Resized(maps_counted, sizes), native, data.config.pro_limit)
+        return score(found, _Resized(maps_counted, sizes), native, counted, data.config.pro_limit)
     regions = [Regions(data.test_set.region_sizes(i)) for i in counted]
-    return score(found, maps_counted, regions, data.config.pro_limit)
+    return score(found, maps_counted, regions, counted, data.config.pro_limit)
 
 
 def normal_range(model: Detector, data: CategoryData, *, images: int = 64, bar: bool = False) -> NormalRange:
@@ -134,14 +147,22 @@ def at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps.unsqueeze(1), size, mode="bilinear").squeeze(1)
 
 
-def score(found: Evaluation, maps: Stack | None, masks: Masks | None, pro_limit: float = 0.3) -> Evaluation:
-    """`found` with its metrics, the pixel metrics of `maps` and `masks`, which may be of any sizes."""
+def score(
+    found: Evaluation, maps: Stack | None, masks: Masks | None, counted: Sequence[int], pro_limit: float = 0.3
+) -> Evaluation:
+    """`found` with its metrics and influences; the pixel metrics are those of `maps` and `masks`, of any sizes.
+
+    `counted` says which test images these are.
+    """
     scores, labels = found.scores, found.labels
     values: dict[str, float] = {
         "image_auroc": image_auroc(scores, labels),
         "image_ap": average_precision(scores, labels),
         "image_f1_max": f1_max(scores, labels),
     }
+    influences: dict[str, NDArray[np.float64]] = {}
+    if (of_images := image_influences(scores, labels)) is not None:
+        influences["image_auroc"] = of_images
     pixel = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pro")
     if maps is None or masks is None:
         missing = "the model gives no anomaly maps" if maps is None else "the test images have no masks"
@@ -150,8 +171,17 @@ def score(found: Evaluation, maps: Stack | None, masks: Masks | None, pro_limit:
     else:
         pixels = pixel_metrics(maps, masks, pro_limit)
         values |= dict(zip(pixel, (pixels.auroc, pixels.average_precision, pixels.f1_max, pixels.pro), strict=True))
+        if (of_counted := pixel_influences(maps, masks, pixels.counts, pro_limit)) is not None:
+            for name, values_counted in zip(("pixel_auroc", "pro"), of_counted, strict=True):
+                influences[name] = np.full(len(labels), math.nan)
+                influences[name][counted] = values_counted
     reasons = {name: reason for name in METRICS if (reason := why_undefined(values[name])) is not None}
-    return replace(found, metrics={name: float(values[name]) for name in METRICS}, undefined=reasons)
+    return replace(
+        found,
+        metrics={name: float(values[name]) for name in METRICS},
+        undefined=reasons,
+        influences=influences,
+    )
 
 
 class _Resized(Sequence[NDArray[np.float32]]):

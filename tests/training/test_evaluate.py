@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dlkd.data import native_mask
-from dlkd.metrics import pro
+from dlkd.metrics import image_influences, pixel_influences, pixel_metrics, pro
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, TrialSpec, load_model, run_trial
 from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import evaluate, normal_range
+from dlkd.training.trials.kept_influences import INFLUENTIAL, read_influences
 from dlkd.training.trials.trial_spec import load_category
 
 REGISTRY = default_registry()
@@ -47,6 +48,17 @@ def test_metrics_are_those_of_the_maps_at_the_networks_or_the_masks_size(
     assert np.isclose(native.metrics["pixel_auroc"], roc_auc_score(masks.ravel(), maps.ravel()))
     assert native.metrics["pro"] == pro(maps, masks)
     assert native.metrics["image_auroc"] == network.metrics["image_auroc"]
+
+    expected = pixel_influences(maps, masks, pixel_metrics(maps, masks).counts)
+    for name, each in zip(INFLUENTIAL, (image_influences(native.scores, labels), *expected), strict=True):
+        np.testing.assert_allclose(native.influences[name], each, atol=1e-12)
+    kept = read_influences(tmp_path / "t")
+    assert kept is not None
+    assert (kept["anomalous"] == (labels == 1)).all()
+    for name in INFLUENTIAL:
+        np.testing.assert_allclose(kept[name], network.influences[name], atol=1e-5)
+    (tmp_path / "t/influences.npy").write_bytes(b"broken")
+    assert read_influences(tmp_path / "t") is read_influences(tmp_path) is None
 
     strict = spec.train.model_copy(update={"pro_limit": 0.05})
     at_limit = evaluate(model, CategoryData(category, strict, model, 0)).metrics["pro"]

@@ -15,6 +15,7 @@ from dlkd.training import METRICS, TrainConfig
 from dlkd.training.data_module import CategoryData
 from dlkd.training.evaluate import evaluate
 from dlkd.training.trials.kept_images import keep_images
+from dlkd.training.trials.kept_influences import keep_influences, read_influences
 from dlkd.training.trials.trial_folder import EXAMPLES
 from dlkd.training.trials.trial_result import NormalRange
 
@@ -55,6 +56,8 @@ def test_no_test_images(category: Category, model, tmp_path: Path) -> None:
     assert found.maps.shape == (0, 32, 32)
     keep_images(tmp_path, found, read, NormalRange(0.0, 1.0))
     assert len(np.load(tmp_path / EXAMPLES)["names"]) == 0
+    keep_influences(tmp_path, found.labels, found.influences)
+    assert len(read_influences(tmp_path)) == 0
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -62,6 +65,7 @@ def test_test_images_of_one_kind(category: Category, model, label: int) -> None:
     found = evaluate(model, data(replace(category, test=tuple(s for s in category.test if s.label == label)), model))
     assert "image_auroc" in found.undefined
     assert ("pro" in found.undefined) is (label == 0)
+    assert set(found.influences) == ({"pixel_auroc", "pro"} if label else set())
 
 
 @pytest.mark.parametrize("score_at", ["network", "native"])
@@ -75,3 +79,7 @@ def test_images_without_a_mask_count_for_image_metrics_alone(category: Category,
             assert not np.isnan(whole.metrics[name])
         else:
             assert whole.metrics[name] == pytest.approx(without.metrics[name], rel=1e-5)
+    for name in ("pixel_auroc", "pro"):
+        np.testing.assert_allclose(whole.influences[name][category.for_pixels], without.influences[name], atol=1e-6)
+        assert np.isnan(whole.influences[name]).sum() == 1
+    assert np.isfinite(whole.influences["image_auroc"]).all()

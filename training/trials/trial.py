@@ -26,6 +26,7 @@ from dlkd.training.trials.claim import claim
 from dlkd.training.trials.costs import costs, versions
 from dlkd.training.trials.identity import differences
 from dlkd.training.trials.kept_images import keep_images
+from dlkd.training.trials.kept_influences import keep_influences
 from dlkd.training.trials.trial_folder import LAST, RESULT, WEIGHTS
 from dlkd.training.trials.trial_result import TrialResult, read_result
 from dlkd.training.trials.trial_spec import TrialError, TrialSpec, load_category, write_spec
@@ -43,7 +44,7 @@ def run_trial(
     on_epoch: Callable[[float], None] | None = None,
     contents: Mapping[str, str] | None = None,
 ) -> TrialResult:
-    """Train and score a trial, leaving spec, checkpoint, weights, examples and result in `folder`.
+    """Train and score a trial, leaving spec, checkpoint, weights, examples, influences and result in `folder`.
 
     Args:
         spec: what to run.
@@ -117,6 +118,7 @@ def _run(
     write_spec(folder, spec, contents)
     save_weights(model, folder / WEIGHTS)
     keep_images(folder, evaluation, data, normal)
+    keep_influences(folder, evaluation.labels, evaluation.influences)
     # Written last: a directory with a result is a whole trial.
     write_text(folder / RESULT, json.dumps(asdict(result), indent=1))
     if not keep_state:

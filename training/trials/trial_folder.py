@@ -8,3 +8,6 @@ LAST = "last.ckpt"
 WEIGHTS = "weights.safetensors"
 EXAMPLES = "examples.npz"
 """Test images with their anomaly maps, see `kept_images`."""
+
+INFLUENCES = "influences.npy"
+"""Influence of each test image on the metrics, see `kept_influences`."""

@@ -229,7 +229,7 @@ def test_what_a_worker_leaves_is_found_on_another_machine(
     for cell in cells:
         here, there = store / cell.key, tmp_path / "of the worker" / cell.key
         assert read_result(here) == read_result(there)
-        names = {"cell.json", "trial.yaml", "examples.npz", "result.json"} | (
+        names = {"cell.json", "trial.yaml", "examples.npz", "influences.npy", "result.json"} | (
             {"weights.safetensors"} if keep == "weights" else set()
         )
         assert {p.name for p in here.iterdir()} == {p.name for p in there.iterdir()} == names

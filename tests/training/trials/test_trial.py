@@ -59,7 +59,7 @@ def unfinished(undisturbed: Path, make_spec: MakeSpec, tmp_path_factory: pytest.
     """The same one as an interruption leaves it, to be read only."""
     folder = tmp_path_factory.mktemp("unfinished") / "t"
     run_trial(make_spec(epochs=1), folder, REGISTRY, keep_state=True)
-    for name in ("result.json", "weights.safetensors", "examples.npz"):
+    for name in ("result.json", "weights.safetensors", "examples.npz", "influences.npy"):
         (folder / name).unlink()
     return folder
 
@@ -190,7 +190,7 @@ def test_a_full_disk_at_the_end_is_named_and_costs_no_finished_trial(
     make_spec: MakeSpec, undisturbed: Path, tmp_path: Path, full_disk: Callable[[str], None]
 ) -> None:
     """Of the first training, and of a longer one in a finished trial's folder."""
-    for name in ("trial.yaml", "weights.safetensors", "examples.npz", "result.json"):
+    for name in ("trial.yaml", "weights.safetensors", "examples.npz", "influences.npy", "result.json"):
         full_disk(name)
         with pytest.raises((OSError, CheckpointError), match=rf"No space left on device: '.*t/{name}'"):
             run_trial(make_spec(epochs=0), tmp_path / "t", REGISTRY, resume=True)
