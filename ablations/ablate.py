@@ -18,7 +18,8 @@ from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.plan.grid_files import grid_of, load_grid
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.run_folder import TRIALS, holds_less, write_run
+from dlkd.ablations.run.run_folder import TRIALS, holds_less, refuse_to_lose, write_run
+from dlkd.ablations.run.run_identity import identity_of
 from dlkd.ablations.run.runner import run_cells
 from dlkd.ablations.run.store import missing_cells
 from dlkd.ablations.run.trials import collect
@@ -61,6 +62,7 @@ def ablate(
     keep: Literal["weights", "results"] = "weights",
     retries: int = 1,
     force: bool = False,
+    replace: bool = False,
     registry_files: Paths = (),
     imports: Paths = (),
     progress: bool = True,
@@ -90,6 +92,7 @@ def ablate(
         keep: "results" deletes a trial's weights once it is scored.
         retries: how often a failed trial is tried again.
         force: train again what is finished.
+        replace: put the results in the place of another grid's that are in the folder.
         registry_files: YAML files with components and variants of your own.
         imports: Python files, or packages' folders, that register your own components, for the worker processes.
         progress: show what is done and how long is left.
@@ -116,10 +119,11 @@ def ablate(
         ),
         datasets=_several(dataset), categories=_several(category), seeds=seeds, preset=preset,
         training={"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size},
-        folder=None if out is None else expanded(out), store=expanded(store), force=force,
+        folder=None if out is None else expanded(out), store=expanded(store), force=force, replace=replace,
     )  # fmt: skip
     grids = load_grids(_several(grid))
     cells = plan_cells(grids, asked, terminal)
+    keep_earlier(cells, grids, asked)
     verify_missing(cells, asked, terminal)
     try:
         ablation, _ = run_grids(cells, grids, asked, terminal)
@@ -198,16 +202,22 @@ def run_folder(grids: Sequence[Grid], asked: Asked) -> Path:
     return asked.folder or Path("runs") / file_name("-".join(grid.name for grid in grids))
 
 
+def keep_earlier(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked) -> None:
+    """Raise ValueError where the folder holds the results of another grid, unless they are to be replaced."""
+    if not asked.replace:
+        refuse_to_lose(run_folder(grids, asked), identity_of(cells))
+
+
 def run_grids(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> tuple[Ablation, bool]:
     """Train the cells; the results, and whether the folder keeps an earlier run's since this one adds nothing.
 
     The folder is written before the first trial begins, and again at the end, also where the run is broken off.
     """
-    folder = run_folder(grids, asked)
+    folder, identity = run_folder(grids, asked), identity_of(cells)
     earlier = (folder / TRIALS).exists()
 
     def write(trials: pd.DataFrame) -> None:
-        write_run(folder, trials, grids, asked.store)
+        write_run(folder, trials, grids, asked.store, identity)
 
     def begun() -> None:
         if not earlier and not asked.force:  # else the store holds what is about to be deleted
@@ -224,7 +234,7 @@ def run_grids(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, termin
             write(trials)
         elif earlier:
             terminal.print(f"note: {folder / TRIALS} stays as it was: this run has no finished trial to add")
-    return Ablation(tuple(grids), folder, asked.store, trials), kept
+    return Ablation(tuple(grids), folder, asked.store, trials, identity), kept
 
 
 def failed_trials(ablation: Ablation) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,8 @@ import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.tables import COSTS, Table, differences_of, effects_of, tabulate, trials_of
-from dlkd.ablations.run.run_folder import MEASURED_WITH, TRIALS, read_run
+from dlkd.ablations.run.run_folder import MEASURED_WITH, TRIALS, read_identity, read_run
+from dlkd.ablations.run.run_identity import RunIdentity
 from dlkd.ablations.run.trials import NOT_RUN, renewed
 from dlkd.ablations.statistics.row_means import row_means
 from dlkd.ablations.statistics.verdict import Scope
@@ -57,6 +58,7 @@ class Ablation:
     folder: Path
     store: Path
     _lines: pd.DataFrame
+    _identity: RunIdentity = field(default_factory=RunIdentity)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -244,11 +246,18 @@ class Ablation:
         return Path(path)
 
     def compare(self, other: Ablation) -> Comparison:
-        """This ablation (A) beside another one (B), over the cells that both have: `a.compare(b).to_frame()`."""
-        from dlkd.ablations.compare import compare
+        """This ablation (A) beside another one (B), over the cells that both have: `a.compare(b).to_frame()`.
 
-        primary = {grid.name: grid.primary_metric for grid in (*other.grids, *self.grids)}
-        return compare(self._lines, other._lines, names=(str(self.folder), str(other.folder)), primary=primary)
+        Rows are paired by what they are, whatever they are called: see `dlkd.ablations.pairing`. Raises ValueError
+        where the two have no row, or no cell, in common.
+        """
+        from dlkd.ablations.compare import Run, compare
+
+        a, b = (
+            Run(str(each.folder), each._lines, {grid.name: grid for grid in each.grids}, each._identity)
+            for each in (self, other)
+        )
+        return compare(a, b)
 
     def _parts(self, metrics: str | Sequence[str] | None) -> list[tuple[Grid, tuple[pd.DataFrame, Grid, list[str]]]]:
         """Of each table: its trials, its grid and the metrics asked for."""
@@ -336,7 +345,7 @@ def load_ablation(folder: str | PathLike[str]) -> Ablation:
     if not (path / TRIALS).exists() and (path / "search.parquet").exists():
         raise ValueError(f"{folder} holds a search, no ablation: `dlkd report {folder}` shows what it found")
     lines, grids, store = read_run(path)
-    return Ablation(tuple(grids), path, store, renewed(lines, store))
+    return Ablation(tuple(grids), path, store, renewed(lines, store), read_identity(path))
 
 
 def _joined(parts: dict[str, pd.DataFrame | None]) -> pd.DataFrame:

@@ -33,6 +33,7 @@ class Asked:
         folder: of the results.
         store: folder of all trials.
         force: train again what is in the store.
+        replace: put the results in the place of another grid's.
     """
 
     registry: Registry
@@ -45,6 +46,7 @@ class Asked:
     folder: Path | None = None
     store: Path = Path("runs/trials")
     force: bool = False
+    replace: bool = False
 
     def settle(self, file: Grid | SearchFile) -> tuple[Preset, list[tuple[dict[str, Any], list[str]]]]:
         """Training and data of a file, with what is asked laid over them."""

@@ -1,10 +1,11 @@
-"""Compares two runs, row by row, over the cells that both have."""
+"""Compares two runs, row by row, over the cells that both have; rows are paired by what they are."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,26 +14,20 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from dlkd.ablations.pairing import RowPair, named, pair_rows, pairing_notes
+from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.markdown import escape, markdown_table
 from dlkd.ablations.report.words.entries import label
-from dlkd.ablations.report.words.numbers import DASH, in_order, listed, number, p_value, signed
+from dlkd.ablations.report.words.numbers import in_order, listed, number, p_value, signed
+from dlkd.ablations.run.run_identity import Row, RunIdentity
 from dlkd.ablations.run.trials import NOT_RUN
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
 from dlkd.ablations.statistics.verdict import verdicts
 from dlkd.text import plain
 
-SETTINGS = {
-    "dataset": "datasets",
-    "category": "categories",
-    "seed": "seeds",
-    "image_size": "image size",
-    "epochs": "epochs",
-    "max_steps": "most steps",
-    "pro_limit": "PRO's limit",
-    "score_at": "size of pixel metrics",
-    "settings": "settings of the models",
-}
-HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "cells")
+DATA = {"dataset": "datasets", "category": "categories", "seed": "seeds"}
+HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "verdict", "cells")
+VERDICTS = {"helps": "B better", "harms": "B worse"}
 A, B = "A\0", "B\0"
 """What marks the rows of each run; no label holds a null."""
 NOTHING: dict[str, Any] = dict.fromkeys(("estimate", "low", "high", "p"), float("nan")) | {"verdict": ""}
@@ -40,9 +35,12 @@ NOTHING: dict[str, Any] = dict.fromkeys(("estimate", "low", "high", "p"), float(
 
 @dataclass(frozen=True)
 class Difference:
-    """One metric of one row in both runs, as fractions; NaN where a run lacks it."""
+    """One metric of a row in both runs, as fractions; NaN where a run lacks it.
 
-    row: str
+    The verdict is "helps" where B is better; "" for a metric that is not the primary one.
+    """
+
+    pair: RowPair
     metric: str
     a: float
     b: float
@@ -50,9 +48,14 @@ class Difference:
     low: float
     high: float
     p: float
-    told_apart: bool
+    verdict: str
     shared: int
     cells: int
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the difference has a direction."""
+        return self.verdict in VERDICTS
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -61,7 +64,8 @@ class Difference:
         interval = f"{signed(self.low * 100)} to {signed(self.high * 100)}" if finite else ""
         counted = str(self.shared) if self.shared == self.cells else f"{self.shared} of {self.cells}"
         figures = (number(self.a * 100), number(self.b * 100), signed(self.difference * 100))
-        return self.row, label(self.metric), *figures, interval, p_value(self.p).removeprefix("p = "), counted
+        said = (p_value(self.p).removeprefix("p = "), VERDICTS.get(self.verdict, self.verdict))
+        return self.pair.label, label(self.metric), *figures, interval, *said, counted
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,17 @@ class Comparison:
     def to_frame(self) -> pd.DataFrame:
         """A line for each row and metric, figures as fractions.
 
-        Columns: table, label, metric, a and b (averages over the shared cells), difference (b - a), low, high, p (after
-        Holm), told_apart, shared, cells.
+        Columns: table and label of A, table_b and label_b of B, settings (that differ between the two rows), metric, a
+        and b (averages over the shared cells), difference (b - a), low, high, p (after Holm), verdict ("helps" where B
+        is better, "harms", "equivalent" or "open"; "" for a metric that is not the primary one), shared, cells.
         """
-        lines = [{"table": name} | asdict(line) for name, lines in self.tables.items() for line in lines]
-        return pd.DataFrame(lines).rename(columns={"row": "label"})
+        frame = []
+        for line in itertools.chain.from_iterable(self.tables.values()):
+            (table, label_a), (table_b, label_b) = line.pair.a, line.pair.b
+            names = {"table": table, "label": label_a, "table_b": table_b, "label_b": label_b}
+            figures = {name: value for name, value in vars(line).items() if name != "pair"}
+            frame.append({**names, "settings": "; ".join(line.pair.settings), **figures})
+        return pd.DataFrame(frame)
 
     def markdown(self) -> str:
         """The same as Markdown."""
@@ -109,7 +119,7 @@ class Comparison:
                 shown.add_column(head, justify="left" if i < 2 else "right", no_wrap=i > 0, overflow="fold")
             for previous, line in zip([None, *lines], lines, strict=False):
                 texts = [Text(plain(text)) for text in line.texts]
-                if previous is not None and previous.row == line.row:
+                if previous is not None and previous.pair == line.pair:
                     texts[0] = Text("")
                 if line.told_apart:
                     texts[4].stylize("bold")
@@ -118,58 +128,86 @@ class Comparison:
             yield shown
 
 
-def compare(one: pd.DataFrame, two: pd.DataFrame, names: tuple[str, str], primary: Mapping[str, str]) -> Comparison:
-    """Set the trials of two runs, in long form, side by side.
+@dataclass(frozen=True)
+class Run:
+    """One side of a comparison: its name, its trials in long form, its grids by name, and what its rows are."""
 
-    Means and differences are over the cells (dataset, category, seed) that both runs have. Intervals and p are those of
-    `verdicts` for these categories, one family per table, of its primary metric alone.
+    name: str
+    trials: pd.DataFrame
+    grids: Mapping[str, Grid]
+    identity: RunIdentity
 
-    Args:
-        one: of the run A.
-        two: of the run B.
-        names: of both.
-        primary: the primary metric of a table, by its name; the first metric of its trials where it is not there.
+    @property
+    def rows(self) -> list[Row]:
+        """Table and label of each row, in order."""
+        return list(dict.fromkeys(zip(self.trials["table"], self.trials["row"], strict=True)))
+
+    def trials_of(self, rows: Iterable[Row]) -> pd.DataFrame:
+        """The trials of these rows."""
+        return self.trials[pd.MultiIndex.from_frame(self.trials[["table", "row"]]).isin(list(rows))]
+
+
+def compare(one: Run, two: Run) -> Comparison:
+    """Set two runs side by side, rows paired by what they are; see `pair_rows`.
+
+    Means and differences are over the cells (dataset, category, seed) that both runs have. Intervals, p and verdicts
+    are those of `verdicts` for these categories, one family per table, of A's primary metric alone.
+
+    Raises:
+        ValueError: the runs have no row, or no cell, in common; says what each has.
     """
+    pairs = pair_rows((one.rows, two.rows), (one.identity, two.identity))
+    apart = [pair for pair in pairs if not _cells(one, pair.a) & _cells(two, pair.b)]
+    together = [pair for pair in pairs if pair not in apart]
+    if not together:
+        raise ValueError(_nothing_in_common(one, two, pairs))
     tables = {}
-    for name in dict.fromkeys([*one["table"], *two["table"]]):
-        first, second = (trials[trials["table"] == name] for trials in (one, two))
-        decides = primary.get(name, pd.concat([first, second])["metric"].iloc[0])
-        tables[name] = list(_lines(first, second, decides))
-    return Comparison(names, list(_notes(one, two)), tables)
+    for table in dict.fromkeys((pair.a[0], pair.b[0]) for pair in together):
+        of_table = [pair for pair in together if (pair.a[0], pair.b[0]) == table]
+        tables[of_table[0].table] = list(_lines(one, two, of_table))
+    return Comparison((one.name, two.name), list(_notes(one, two, together, apart)), tables)
 
 
-def _lines(one: pd.DataFrame, two: pd.DataFrame, primary: str) -> Iterator[Difference]:
-    rows = list(dict.fromkeys([*one["row"], *two["row"]]))
-    metrics = list(dict.fromkeys([*one["metric"], *two["metric"]]))
-    both = pd.concat([run.assign(row=side + run["row"]) for side, run in ((A, one), (B, two))])
-    sides = _sides(both, rows)
-    judged = {metric: verdicts(metric_trials(both, metric), sides).set_index("row") for metric in metrics}
-    for row in rows:
-        for metric in metrics:
-            pair = _pair(one, two, row, metric)
-            shared = pair.dropna()
-            used = shared if len(shared) else pair
-            line = dict(judged[metric].loc[B + row]) if B + row in sides else NOTHING
-            decides = line if metric == primary else NOTHING
-            yield Difference(
-                row=row,
-                metric=metric,
-                a=_mean(used["a"]),
-                b=_mean(used["b"]),
-                difference=line["estimate"],
-                low=decides["low"],
-                high=decides["high"],
-                p=decides["p"],
-                told_apart=decides["verdict"] in ("helps", "harms"),
-                shared=len(shared),
-                cells=len(pair),
-            )
+def _cells(run: Run, row: Row) -> set[tuple[object, ...]]:
+    own = run.trials_of([row])
+    return set(own.loc[own["status"] != NOT_RUN, CELL].itertuples(index=False, name=None))
 
 
-def _sides(both: pd.DataFrame, rows: list[str]) -> dict[str, str]:
-    """The row of B and that of A, for the rows that both runs have."""
+def _nothing_in_common(one: Run, two: Run, pairs: Sequence[RowPair]) -> str:
+    has = []
+    for side, run in (("A", one), ("B", two)):
+        data = "; ".join(f"{name}: {listed(in_order(run.trials[column]))}" for column, name in DATA.items())
+        has.append(f"{side}, {run.name}, has {data if pairs else named(run.rows)}")
+    what = "no trial of the same data and seed" if pairs else "no row, by model or by label,"
+    return f"the runs have {what} in common, so there is nothing to compare. {'. '.join(has)}"
+
+
+def _lines(one: Run, two: Run, pairs: Sequence[RowPair]) -> Iterator[Difference]:
+    grid = one.grids[pairs[0].a[0]]
+    first, second = one.trials_of(pair.a for pair in pairs), two.trials_of(pair.b for pair in pairs)
+    metrics = list(dict.fromkeys([*first["metric"], *second["metric"]]))
+    both = pd.concat([run.assign(row=side + run["row"]) for side, run in ((A, first), (B, second))])
     there = set(both.loc[both["status"] != NOT_RUN, "row"])
-    return {B + row: A + row for row in rows if {A + row, B + row} <= there}
+    sides = {B + pair.b[1]: A + pair.a[1] for pair in pairs if {A + pair.a[1], B + pair.b[1]} <= there}
+    judged = {
+        metric: verdicts(metric_trials(both, metric), sides, margin=grid.margin).set_index("row") for metric in metrics
+    }
+    for pair in pairs:
+        for metric in metrics:
+            cells = _pair(first, second, pair, metric)
+            shared = cells.dropna()
+            line = dict(judged[metric].loc[B + pair.b[1]]) if B + pair.b[1] in sides else NOTHING
+            decides = line if metric == grid.primary_metric else NOTHING
+            yield Difference(
+                pair=pair,
+                metric=metric,
+                a=_mean((shared if len(shared) else cells)["a"]),
+                b=_mean((shared if len(shared) else cells)["b"]),
+                difference=line["estimate"],
+                **{name: decides[name] for name in ("low", "high", "p", "verdict")},
+                shared=len(shared),
+                cells=len(cells),
+            )
 
 
 def _mean(values: pd.Series) -> float:
@@ -177,27 +215,47 @@ def _mean(values: pd.Series) -> float:
     return float(values.dropna().groupby(level=["dataset", "category"]).mean().mean())
 
 
-def _pair(one: pd.DataFrame, two: pd.DataFrame, row: str, metric: str) -> pd.DataFrame:
+def _pair(one: pd.DataFrame, two: pd.DataFrame, pair: RowPair, metric: str) -> pd.DataFrame:
     """Values of both runs by cell, columns a and b; NaN where one lacks it."""
     sides = {}
-    for name, trials in (("a", one), ("b", two)):
-        own = trials[(trials["row"] == row) & (trials["metric"] == metric)]
+    for name, trials, row in (("a", one, pair.a), ("b", two, pair.b)):
+        own = trials[(trials["row"] == row[1]) & (trials["metric"] == metric)]
         present = own["value"].astype(float).where((own["status"] == "ok") & np.isfinite(own["value"]))
         sides[name] = present.set_axis(pd.MultiIndex.from_frame(own[CELL]))
     return pd.concat(sides, axis=1).sort_index()
 
 
-def _notes(one: pd.DataFrame, two: pd.DataFrame) -> Iterator[str]:
-    keys_a, keys_b = set(one["key"]), set(two["key"])
+def _notes(one: Run, two: Run, together: Sequence[RowPair], apart: Sequence[RowPair]) -> Iterator[str]:
+    keys_a, keys_b = set(one.trials["key"]), set(two.trials["key"])
     yield f"{len(keys_a)} cells in A, {len(keys_b)} in B; {len(keys_a & keys_b)} of them are the same trials"
-    for column, name in SETTINGS.items():
-        values_a, values_b = in_order(one[column]) or [DASH], in_order(two[column]) or [DASH]
+    for column, name in DATA.items():
+        values_a, values_b = in_order(one.trials[column]), in_order(two.trials[column])
         if values_a != values_b:
             yield f"{name}: {listed(values_a)} in A, {listed(values_b)} in B"
-    for name, trials in (("A", one), ("B", two)):
-        failed = trials.loc[trials["status"] == "failed", "key"].nunique()
-        if failed:
-            yield f"{failed} cells of {name} failed"
-        not_run = trials.loc[trials["status"] == NOT_RUN, "key"].nunique()
-        if not_run:
-            yield f"{not_run} cells of {name} were not run"
+    for place, made in one.identity.data.items():
+        if two.identity.data.get(place, made) != made:
+            yield f"the data of {'/'.join(place)} differ"
+    yield from pairing_notes(together)
+    paired = {"A": {pair.a for pair in (*together, *apart)}, "B": {pair.b for pair in (*together, *apart)}}
+    for side, run in (("A", one), ("B", two)):
+        if alone := [row for row in run.rows if row not in paired[side]]:
+            yield f"only in {side}: {named(alone)}"
+    if apart:
+        yield f"no trial of the same data and seed in common: {named(pair.a for pair in apart)}"
+    yield from _unfinished(one, two)
+    yield _claim(one, together)
+
+
+def _unfinished(one: Run, two: Run) -> Iterator[str]:
+    for side, run in (("A", one), ("B", two)):
+        for status, said in (("failed", "failed"), (NOT_RUN, "were not run")):
+            if cells := run.trials.loc[run.trials["status"] == status, "key"].nunique():
+                yield f"{cells} cells of {side} {said}"
+
+
+def _claim(one: Run, pairs: Sequence[RowPair]) -> str:
+    primary = listed(list(dict.fromkeys(label(one.grids[pair.a[0]].primary_metric) for pair in pairs)))
+    return (
+        f"intervals, p and verdicts are for new seeds of the categories that both have, by {primary}, with Holm's "
+        "correction over the rows of a table; other metrics are exploratory"
+    )

@@ -67,6 +67,9 @@ def ablate(
     force: Annotated[
         bool, typer.Option("--force", help="Train all cells again, also those that are in the store.")
     ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the report of another grid that is in the folder.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and how long they will take, and stop.")
     ] = False,
@@ -85,7 +88,7 @@ def ablate(
         keep=keep, registry_files=registry_files or (), imports=imports or (),
     )  # fmt: skip
     training = {"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size}
-    asked = Asked(registry, pool, datasets or (), categories or (), seeds, preset, training, to, store, force)
+    asked = Asked(registry, pool, datasets or (), categories or (), seeds, preset, training, to, store, force, replace)
     searches = [search for name in grids if (search := find_search(name, registry)) is not None]
     if searches and (len(grids) > 1 or seeds is not None):
         raise ValueError("a search runs by itself and has its seed in its file: dlkd ablate FILE, without --seeds")
@@ -99,6 +102,7 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
     from dlkd.ablations.ablate import (
         again,
         failed_trials,
+        keep_earlier,
         load_grids,
         plan_cells,
         run_folder,
@@ -110,7 +114,9 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
     cells = plan_cells(grids, asked, err)
     if dry_run:
         _print_cells(cells, grids, asked.store, asked.registry, asked.pool)
+        keep_earlier(cells, grids, asked)
         return
+    keep_earlier(cells, grids, asked)
     verify_missing(cells, asked, err)
     folder = run_folder(grids, asked)
     session.if_interrupted(again(folder))

@@ -1,4 +1,4 @@
-"""The file of a run beside its report: trials, grids and the path of the store."""
+"""The file of a run beside its report: trials, grids, the path of the store, and what rows and data are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 import pydantic
 
 from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.run.run_identity import RunIdentity, lost
 from dlkd.ablations.run.trials import read_trials, read_with_about, write_trials
 from dlkd.files import is_name
 
@@ -19,10 +20,12 @@ MEASURED_WITH = {"image_size", "epochs", "max_steps", "pro_limit", "score_at", "
 NEEDED = {*PLACE, "metric", "value", "status", "reason", "key", *MEASURED_WITH}
 
 
-def write_run(folder: Path, trials: pd.DataFrame, grids: Sequence[Grid], store: Path) -> None:
-    """Write `trials.parquet`, which holds the grids and the store's place too: they change together or not at all."""
+def write_run(
+    folder: Path, trials: pd.DataFrame, grids: Sequence[Grid], store: Path, identity: RunIdentity | None = None
+) -> None:
+    """Write `trials.parquet`, which holds all else too, so that it changes together or not at all."""
     about = {"grids": [grid.model_dump(mode="json") for grid in grids], "store": str(store.resolve())}
-    write_trials(trials, folder / TRIALS, about)
+    write_trials(trials, folder / TRIALS, about | {"identity": (identity or RunIdentity()).as_data()})
 
 
 def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
@@ -45,6 +48,32 @@ def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
     if wrong := [key for key in trials["key"] if not is_name(str(key))]:
         raise ValueError(f"cannot read {path}: the key {wrong[0]!r} names no folder of a store")
     return trials, grids, store
+
+
+def read_identity(folder: Path) -> RunIdentity:
+    """What the rows and data of a folder's run are. Raises ValueError that names the file where it cannot be read."""
+    path = folder / TRIALS
+    try:
+        return RunIdentity.from_data(read_with_about(path)[1].get("identity", {}))
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{path} does not say what its rows are: write it again with `dlkd ablate`") from error
+
+
+def refuse_to_lose(folder: Path, identity: RunIdentity) -> None:
+    """Raise ValueError where a run in `folder` has finished trials of rows or data that a new run does not have.
+
+    More rows, categories and seeds are the ordinary way, and so is other code.
+    """
+    try:
+        finished, before = _finished(read_trials(folder / TRIALS)), read_identity(folder)
+    except ValueError:
+        return  # no run, or none that can be read
+    if finished and (changes := lost(before, identity)):
+        raise ValueError(
+            f"{folder} holds the results of another grid, which would be replaced ({'; '.join(changes)}). Give this "
+            f"grid another folder (--out, in Python out=), or replace the report in {folder} (--replace, in Python "
+            "replace=True). Finished trials stay in the store either way"
+        )
 
 
 def whole(trials: pd.DataFrame, path: Path) -> pd.DataFrame:

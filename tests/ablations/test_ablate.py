@@ -62,6 +62,43 @@ def test_a_dict_is_run_its_results_come_back_and_a_second_call_trains_nothing(tr
     assert loaded.store.resolve() == again.store.resolve()
 
 
+def changed(**overrides):
+    """The grid with another row A."""
+    a, b = GRID["rows"]
+    return {**GRID, "rows": [{**a, "overrides": a["overrides"] | overrides}, b]}
+
+
+def test_an_edited_grid_does_not_replace_the_results_of_the_first_unasked(training, tiny_folder):
+    asked = {"dataset": tiny_folder, "image_size": 32, "steps": 2}
+    first = dlkd.ablate(GRID, **asked)
+    with pytest.raises(
+        ValueError, match=r"runs/grid holds .* \(row 'A': model\.sigma 4\.0 -> 3\.0\).* out=.*replace=True"
+    ):
+        dlkd.ablate(changed(sigma=3.0), **asked)
+    with pytest.raises(ValueError, match=r"\(all rows: train\.max_steps 2 -> 3\)"):
+        dlkd.ablate(GRID, **asked | {"steps": 3})
+    assert training.asked == ["A", "B"]
+    assert dlkd.load_ablation("runs/grid").trials.equals(first.trials)
+    longer = {**GRID, "rows": [*changed(sigma=3.0)["rows"][:1], *GRID["rows"]]}
+    longer["rows"][0]["label"] = "C"
+    assert len(dlkd.ablate(longer, **asked, seeds=2).trials) == 6  # more rows and seeds are the ordinary way
+    found = dlkd.ablate(changed(sigma=3.0), **asked, replace=True)
+    assert found.summary().index.tolist() == ["A", "B"]
+    assert set(first.trials["key"]) <= {path.name for path in first.store.iterdir()}
+
+
+def test_a_run_without_a_finished_trial_is_replaced(training, tiny_folder):
+    def interrupt(cell):
+        raise KeyboardInterrupt
+
+    training.then = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        dlkd.ablate(GRID, dataset=tiny_folder, steps=2, image_size=32)
+    training.then = lambda cell: None
+    dlkd.ablate(changed(sigma=3.0), dataset=tiny_folder, steps=2, image_size=32)
+    assert training.asked == ["A", "B"]
+
+
 def test_several_grids_share_their_trials(training, tiny_folder):
     both = dlkd.ablate([{**GRID, "name": "one"}, {**GRID, "name": "two"}], dataset=tiny_folder, steps=2, image_size=32)
     assert training.asked == ["A", "B"]

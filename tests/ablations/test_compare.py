@@ -8,14 +8,31 @@ from rich.console import Console
 from dlkd.ablations.ablation import load_ablation
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.run.run_folder import write_run
+from dlkd.ablations.run.run_identity import RunIdentity
 
 METRICS = ("image_auroc", "pro")
 
 
-def run(folder, value, *, seeds=(0, 1), rows=("LFRB", "DLKD"), steps=16, key=""):
+MODELS = {"LFRB": {"sigma": 1.0}, "DLKD": {"sigma": 2.0}}
+
+
+def run(
+    folder,
+    value,
+    *,
+    seeds=(0, 1),
+    rows=("LFRB", "DLKD"),
+    steps=16,
+    key="",
+    table="table4",
+    dataset="textures",
+    data="x",
+):
+    """`rows` are labels, or (label, model) where a row is called otherwise."""
+    rows = dict(row if isinstance(row, tuple) else (row, MODELS.get(row, {"of": row})) for row in rows)
     lines = [
         {
-            **{"table": "table4", "row": row, "dataset": "textures", "category": category, "seed": seed},
+            **{"table": table, "row": row, "dataset": dataset, "category": category, "seed": seed},
             **{
                 "metric": metric,
                 "value": value + 0.01 * c + (0.001 + 0.002 * (value > 0.85)) * (seed - 0.5) + 0.0005,
@@ -23,7 +40,7 @@ def run(folder, value, *, seeds=(0, 1), rows=("LFRB", "DLKD"), steps=16, key="")
                 "reason": "",
             },
             **{
-                "key": f"{key}{rows.index(row)}-{category}-{seed}",
+                "key": f"{key}{list(rows).index(row)}-{category}-{seed}",
                 "image_size": 128,
                 "epochs": 1000,
                 "max_steps": steps,
@@ -35,15 +52,16 @@ def run(folder, value, *, seeds=(0, 1), rows=("LFRB", "DLKD"), steps=16, key="")
         for seed in seeds
         for metric in METRICS
     ]
+    made = {(table, row): {"model": model, "train": {"max_steps": steps}} for row, model in rows.items()}
     trials = pd.DataFrame(lines)
-    write(folder, trials)
+    write(folder, trials, RunIdentity(made, {(dataset, "brick"): {"contents": data}}))
     return trials
 
 
-def write(folder, trials):
+def write(folder, trials, identity=None):
     made = [GridRow(label=row, variant="dlkd") for row in trials["row"].unique()]
-    grid = Grid(name="table4", title="t", rows=made, reference=made[-1].label, metrics=METRICS)
-    write_run(folder, trials, [grid], folder / "store")
+    grid = Grid(name=trials["table"][0], title="t", rows=made, reference=made[-1].label, metrics=METRICS)
+    write_run(folder, trials, [grid], folder / "store", identity)
 
 
 def compare(a, b):
@@ -60,7 +78,9 @@ def shown(comparison):
 def test_a_run_beside_itself_differs_in_nothing(tmp_path):
     run(tmp_path / "a", 0.8)
     found = compare(tmp_path / "a", tmp_path / "a")
-    assert found.notes == ["12 cells in A, 12 in B; 12 of them are the same trials"]
+    same, claim = found.notes
+    assert same == "12 cells in A, 12 in B; 12 of them are the same trials"
+    assert claim.startswith("intervals, p and verdicts are for new seeds of the categories that both have, by Image-A")
     for line in found.tables["table4"]:
         assert line.a == line.b == pytest.approx(0.8105)
         assert line.difference == 0
@@ -78,10 +98,10 @@ def test_a_gain_is_measured_and_told_apart(tmp_path):
     run(tmp_path / "a", 0.8)
     run(tmp_path / "b", 0.9, steps=160, key="b")
     found = compare(tmp_path / "a", tmp_path / "b")
-    assert "most steps: 16 in A, 160 in B" in found.notes
+    assert "settings differ: train.max_steps 16 -> 160 (all rows)" in found.notes
     assert "12 cells in A, 12 in B; 0 of them are the same trials" in found.notes
     line = found.tables["table4"][0]
-    assert (line.row, line.metric, line.difference) == ("LFRB", "image_auroc", pytest.approx(0.1))
+    assert (line.pair.label, line.metric, line.difference) == ("LFRB", "image_auroc", pytest.approx(0.1))
     assert line.told_apart
     assert line.low > 0.09
     other = found.tables["table4"][1]
@@ -90,8 +110,9 @@ def test_a_gain_is_measured_and_told_apart(tmp_path):
     assert "LFRB" in text
     assert "+10.00" in text
     assert "| LFRB | Image-AUROC | 81.05 | 91.05 | +10.00 |" in found.markdown()
+    assert "| B better | 6 |" in found.markdown()
     frame = found.to_frame()
-    assert list(frame.columns[:5]) == ["table", "label", "metric", "a", "b"]
+    assert list(frame.columns[:5]) == ["table", "label", "table_b", "label_b", "settings"]
     assert frame.loc[0, ["a", "b", "difference"]].tolist() == pytest.approx([0.8105, 0.9105, 0.1])
 
 
@@ -110,15 +131,57 @@ def test_only_shared_cells_are_compared(tmp_path):
     assert "2 of 9" in shown(found)
 
 
-def test_a_row_of_one_run_only_keeps_its_figure(tmp_path):
-    run(tmp_path / "a", 0.8, rows=("LFRB",))
+def test_a_row_of_one_run_only_is_named_and_not_shown_as_dashes(tmp_path):
+    run(tmp_path / "a", 0.8, rows=("LFRB", "GFRB", "none"))
     run(tmp_path / "b", 0.9, rows=("LFRB", "DLKD"))
     found = compare(tmp_path / "a", tmp_path / "b")
-    line = next(line for line in found.tables["table4"] if line.row == "DLKD")
-    assert np.isnan(line.a)
-    assert line.b == pytest.approx(0.9105)
-    assert np.isnan(line.difference)
-    assert line.texts == ("DLKD", "Image-AUROC", "–", "91.05", "–", "", "", "0 of 6")
+    assert {line.pair.label for line in found.tables["table4"]} == {"LFRB"}
+    assert "only in A: table4: 'GFRB' and 'none'" in found.notes
+    assert "only in B: table4: 'DLKD'" in found.notes
+    assert "–" not in shown(found)
+
+
+def test_a_renamed_grid_is_compared_row_by_row(tmp_path):
+    run(tmp_path / "a", 0.8)
+    run(tmp_path / "b", 0.9, table="mine", rows=(("full", MODELS["DLKD"]), ("plain", MODELS["LFRB"])))
+    found = compare(tmp_path / "a", tmp_path / "b")
+    [(table, lines)] = found.tables.items()
+    assert table == "table4 (A), mine (B)"
+    assert [line.pair.label for line in lines[::2]] == ["LFRB (A), plain (B)", "DLKD (A), full (B)"]
+    assert all(line.difference == pytest.approx(0.1) for line in lines)
+    assert lines[0].verdict == "helps"
+    assert not any("settings differ" in note or "only in" in note for note in found.notes)
+    assert "DLKD (A), full (B)" in shown(found)
+    first = found.to_frame().iloc[0]
+    assert first[["table", "label", "table_b", "label_b"]].tolist() == ["table4", "LFRB", "mine", "plain"]
+
+
+def test_rows_of_one_model_with_another_training_say_what_differs(tmp_path):
+    run(tmp_path / "a", 0.8)
+    run(tmp_path / "b", 0.9, steps=160, key="b", rows=("LFRB", ("DLKD", {"sigma": 3.0})), data="y")
+    found = compare(tmp_path / "a", tmp_path / "b")
+    assert "settings differ: train.max_steps 16 -> 160 ('LFRB')" in found.notes
+    assert "settings differ: model.sigma 2.0 -> 3.0; train.max_steps 16 -> 160 ('DLKD')" in found.notes
+    assert "the data of textures/brick differ" in found.notes
+    assert found.to_frame()["settings"].iloc[0] == "train.max_steps 16 -> 160"
+
+
+def test_a_run_that_does_not_say_what_its_rows_are_is_paired_by_labels(tmp_path):
+    run(tmp_path / "a", 0.8)
+    write(tmp_path / "b", run(tmp_path / "b", 0.9))
+    found = compare(tmp_path / "a", tmp_path / "b")
+    assert "settings differ: not known what they are (all rows)" in found.notes
+    assert len(found.tables["table4"]) == 4
+
+
+def test_nothing_in_common_is_one_error_that_says_what_each_has(tmp_path):
+    run(tmp_path / "a", 0.8)
+    run(tmp_path / "b", 0.8, table="mine", rows=("X",))
+    with pytest.raises(ValueError, match=r"no row, by model .*a, has table4: 'LFRB' and 'DLKD'\. B, .* has mine: 'X'$"):
+        compare(tmp_path / "a", tmp_path / "b")
+    run(tmp_path / "b", 0.8, dataset="elpv", seeds=(0,))
+    with pytest.raises(ValueError, match=r"data and seed in common.* datasets: textures;.* datasets: elpv;.*seeds: 0$"):
+        compare(tmp_path / "a", tmp_path / "b")
 
 
 def test_labels_with_markup_are_shown_as_they_are(tmp_path):
