@@ -14,6 +14,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from dlkd.models.detector import Detector
 from dlkd.training.checkpoint import AtomicCheckpointIO, SaveLast
+from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.memory import kept_memory
@@ -86,21 +87,7 @@ def _train(
     with warnings.catch_warnings():
         # Lightning's advice on worker counts and loggers, and torch's on its own internals, say nothing to a user.
         warnings.simplefilter("ignore")
-        trainer = L.Trainer(
-            max_epochs=config.epochs,
-            precision=config.precision,
-            accelerator="gpu" if device().type == "cuda" else "cpu",
-            deterministic=device().type == "cpu",  # bilinear upsampling has no deterministic CUDA backward
-            devices=1,
-            logger=False,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO(), LightningEnvironment()],  # one process, whatever job it is part of
-            enable_checkpointing=False,
-            enable_progress_bar=False,  # Lightning's shows epochs of a number never reached; StepBar, steps
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            default_root_dir=folder,
-        )
+        trainer = _trainer(config, folder, callbacks)
         try:
             with kept_memory(), compiled(task.model) if config.compile else nullcontext():
                 trainer.fit(task, train_dataloaders=batches, ckpt_path=_checkpoint(task, folder))
@@ -115,6 +102,25 @@ def _train(
                 "or `norm: layer`"
             ) from error
     return curve.epochs
+
+
+def _trainer(config: TrainConfig, folder: Path, callbacks: list[L.Callback]) -> L.Trainer:
+    """Lightning's trainer, which writes and shows nothing by itself."""
+    return L.Trainer(
+        max_epochs=config.epochs,
+        precision=config.precision,
+        accelerator="gpu" if device().type == "cuda" else "cpu",
+        deterministic=device().type == "cpu",  # bilinear upsampling has no deterministic CUDA backward
+        devices=1,
+        logger=False,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],  # one process, whatever job it is part of
+        enable_checkpointing=False,
+        enable_progress_bar=False,  # Lightning's shows epochs of a number never reached; StepBar, steps
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
 
 
 def _checkpoint(task: DetectorTask, folder: Path) -> Path | None:

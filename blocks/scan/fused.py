@@ -45,8 +45,7 @@ def fused_scan(
 
     def scan(inputs: ScanInputs, softplus: bool, curves: Tensor | None) -> Tensor:
         u, dt, A, B, C, D, z, dt_bias = inputs
-        if A.shape[1] == 0:  # no states: a vector has at least one lane
-            A, B, C = F.pad(A, (0, 1)), F.pad(B, (0, 0, 0, 1)), F.pad(C, (0, 0, 0, 1))
+        A, B, C = _at_least_one_state(A, B, C)
         if curves is None:
             curves = torch.arange(u.shape[2], dtype=torch.int32, device=u.device).unsqueeze(0)
         # An argument, as a compiler may hand over other strides than it showed when it asked what comes out.
@@ -58,11 +57,6 @@ def fused_scan(
     def fake_run(u: Tensor, dt: Tensor, A: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
         return torch.empty_like(u, memory_format=torch.contiguous_format), states(u, dt, A, rest[-1])
 
-    def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        *tensors, ctx.softplus, ctx.by_channel, _ = inputs
-        ctx.save_for_backward(*tensors, output[1])
-        ctx.mark_non_differentiable(output[1])
-
     def gradients(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, curves, kept = ctx.saved_tensors
         grads = differentiate(dy, *inputs, curves, kept, ctx.softplus, ctx.by_channel)
@@ -72,10 +66,24 @@ def fused_scan(
         refuse_second_derivative(backend)
 
     run.register_fake(fake_run)
-    run.register_autograd(gradients, setup_context=save)
+    run.register_autograd(gradients, setup_context=_save)
     differentiate.register_fake(_fake_gradients)
     differentiate.register_autograd(refuse)
     return scan
+
+
+def _at_least_one_state(A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same, with one state of zero in place of none: a vector of the kernels has at least one lane."""
+    if A.shape[1]:
+        return A, B, C
+    return F.pad(A, (0, 1)), F.pad(B, (0, 0, 0, 1)), F.pad(C, (0, 0, 0, 1))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    """Keep what the backward needs."""
+    *tensors, ctx.softplus, ctx.by_channel, _ = inputs
+    ctx.save_for_backward(*tensors, output[1])
+    ctx.mark_non_differentiable(output[1])
 
 
 def in_rows(dt: Tensor, by_channel: bool) -> Tensor:
