@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from dlkd.ablations.report.words.numbers import listed
 from dlkd.ablations.run.run_identity import Row, RunIdentity
 from dlkd.text import shortened
-from dlkd.training.identity import differences
+from dlkd.training.trials.identity import differences
 
 Made: TypeAlias = "Mapping[str, Any] | None"
 """Model and training of a row; None where the run does not say."""

@@ -9,7 +9,7 @@ from typing import Any
 from dlkd.ablations.plan.cells import Cell
 from dlkd.data import dataset_labels
 from dlkd.text import plain, shortened
-from dlkd.training.identity import differences
+from dlkd.training.trials.identity import differences
 
 Row = tuple[str, str]
 """Table and label of a row."""
