@@ -23,6 +23,7 @@ from dlkd.ablations.run.run_identity import identity_of
 from dlkd.ablations.run.runner import run_cells
 from dlkd.ablations.run.store import missing_cells
 from dlkd.ablations.run.trials import collect
+from dlkd.ablations.tuned import plan_searches, run_searches
 from dlkd.data.named import verify_data
 from dlkd.files import file_name
 from dlkd.machine import cores, crowded, expanded
@@ -122,10 +123,11 @@ def ablate(
         folder=None if out is None else expanded(out), store=expanded(store), force=force, replace=replace,
     )  # fmt: skip
     grids = load_grids(_several(grid))
-    cells = plan_cells(grids, asked, terminal)
-    keep_earlier(cells, grids, asked)
-    verify_missing(cells, asked, terminal)
     try:
+        grids = run_searches(grids, plan_searches(grids, asked, terminal), asked, terminal)
+        cells = plan_cells(grids, asked, terminal)
+        keep_earlier(cells, grids, asked)
+        verify_missing(cells, asked, terminal)
         ablation, _ = run_grids(cells, grids, asked, terminal)
     except KeyboardInterrupt:
         folder = run_folder(grids, asked)

@@ -11,7 +11,7 @@ from dlkd.cli import session
 from dlkd.cli.console import err, out
 from dlkd.cli.options import BatchSize, Epochs, ImageSize, Imports, RegistryFiles, Steps
 from dlkd.cli.report import write_reports
-from dlkd.cli.searches import ablate_search
+from dlkd.cli.searches import ablate_search, tuning_forecast
 from dlkd.text import text_table
 
 if TYPE_CHECKING:
@@ -109,17 +109,24 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
         run_grids,
         verify_missing,
     )
+    from dlkd.ablations.tuned import as_stored, plan_searches, run_searches
 
     grids = load_grids(names)
-    cells = plan_cells(grids, asked, err)
+    searches = plan_searches(grids, asked, err)
     if dry_run:
-        _print_cells(cells, grids, asked.store, asked.registry, asked.pool)
+        grids = as_stored(grids, searches, asked)
+        cells = plan_cells(grids, asked, err)
+        trials = _print_cells(cells, grids, asked.store, asked.registry, asked.pool)
+        for line in tuning_forecast(searches, cells, trials, asked):
+            out.print(line)
         keep_earlier(cells, grids, asked)
         return
-    keep_earlier(cells, grids, asked)
-    verify_missing(cells, asked, err)
     folder = run_folder(grids, asked)
     session.if_interrupted(again(folder))
+    grids = run_searches(grids, searches, asked, err)
+    cells = plan_cells(grids, asked, err)
+    keep_earlier(cells, grids, asked)
+    verify_missing(cells, asked, err)
     ablation, kept = run_grids(cells, grids, asked, err)
     if not kept:
         write_reports(folder)
@@ -128,7 +135,8 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
         raise ValueError(f"{len(failed)} trials failed; {shown}:\n" + "\n".join(failed))
 
 
-def _print_cells(cells: list[Cell], grids: list[Grid], store: Path, registry: Registry, pool: Pool) -> None:
+def _print_cells(cells: list[Cell], grids: list[Grid], store: Path, registry: Registry, pool: Pool) -> dict[str, float]:
+    """Print what a run would do; the seconds of each cell that it would train, by key."""
     from dlkd.ablations.forecast.forecast import forecast
     from dlkd.ablations.run.display import duration
     from dlkd.ablations.run.history import grouped, reasons
@@ -153,3 +161,4 @@ def _print_cells(cells: list[Cell], grids: list[Grid], store: Path, registry: Re
             f"start, {duration(cost.training)} of trials ({one} one at a time), {duration(cost.report)} for the "
             "report; each part was timed in small on this machine, as busy as it is now"
         )
+    return cost.trials

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,12 @@ from dlkd.text import text_table
 
 if TYPE_CHECKING:
     from dlkd.ablations.asked import Asked
+    from dlkd.ablations.plan.cells import Cell
     from dlkd.ablations.search.definition import SearchFile
     from dlkd.ablations.search.records import Tried
+    from dlkd.ablations.search.rows import RowSearch
     from dlkd.ablations.search.study import Study
+    from dlkd.ablations.tuned import Searches
 
 
 def ablate_search(file: SearchFile, asked: Asked, *, dry_run: bool) -> None:
@@ -90,3 +94,33 @@ def _print_search(file: SearchFile, study: Study, folder: Path) -> None:
     out.print(f"{file.search.trials} trials, {done} of them done; compared after {shares} of the training, on:")
     for label, (_, category) in zip(dataset_labels([node for node, _ in study.data]), study.data, strict=True):
         out.print(f"  {label}/{category}")
+
+
+def tuning_forecast(
+    searches: Searches, cells: Sequence[Cell], seconds: Mapping[str, float], asked: Asked
+) -> Iterator[str]:
+    """What the rows' searches add to a run, in lines; `seconds` of the cells that are to be trained, by key."""
+    from dlkd.ablations.run.display import duration
+
+    for grid, rows in searches.items():
+        yield from (f"{grid}: '{each.row.label}' is not tuned: {each.passed_over}" for each in rows if each.passed_over)
+        left = {each.row.label: each.left(asked.registry, asked.store) for each in rows if each.study is not None}
+        every = sum(each.study.search.trials for each in rows if each.study is not None)
+        if not sum(left.values()):
+            yield f"{grid}: all {every} settings of {len(left)} rows were tried; the cells have what was chosen"
+            continue
+        places = next(len(each.study.data) for each in rows if each.study is not None)
+        one = {each.row.label: _one_setting(grid, each, cells, seconds) for each in rows}
+        known = sum(one[label] * count for label, count in left.items())
+        time = f"; at most about {duration(known)} one at a time" if known else ""
+        yield (
+            f"{grid}: before the cells, {sum(left.values())} of {every} settings of {len(left)} rows are tried on "
+            f"validation pictures, in {places} {'category' if places == 1 else 'categories'} each{time}"
+        )
+
+
+def _one_setting(grid: str, each: RowSearch, cells: Sequence[Cell], seconds: Mapping[str, float]) -> float:
+    """Seconds of a training of a row in each category; 0 where all its cells are done."""
+    own = [cell for cell in cells if (grid, each.row.label) in cell.rows and cell.key in seconds]
+    first = min((cell.spec.seed for cell in own), default=0)
+    return sum(seconds[cell.key] for cell in own if cell.spec.seed == first)

@@ -12,6 +12,7 @@ from dlkd.ablations.plan.cells import make_cells
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.plan.grid_files import load_grid
 from dlkd.ablations.run.trials import collect
+from dlkd.ablations.search.rows import row_searches
 from dlkd.check import check_row
 from dlkd.registry import create_model, default_registry, load_file, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig, load_model, run_trial
@@ -85,6 +86,15 @@ def test_my_grid_gives_a_cell_a_row() -> None:
     assert len(cells) == len(grid.rows) == 4
     scans = [(c.spec.model["decoder"]["global"] or {}).get("scan") for c in cells]
     assert scans == ["cross4", "raster2", "hilbert8", None]
+
+
+def test_my_tuned_grid_gives_each_row_a_search() -> None:
+    grid = load_grid(str(EXAMPLES / "my_tuned_grid.yaml"))
+    registry = default_registry()
+    preset = Preset(train=PRESETS["demo"].train, model={"teacher": SMALL_TEACHER})
+    searches = row_searches(grid, registry, [(registry.complete("dataset", "textures"), ["brick"])], preset)
+    trials = [each.study.search.trials for each in searches if each.study is not None]
+    assert trials == [8] * len(grid.rows) == [8, 8, 8]
 
 
 def test_my_factors_are_a_row_per_combination() -> None:

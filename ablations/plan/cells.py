@@ -68,7 +68,7 @@ def make_cells(
     """
     cells = []
     digests: dict[str, str] = {}
-    for row, model, train in _settled(grid, registry, preset):
+    for row, model, train in settled_rows(grid, registry, preset):
         settings = registry.shown(model)
         for dataset, categories in datasets:
             code: Code = {}
@@ -86,7 +86,7 @@ def make_cells(
     return unique(cells)
 
 
-def _settled(grid: Grid, registry: Registry, preset: Preset) -> list[tuple[GridRow, Node, TrainConfig]]:
+def settled_rows(grid: Grid, registry: Registry, preset: Preset) -> list[tuple[GridRow, Node, TrainConfig]]:
     """Each row with its resolved model and its training configuration. Raises ConfigError with all rows' problems."""
     settled = []
     problems: list[Problem] = []

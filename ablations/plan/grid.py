@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic_core import PydanticCustomError
 
+from dlkd.ablations.plan.tuning import TunedRow, Tuning
 from dlkd.registry.located_yaml import LocatedYaml
 from dlkd.text import plain
 
@@ -77,6 +78,8 @@ class Grid(pydantic.BaseModel):
         seeds: how many base seeds.
         preset: "demo" or "paper".
         train: laid over the preset's training configuration, for every row.
+        tune: each row is tuned on validation pictures before its cells are trained, all rows with the same budget.
+        tuned: what that gave, by row; a run fills it in.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -95,6 +98,8 @@ class Grid(pydantic.BaseModel):
     seeds: int | None = pydantic.Field(None, ge=1)
     preset: str | None = None
     train: dict[str, Any] = {}
+    tune: Tuning | None = None
+    tuned: tuple[TunedRow, ...] = ()
 
     _source: LocatedYaml = pydantic.PrivateAttr(default_factory=lambda: LocatedYaml("grid", {}))
     """The file, for messages and relative paths."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pydantic
 from dlkd.ablations.plan.factors import KEYS, written_out
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.plan.shipped import shipped_grids
+from dlkd.ablations.plan.tuning import Parameter, Tuning
 from dlkd.registry import list_components, python_data
 from dlkd.registry.located_yaml import LocatedYaml, absolute, parse_yaml, read_yaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
@@ -67,6 +68,8 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     data = as_meant(Grid, document, name)
+    if data.pop("tuned", None) is not None:
+        problems.append(document.problem(("tuned",), "a run fills it in; say in `tune:` what is tried"))
     try:
         grid = Grid.model_validate({"name": name, **data})
     except pydantic.ValidationError as error:
@@ -75,6 +78,10 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
         problems += _row_problems(grid, i, row, document)
     problems += _factor_problems(grid, document)
     problems += _metric_problems({("metrics", i): metric for i, metric in enumerate(grid.metrics)}, document)
+    if grid.tune is not None:
+        metric = grid.tune.metric if "metric" in grid.tune.model_fields_set else grid.primary_metric
+        problems += _metric_problems({("tune", "metric"): metric}, document)
+        grid = grid.model_copy(update={"tune": grid.tune.model_copy(update={"metric": metric})})
     if grid.primary_metric not in grid.metrics:
         message = f"'{grid.primary}' is none of this grid's metrics{nearest(str(grid.primary), grid.metrics)}"
         problems.append(document.problem(("primary",), message))
@@ -94,10 +101,18 @@ def _form_problems(error: pydantic.ValidationError, data: dict[str, Any], docume
     for e in error.errors():
         if e["type"] == "too_short" and data.get("rows"):
             continue  # pydantic counts the rows that are right; those that are not have errors of their own
-        known = GridRow.model_fields if e["loc"][0] == "rows" else {*Grid.model_fields, *KEYS}
+        known = _known(tuple(e["loc"]))
         unknown = e["type"] == "extra_forbidden"
         message = f"unknown key{nearest(str(e['loc'][-1]), known)}" if unknown else e["msg"]
         yield document.problem(tuple(e["loc"]), message)
+
+
+def _known(path: KeyPath) -> Iterable[str]:
+    """The keys that may stand where `path` does."""
+    if path[:2] == ("tune", "space"):
+        return Parameter.model_fields
+    inside: dict[int | str, Iterable[str]] = {"rows": GridRow.model_fields, "tune": Tuning.model_fields}
+    return inside.get(path[0], {*Grid.model_fields, *KEYS} - {"tuned"})
 
 
 def _row_problems(grid: Grid, i: int, row: GridRow, document: LocatedYaml) -> Iterator[Problem]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 
+from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.content import Report, Section
 from dlkd.ablations.report.tables import Entry, Table, TableRow
 from dlkd.ablations.report.words import entries, numbers
 from dlkd.ablations.report.words.conditions import COST_NOTE
 from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.tuning import HEADING, tuning_heads, tuning_lines
 from dlkd.text import plain
 
 
@@ -30,6 +32,7 @@ def markdown(report: Report) -> str:
         table = section.table
         parts += [f"## {escape(table.grid.title)}", _results(table)]
         parts.append(_notes(section))
+        parts += _tuning(table.grid)
         for picture in section.pictures:
             parts += [
                 f"### {picture.title}",
@@ -89,6 +92,13 @@ def _notes(section: Section) -> str:
         lines.append(f"- {section.failures_heading}:")
         lines += [f"  - {escape(failure)}" for failure in section.failures]
     return "\n".join(lines)
+
+
+def _tuning(grid: Grid) -> list[str]:
+    heads, lines = tuning_heads(grid), tuning_lines(grid)
+    if not heads:
+        return []
+    return [f"### {HEADING}", markdown_table([*map(escape, heads)], [[*map(escape, line)] for line in lines])]
 
 
 def _costs(table: Table) -> str:

@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from dlkd.ablations.plan.tuning import Parameter, shown
 from dlkd.ablations.report.plots.panels import FAINT, PALETTE, make_panels
 from dlkd.ablations.report.words.entries import label
-from dlkd.ablations.search.definition import Parameter, Search
+from dlkd.ablations.search.definition import Search
 from dlkd.ablations.search.records import DIVERGED, DONE, ENDS, STOPPED
-from dlkd.ablations.search.values import shown
 from dlkd.drawing import LiteralFigure
 
 MARKERS = {DONE: ("o", PALETTE[0]), STOPPED: ("s", FAINT), DIVERGED: ("x", PALETTE[1])}

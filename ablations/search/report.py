@@ -12,13 +12,14 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from dlkd.ablations.plan.tuning import shown
 from dlkd.ablations.report.markdown import escape, markdown_table
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.report.words.numbers import listed, number, seconds
 from dlkd.ablations.search.definition import SearchFile
 from dlkd.ablations.search.plot import plot
 from dlkd.ablations.search.records import DONE, ENDS, FAILED
-from dlkd.ablations.search.values import TRAIN, overrides, shown
+from dlkd.ablations.search.values import TRAIN, overrides
 from dlkd.files import atomic_path, write_text
 from dlkd.registry.located_yaml import dump_yaml
 from dlkd.text import plain

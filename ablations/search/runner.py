@@ -13,6 +13,7 @@ from ray import tune
 from rich.console import Console
 from rich.text import Text
 
+from dlkd.ablations.plan.tuning import shown
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.run.events import run_config, why_failed
 from dlkd.ablations.run.forget import forget
@@ -23,7 +24,6 @@ from dlkd.ablations.run.store import FAILURE
 from dlkd.ablations.search.records import DONE, PARAMETERS, STOPPED, Tried, broken, read_tried
 from dlkd.ablations.search.study import Study, search_folder
 from dlkd.ablations.search.suggestions import SCORE, Suggestions, halving
-from dlkd.ablations.search.values import shown
 from dlkd.ablations.search.worker import SearchWorker
 from dlkd.files import all_alone, delete, write_text
 from dlkd.machine import expanded
@@ -34,9 +34,11 @@ from dlkd.training.trials.trial_folder import RESULT
 
 
 def run_search(
-    study: Study, registry: Registry, store: Path, pool: Pool, console: Console, *, force: bool = False
+    study: Study, registry: Registry, store: Path, pool: Pool, console: Console, *, force: bool = False, name: str = ""
 ) -> None:
     """Try settings until the search has its number of finished ones; with `force` none counts as such yet.
+
+    Messages call what is tuned `name`, by default its variant.
 
     Resuming asks the folder what is finished: that is told to Optuna and to ASHA as known, what was begun is
     suggested first, and the rest is a fresh Tuner.
@@ -57,8 +59,9 @@ def run_search(
         storage.fetch(storage.names(), folder)
     tried = [] if force else read_tried(folder)
     left = study.search.trials - sum(t.finished for t in tried)
+    what = plain(name) or study.search.variant
     console.print(
-        f"{study.search.trials} trials of {study.search.variant} on {len(study.data)} "
+        f"{study.search.trials} trials of {what} on {len(study.data)} "
         f"{'category' if len(study.data) == 1 else 'categories'}, {study.search.trials - max(0, left)} already done, "
         f"{max(0, left)} to run, {pool.workers} at a time"
     )

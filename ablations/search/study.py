@@ -10,7 +10,7 @@ import pydantic
 
 from dlkd.ablations.plan.keys import code_behind, hashed
 from dlkd.ablations.search.definition import Search
-from dlkd.ablations.search.values import overrides, settled, value_at
+from dlkd.ablations.search.values import settle, settled, value_at
 from dlkd.data.digest import Progress, category_digest
 from dlkd.registry import Registry
 from dlkd.source_code import ROOT
@@ -37,8 +37,7 @@ class Study(pydantic.BaseModel):
 
     def settings(self, parameters: dict[str, Any], registry: Registry) -> tuple[dict[str, Any], TrainConfig]:
         """Model node and training configuration of one trial."""
-        model, train = overrides(parameters)
-        return self.preset.trained(train).settle(registry, self.search.variant, model)
+        return settle(self.search, parameters, registry, self.preset)
 
     def usual(self, registry: Registry) -> dict[str, Any] | None:
         """The parameters that leave the variant as it is; None where the space does not hold them."""
@@ -61,7 +60,8 @@ class Study(pydantic.BaseModel):
         Files count by their contents, not by their place, and the variant by what it is, not by its name.
         """
         decides = self.model_dump(
-            mode="json", exclude={"search": {"trials", "variant"}, "preset": {"train", "said"}, "digests": True}
+            mode="json",
+            exclude={"search": {"trials", "variant", "overrides"}, "preset": {"train", "said"}, "digests": True},
         )
         decides["model"], train = self.settings({}, registry)
         decides["train"] = train.model_dump(mode="json", exclude=PLACE_ONLY)

@@ -8,8 +8,9 @@ from typing import Any
 import pydantic
 
 from dlkd.ablations.search.definition import Search
-from dlkd.registry import Registry
-from dlkd.registry.located_yaml import dump_yaml
+from dlkd.registry import Node, Registry
+from dlkd.registry.located_yaml import LocatedYaml
+from dlkd.registry.nodes import VARIANT_KIND, merge, name_key
 from dlkd.registry.problems import ConfigError
 from dlkd.training import Preset, TrainConfig
 
@@ -34,6 +35,40 @@ def overrides(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return model, train
 
 
+def laid(under: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    """Overrides with those of parameters over them; a component that stands there by its name alone stays.
+
+    >>> laid({"optimizer": "sgd", "sigma": 2.0}, {"optimizer": {"lr": 0.1}})
+    {'optimizer': {'name': 'sgd', 'lr': 0.1}, 'sigma': 2.0}
+    """
+    return merge(_spelled_out(under, model), model, name_key(VARIANT_KIND))
+
+
+def _spelled_out(under: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    found = dict(under)
+    for key, value in under.items():
+        over = model.get(key)
+        if isinstance(over, dict) and isinstance(value, str):
+            found[key] = {"name": value}
+        elif isinstance(over, dict) and isinstance(value, dict):
+            found[key] = _spelled_out(value, over)
+    return found
+
+
+def settle(
+    search: Search, parameters: dict[str, Any], registry: Registry, preset: Preset, file: LocatedYaml | None = None
+) -> tuple[Node, TrainConfig]:
+    """Model node and training configuration of a setting; paths in it are relative to `file`.
+
+    Raises:
+        ConfigError: the variant, the overrides or a parameter is wrong.
+    """
+    model, train = overrides(parameters)
+    over = laid(search.overrides, model)
+    source = None if file is None else LocatedYaml(file.file, over, folder=file.folder)
+    return preset.trained(train).settle(registry, search.variant, over, source=source)
+
+
 def settled(search: Search, registry: Registry, preset: Preset) -> Search:
     """The same with each number among the choices as model and training have it: 64 for [64, 64], 2.0 for 2.
 
@@ -44,21 +79,19 @@ def settled(search: Search, registry: Registry, preset: Preset) -> Search:
     for key, parameter in search.space.items():
         if parameter.choice is not None:
             parameter = parameter.model_copy(
-                update={
-                    "choice": tuple(settled_value(search.variant, key, v, registry, preset) for v in parameter.choice)
-                }
+                update={"choice": tuple(settled_value(search, key, v, registry, preset) for v in parameter.choice)}
             )
         space[key] = parameter
     return search.model_copy(update={"space": space})
 
 
-def settled_value(variant: str, key: str, value: Any, registry: Registry, preset: Preset) -> Any:
+def settled_value(search: Search, key: str, value: Any, registry: Registry, preset: Preset) -> Any:
     """One value as model and training have it."""
     model, train = overrides({key: value})
     if model and type(value) is not int:
         return value  # a resolved variant has it as it was written
     try:
-        node = preset.settle(registry, variant, model)[0] if model else {}
+        node = settle(search, {key: value}, registry, preset)[0] if model else {}
         found = value_at(key, node, TrainConfig.model_validate(train))
     except (ConfigError, pydantic.ValidationError, KeyError, TypeError):
         return value
@@ -69,11 +102,3 @@ def value_at(key: str, node: dict[str, Any], train: TrainConfig) -> Any:
     """The value of a parameter in a model node and a training configuration."""
     place: Any = {**node, "train": train.model_dump(mode="json")}
     return functools.reduce(lambda inside, part: inside[part], key.split("."), place)
-
-
-def shown(value: Any) -> str:
-    """A parameter's value for people: 0.0123, gfrb, {name: gfrb, scan: hilbert8}."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    text: str = dump_yaml(value, default_flow_style=True, width=1000)
-    return text.removesuffix("...\n").strip()

@@ -12,6 +12,7 @@ import pandas as pd
 from dlkd.ablations.report.tables import Table, TableRow
 from dlkd.ablations.report.words.entries import base, label
 from dlkd.ablations.report.words.numbers import count, in_order, listed, number, p_value, seconds, signed
+from dlkd.ablations.report.words.tuning import tuning
 from dlkd.ablations.run.store import part_of_result
 from dlkd.ablations.run.trials import NOT_RUN
 
@@ -99,6 +100,7 @@ def notes(table: Table) -> list[str]:
             if table.grid.has_paper
             else f"{table.grid.source.capitalize()}."
         )
+    found += tuning(table.grid)
     found.append(
         "Measured: mean over seeds, then over categories, in per cent, with the 95% interval for new seeds of these "
         "categories."

@@ -10,7 +10,8 @@ from dlkd import source_code
 from dlkd.ablations.plan import keys
 from dlkd.ablations.plan.cells import Cell, make_cells
 from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.search.definition import Parameter, Search
+from dlkd.ablations.plan.tuning import Parameter
+from dlkd.ablations.search.definition import Search
 from dlkd.ablations.search.study import Study
 from dlkd.registry import component_starts, default_registry, load_file, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig

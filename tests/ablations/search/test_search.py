@@ -17,8 +17,9 @@ from rich.console import Console
 from dlkd import cli
 from dlkd.ablations.plan.cells import make_cells
 from dlkd.ablations.plan.grid_files import load_grid
+from dlkd.ablations.plan.tuning import Parameter
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.search.definition import Parameter, Search
+from dlkd.ablations.search.definition import Search
 from dlkd.ablations.search.records import RUNGS, Tried, read_tried, trial_key
 from dlkd.ablations.search.report import SearchReport
 from dlkd.ablations.search.results import read_found, search_trials, write_found
