@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 SYSTEMS = ("linux", "darwin")
@@ -62,6 +64,19 @@ def cores(root: Path = Path("/")) -> int:
     if allotted.isdigit() and int(allotted):
         counts.append(int(allotted))
     return max(1, math.floor(min(counts)))
+
+
+def processor(root: Path = Path("/")) -> str:
+    """The name of the processor, as far as the system says it.
+
+    Args:
+        root: where `/proc` lies.
+    """
+    with suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def free_cores() -> int:

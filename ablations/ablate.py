@@ -16,6 +16,7 @@ from dlkd.ablations.asked import Asked
 from dlkd.ablations.plan.cells import Cell, make_cells, unique
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.plan.grid_files import grid_of, load_grid
+from dlkd.ablations.run.costs import Measured, measure_costs
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.run_folder import TRIALS, holds_less, refuse_to_lose, write_run
@@ -236,7 +237,27 @@ def run_grids(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, termin
             write(trials)
         elif earlier:
             terminal.print(f"note: {folder / TRIALS} stays as it was: this run has no finished trial to add")
+    if not kept:
+        _measure(cells, folder, asked, terminal)
     return Ablation(tuple(grids), folder, asked.store, trials, identity), kept
+
+
+def _measure(cells: Sequence[Cell], folder: Path, asked: Asked, terminal: Terminal) -> None:
+    """Measure the rows' time and memory, now that nothing is trained any more; a failure is a note."""
+    with progress_bar(terminal) as bar:
+        task = bar.add_task("time and memory of each row, alone", total=None, visible=False)
+
+        def begun(total: int) -> None:
+            bar.update(task, total=total, visible=True)
+            if not terminal.is_terminal:
+                terminal.print(f"measuring time and memory: {total} models, each alone in a new process")
+
+        def tell(one: Measured) -> None:
+            bar.advance(task)
+            if one.note:
+                terminal.print(f"note: {one.row}: time and memory were not measured: {one.note}")
+
+        measure_costs(cells, folder, asked.store, asked.pool, begun=begun, tell=tell)
 
 
 def failed_trials(ablation: Ablation) -> list[str]:

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.report.tables import COSTS, Table, differences_of, effects_of, tabulate, trials_of
+from dlkd.ablations.report.tables import TRIAL_COSTS, Table, differences_of, effects_of, tabulate, trials_of
+from dlkd.ablations.run.costs import read_costs
 from dlkd.ablations.run.run_folder import MEASURED_WITH, TRIALS, read_identity, read_run
 from dlkd.ablations.run.run_identity import RunIdentity
 from dlkd.ablations.run.trials import NOT_RUN, renewed
@@ -34,6 +35,7 @@ VERDICT_COLUMNS = [
     *("wins", "n_pairs", "n_failed", "note"),
 ]
 SETTINGS = ["variant", *sorted(MEASURED_WITH)]
+ALONE = ("latency_1", "latency_8", "images_per_second", "peak_memory_bytes", "device", "threads", "day", "note")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,12 +80,14 @@ class Ablation:
 
         Columns: table, label (of the first row that contains the trial), dataset, category, seed, status ("ok",
         "failed" or "not run"), reason, variant, the settings of its training, and its costs: parameters, flops (of one
-        image), images_per_second, peak_memory_bytes, train_seconds; and key, the name of its folder in the store.
+        image), train_seconds (beside other trials); and key, the name of its folder in the store.
         """
         lines = self._lines.drop_duplicates("key").rename(columns={"row": "label"})
         measured = lines["status"].isin(["ok", "undefined"])
         lines = lines.assign(status=lines["status"].where(~measured, "ok"), reason=lines["reason"].where(~measured, ""))
-        return lines.reindex(columns=[*TRIAL, "status", "reason", *SETTINGS, *COSTS, "key"]).reset_index(drop=True)
+        return lines.reindex(columns=[*TRIAL, "status", "reason", *SETTINGS, *TRIAL_COSTS, "key"]).reset_index(
+            drop=True
+        )
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -94,6 +98,21 @@ class Ablation:
         """
         columns = [*TRIAL, "metric", "value", "status", "reason", "key"]
         return self._lines.rename(columns={"row": "label"})[columns].reset_index(drop=True)
+
+    @property
+    def costs(self) -> pd.DataFrame:
+        """What each row costs, one line per row; time and memory of scoring were measured with nothing beside them.
+
+        Columns: table, label; parameters, flops (of one image), train_seconds (medians over the row's trials);
+        latency_1 and latency_8 (seconds of so many images), images_per_second (8 at once), peak_memory_bytes (of the
+        weights and of scoring 8 images), device, threads, day, and note, why they were not measured. NaN where the
+        row was not measured yet.
+        """
+        return pd.DataFrame(
+            {"table": grid.name, "label": row.label} | row.costs | {name: getattr(row.measured, name) for name in ALONE}
+            for grid in self.grids
+            for row in self._table(grid).rows
+        )
 
     @property
     def failures(self) -> pd.DataFrame:
@@ -242,7 +261,8 @@ class Ablation:
         from dlkd.ablations.report.pictures import drawn_before
         from dlkd.files import write_text
 
-        write_text(Path(path), html(make_report(self._lines, self.grids, self.store, drawn_before(self.folder))))
+        before = drawn_before(self.folder)
+        write_text(Path(path), html(make_report(self._lines, self.grids, self.store, before, read_costs(self.folder))))
         return Path(path)
 
     def compare(self, other: Ablation) -> Comparison:
@@ -299,7 +319,8 @@ class Ablation:
 
     @functools.cached_property
     def _tables(self) -> dict[str, Table]:
-        return {grid.name: tabulate(self._lines, grid) for grid in self.grids}
+        measured = read_costs(self.folder)
+        return {grid.name: tabulate(self._lines, grid, measured) for grid in self.grids}
 
     def _table(self, grid: Grid) -> Table:
         return self._tables[grid.name]

@@ -102,7 +102,7 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
     begun = perf_counter()
     save_weights(model, folder / WEIGHTS)
     keep_images(folder, found, data, NormalRange(0.0, 1.0))
-    costs(model, spec, found, 1.0)
+    costs(model, spec, 1.0)
     versions()
     (folder / RESULT).write_text(json.dumps({"curve": curve}), encoding="utf-8")
     fixed += now() - begun

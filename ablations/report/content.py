@@ -25,6 +25,7 @@ from dlkd.ablations.report.words.conditions import (
 )
 from dlkd.ablations.report.words.headline import headline
 from dlkd.ablations.report.words.numbers import listed
+from dlkd.ablations.run.costs import RowCosts
 from dlkd.files import file_name
 
 
@@ -64,9 +65,15 @@ class Report:
     sections: list[Section]
 
 
-def make_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path, before: Drawn | None = None) -> Report:
+def make_report(
+    trials: pd.DataFrame,
+    grids: Sequence[Grid],
+    store: Path,
+    before: Drawn | None = None,
+    measured: RowCosts | None = None,
+) -> Report:
     """Everything that the report says, drawn and worded; pictures of `before` are not drawn again."""
-    tables = [tabulate(trials, grid) for grid in grids]
+    tables = [tabulate(trials, grid, measured) for grid in grids]
     used = pd.concat([table.trials for table in tables])
     return Report(
         title=f"Ablation of DLKD on {listed(list(dict.fromkeys(used['dataset'])))}",

@@ -9,7 +9,7 @@ from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.content import Report, Section
 from dlkd.ablations.report.tables import Entry, Table, TableRow
 from dlkd.ablations.report.words import entries, numbers
-from dlkd.ablations.report.words.conditions import COST_NOTE
+from dlkd.ablations.report.words.conditions import cost_note
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.report.words.tuning import HEADING, tuning_heads, tuning_lines
 from dlkd.text import plain
@@ -39,7 +39,7 @@ def markdown(report: Report) -> str:
                 f"![{escape(picture.alt, brackets=True)}]({picture.file})",
                 escape(picture.caption),
             ]
-        parts += ["### Cost beside benefit", _costs(table), COST_NOTE]
+        parts += ["### Cost beside benefit", _costs(table), escape(cost_note(table))]
         if section.sentences:
             said = "\n".join(f"- {escape(sentence)}" for sentence in section.sentences)
             parts += ["### Every comparison", said]

@@ -128,7 +128,7 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Costs:
-    """What each row brings, and the time of one image."""
+    """What each row brings, and the time of an image that is scored by itself."""
 
     metrics: list[str]
     rows: list[Cost]
@@ -138,9 +138,8 @@ def costs(table: Table) -> Costs | None:
     """None where no row has a time."""
     rows = []
     for row in table.rows:
-        speed = row.costs["images_per_second"]
         entries = {name: (float(e.mean), float(e.low), float(e.high)) for name, e in row.entries.items()}
-        rows.append(Cost(row.label, 1000 / speed if speed > 0 else math.nan, entries))
+        rows.append(Cost(row.label, 1000 * row.measured.latency_1, entries))
     return None if all(math.isnan(row.milliseconds) for row in rows) else Costs(table.metrics, rows)
 
 

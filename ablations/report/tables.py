@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.run.costs import Measured, RowCosts
 from dlkd.ablations.run.trials import NOT_RUN
 from dlkd.ablations.statistics.claims import claims, estimates
 from dlkd.ablations.statistics.factorial import factorial_effects
@@ -17,7 +18,7 @@ from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
 from dlkd.ablations.statistics.pairs import Pairs, paired
 from dlkd.ablations.statistics.row_means import row_means
 
-COSTS = ("parameters", "flops", "images_per_second", "peak_memory_bytes", "train_seconds")
+TRIAL_COSTS = ("parameters", "flops", "train_seconds")
 NAN = float("nan")
 
 
@@ -72,7 +73,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table: what it is, the label of the row that it is compared with ("" for none), and its figures."""
+    """One row of a table: what it is, the label of the row that it is compared with ("" for none), and its figures.
+
+    Attributes:
+        costs: `TRIAL_COSTS`, each the median over the row's trials.
+        measured: time and memory of its model alone.
+    """
 
     label: str
     variant: str
@@ -81,6 +87,7 @@ class TableRow:
     compared: str
     entries: dict[str, Entry]
     costs: dict[str, float]
+    measured: Measured
 
 
 @dataclass(frozen=True)
@@ -125,13 +132,22 @@ class Table:
         return len(self.absent) - self.not_run
 
 
-def tabulate(trials: pd.DataFrame, grid: Grid) -> Table:
-    """The table of one grid. Raises ValueError where `trials` (of all tables) has nothing of it."""
+def tabulate(trials: pd.DataFrame, grid: Grid, measured: RowCosts | None = None) -> Table:
+    """The table of one grid, with what was measured of its rows alone.
+
+    Raises ValueError where `trials` (of all tables) has nothing of it.
+    """
     own = trials_of(trials, grid)
     metrics = [m for m in grid.metrics if m in set(own["metric"])]
     differences, effects = differences_of(own, grid, metrics), effects_of(own, grid, metrics)
     summaries = {m: row_means(own, m).set_index("row") for m in metrics}
-    rows = [_row(own, grid, row, summaries, differences) for row in grid.rows]
+    measured = measured or {}
+    rows = [
+        _row(
+            own, grid, row, summaries, differences, measured.get((grid.name, row.label), Measured(grid.name, row.label))
+        )
+        for row in grid.rows
+    ]
     return Table(grid, own, metrics, rows, differences, effects, _absent(own))
 
 
@@ -197,7 +213,12 @@ def _absent(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(
-    trials: pd.DataFrame, grid: Grid, row: GridRow, summaries: dict[str, pd.DataFrame], differences: pd.DataFrame
+    trials: pd.DataFrame,
+    grid: Grid,
+    row: GridRow,
+    summaries: dict[str, pd.DataFrame],
+    differences: pd.DataFrame,
+    measured: Measured | None,
 ) -> TableRow:
     own = trials[trials["row"] == row.label]
     entries = {
@@ -206,7 +227,8 @@ def _row(
     }
     untrained = not own.empty and bool(((own["epochs"] == 0) | (own["max_steps"] == 0)).all())
     compared = compared_with(grid).get(row.label, "")
-    return TableRow(row.label, row.variant, untrained, row.label == grid.reference, compared, entries, _costs(own))
+    costs = own.drop_duplicates("key").reindex(columns=list(TRIAL_COSTS)).astype(float).median().to_dict()
+    return TableRow(row.label, row.variant, untrained, row.label == grid.reference, compared, entries, costs, measured)
 
 
 def _entry(own: pd.DataFrame, row: GridRow, metric: str, summary: pd.DataFrame, differences: pd.DataFrame) -> Entry:
@@ -256,11 +278,3 @@ def _compared(row: str, metric: str, differences: pd.DataFrame) -> dict[str, Any
         "p": float(line["p"]),
         "verdict": line["verdict"],
     }
-
-
-def _costs(own: pd.DataFrame) -> dict[str, float]:
-    """Over the row's trials: the median, of memory the highest."""
-    once = own.drop_duplicates("key").reindex(columns=list(COSTS)).astype(float)
-    costs = once.median()
-    costs["peak_memory_bytes"] = once["peak_memory_bytes"].max()
-    return {name: float(value) for name, value in costs.items()}

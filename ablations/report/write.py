@@ -13,10 +13,13 @@ from dlkd.ablations.report.html import html
 from dlkd.ablations.report.latex import latex
 from dlkd.ablations.report.markdown import markdown
 from dlkd.ablations.report.pictures import drawn_before, write_pictures
+from dlkd.ablations.run.costs import RowCosts
 from dlkd.files import write_text
 
 
-def write_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path, out: Path) -> list[Path]:
+def write_report(
+    trials: pd.DataFrame, grids: Sequence[Grid], store: Path, out: Path, measured: RowCosts | None = None
+) -> list[Path]:
     """Write report.html, report.md and report.tex below `out`, and pictures/*.png for the Markdown.
 
     Args:
@@ -24,11 +27,12 @@ def write_report(trials: pd.DataFrame, grids: Sequence[Grid], store: Path, out: 
         grids: the tables, in the report's order.
         store: folder of the trials' folders; pictures and loss curves of those not there are left out.
         out: folder of the report.
+        measured: time and memory of the rows, as `read_costs` gives them.
 
     Raises:
         ValueError: `trials` has nothing of a grid.
     """
-    report = make_report(trials, grids, store, drawn_before(out))
+    report = make_report(trials, grids, store, drawn_before(out), measured)
     write_pictures([picture for section in report.sections for picture in section.pictures], out)
     written = {"report.html": html(report), "report.md": markdown(report), "report.tex": latex(report)}
     for name, text in written.items():

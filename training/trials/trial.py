@@ -107,7 +107,7 @@ def _run(
     result = TrialResult(
         evaluation.metrics,
         evaluation.undefined,
-        costs(model, spec, evaluation, seconds),
+        costs(model, spec, seconds),
         curve,
         normal,
         alarm(evaluation, normal.threshold),

@@ -59,8 +59,8 @@ def captions(table: Table) -> dict[str, Caption]:
         "costs": Caption(
             "Benefit over cost",
             f"Every metric over the milliseconds of one image for {rows}.",
-            "Bars: 95% intervals. The grey line joins the rows that no other row beats in both. Speed was measured "
-            f"while other trials ran.{missing}",
+            "Bars: 95% intervals. The grey line joins the rows that no other row beats in both. The time is that of an "
+            f"image scored by itself, each row in a process of its own.{missing}",
         ),
         "curves": Caption(
             "Learning curves",

@@ -16,10 +16,6 @@ from dlkd.ablations.report.words.tuning import tuning
 from dlkd.ablations.run.store import part_of_result
 from dlkd.ablations.run.trials import NOT_RUN
 
-COST_NOTE = (
-    "FLOPs of one image by torch's counter, which does not count the selective scan. Memory is the peak of the worker "
-    "process, which earlier trials share. Times were measured while other trials ran."
-)
 COLLAPSE = 0.1
 PAPER = {"dataset": "mvtec", "settings": "teacher resnet18", "image_size": "256"}
 
@@ -157,6 +153,25 @@ def failures(table: Table) -> list[str]:
         many = f"{len(cells)} cells: " if len(cells) > 1 else ""
         lines.append(f"{row}, {many}{'; '.join(places)}: {reason}")
     return lines
+
+
+def cost_note(table: Table) -> str:
+    """What the costs are, and what they were measured with."""
+    says = (
+        "GFLOPs: scores and maps of one image, teacher and selective scan included. Training: seconds of the training "
+        "loop, measured while other trials ran."
+    )
+    alone = [row.measured for row in table.rows if row.measured.key]
+    if not alone:
+        says += " Time and memory of scoring were not measured: `dlkd ablate` measures them after the last cell."
+    places = in_order(f"{one.device}, {count(one.threads, 'thread', 'threads')}, on {one.day}" for one in alone)
+    if places:
+        says += (
+            f" Time and memory of scoring: each row alone in a new process ({'; '.join(places)}); medians of repeated "
+            "runs; memory of the weights and of scoring 8 images at once, without the libraries'."
+        )
+    failed = [f"{row.label} ({row.measured.note})" for row in table.rows if row.measured.note]
+    return f"{says} Not measured: {'; '.join(failed)}." if failed else says
 
 
 def failures_heading(table: Table) -> str:

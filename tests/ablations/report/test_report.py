@@ -1,6 +1,7 @@
 """What a report says of trials whose figures are known, and that the page works in a browser."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -18,15 +19,16 @@ from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.html import html
 from dlkd.ablations.report.markdown import escape
 from dlkd.ablations.report.pair_data import courses, pair_points
-from dlkd.ablations.report.plot_data import curves, examples
+from dlkd.ablations.report.plot_data import costs, curves, examples
 from dlkd.ablations.report.plots import draw
 from dlkd.ablations.report.plots.courses import draw_courses
 from dlkd.ablations.report.plots.learning_curves import learning_curves
 from dlkd.ablations.report.plots.pair_points import draw_pair_points
 from dlkd.ablations.report.plots.picture_grid import picture_grid
 from dlkd.ablations.report.tables import tabulate
-from dlkd.ablations.report.words.conditions import failures, low_trainings
+from dlkd.ablations.report.words.conditions import cost_note, failures, low_trainings
 from dlkd.ablations.report.write import write_report
+from dlkd.ablations.run.costs import Measured
 from dlkd.text import plain
 
 METRICS = ("image_auroc", "pixel_auroc", "pro")
@@ -70,16 +72,22 @@ def trials_of(grid, *, means, categories=CATEGORIES, seeds=(0, 1), dataset="text
                                 "settings": "teacher tf_efficientnet_lite0",
                             },
                             **{"pro_limit": 0.3, "score_at": "network"},
-                            **{"parameters": 2e6, "flops": 5e8, "train_seconds": 10.0, "images_per_second": 50.0},
-                            "peak_memory_bytes": 2.0**30,
+                            **{"parameters": 2e6, "flops": 5e8, "train_seconds": 10.0},
                         }
                     )
     return pd.DataFrame(lines)
 
 
+def alone(*grids, seconds=0.02):
+    """What was measured of each row alone."""
+    about = {"key": "k", "device": "a processor", "threads": 2, "day": "2026-11-28"}
+    found = {"latency_1": seconds, "latency_8": 0.1, "images_per_second": 80.0, "peak_memory_bytes": 2.0**26}
+    return {(g.name, row.label): Measured(g.name, row.label, **found, **about) for g in grids for row in g.rows}
+
+
 def fail(trials, row, category, seed, reason):
     at = (trials["row"] == row) & (trials["category"] == category) & (trials["seed"] == seed)
-    costs = ["parameters", "flops", "train_seconds", "images_per_second", "peak_memory_bytes"]
+    costs = ["parameters", "flops", "train_seconds"]
     trials.loc[at, ["value", *costs]] = np.nan
     trials.loc[at, ["status", "reason"]] = ["failed", reason]
 
@@ -156,7 +164,7 @@ def full(tmp_path_factory):
     fail(trials, "LFRB", "grass", 1, "NonFiniteLossError: at step 3")
     keep(folder / "store", trials)
     shutil.rmtree(folder / "store" / "v0-grass-1")
-    paths = write_report(trials, [four, untrained], folder / "store", folder / "out")
+    paths = write_report(trials, [four, untrained], folder / "store", folder / "out", alone(four, untrained))
     return trials, [four, untrained], folder, {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
@@ -210,6 +218,27 @@ def test_a_failed_cell_is_named_and_its_average_marked(full):
     assert "partial" not in Page(texts["report.html"]).tables[0][3][2]
 
 
+def test_costs_are_those_measured_alone_and_say_with_what(full):
+    _, _, _, texts = full
+    row = Page(texts["report.html"]).tables[1][1]
+    assert row[:8] == ["LFRB", "2.00 M", "0.500", "20.0", "100.0", "80.0", "64", "10 s"]
+    assert "| LFRB | 2.00 M | 0.500 | 20.0 | 100.0 | 80.0 | 64 | 10 s |" in texts["report.md"]
+    said = "each row alone in a new process (a processor, 2 threads, on 2026-11-28)"
+    assert all(said in texts[name] for name in ("report.html", "report.md"))
+
+
+def test_rows_that_were_not_measured_have_no_time_and_say_why(tmp_path):
+    cells = grid(rows=("A", "B"))
+    trials = trials_of(cells, means=(0.8, 0.9))
+    text, page = text_of(trials, [cells], tmp_path)
+    assert page.tables[1][1][3:7] == ["–"] * 4
+    assert "Time and memory of scoring were not measured" in text
+    measured = alone(cells) | {("table4", "B"): Measured("table4", "B", note="out of memory")}
+    table = make_report(trials, [cells], tmp_path, measured=measured).sections[0].table
+    assert cost_note(table).endswith("Not measured: B (out of memory).")
+    assert [math.isnan(row.milliseconds) for row in costs(table).rows] == [False, True]
+
+
 def test_the_untrained_network_is_easy_to_see(full):
     _, _, _, texts = full
     assert 'class="untrained"' in texts["report.html"]
@@ -246,7 +275,7 @@ def test_steps_follow_the_rows_of_the_grid_not_of_the_trials(full):
 
 def test_the_same_trials_give_the_same_bytes(full):
     trials, grids, folder, texts = full
-    again = write_report(trials, grids, folder / "store", folder / "again")
+    again = write_report(trials, grids, folder / "store", folder / "again", alone(*grids))
     for path in again:
         assert path.read_text(encoding="utf-8") == texts[path.name]
     for picture in (folder / "out/pictures").glob("*.png"):
@@ -293,7 +322,7 @@ def test_when_everything_failed_there_is_still_a_report(tmp_path):
     trials = trials_of(cells, means=(0.8, 0.9), categories=("brick",), seeds=(0,))
     for row in ("A", "B"):
         fail(trials, row, "brick", 0, "killed for memory")
-    trials = trials.drop(columns=["parameters", "flops", "train_seconds", "images_per_second", "peak_memory_bytes"])
+    trials = trials.drop(columns=["parameters", "flops", "train_seconds"])
     _, page = text_of(trials, [cells], tmp_path)
     assert page.tables[0][3][2] == "failed: killed for memory"
     assert len(page.images) == 2  # the effects and categories, which say that there is no figure
@@ -318,7 +347,7 @@ def test_labels_cannot_break_the_page_or_the_tables(tmp_path):
     assert page.count("&lt;script&gt;alert(1)") >= 2
     rows = [line for line in markdown.splitlines() if line.startswith("| \\<script>")]
     assert rows
-    assert all(len(re.split(r"(?<!\\)\|", line)) in (12, 11) for line in rows)
+    assert all(len(re.split(r"(?<!\\)\|", line)) in (12, 13) for line in rows)
     assert r"A \& B\_1 50\%" in latex
 
 
@@ -672,9 +701,9 @@ def again(tmp_path, monkeypatch):
         drawn.append(type(data).__name__)
         return drawing.LiteralFigure((1, 1))
 
-    def write(trials=first):
+    def write(trials=first, seconds=0.02):
         drawn.clear()
-        write_report(trials, [cells], tmp_path / "store", tmp_path / "out")
+        write_report(trials, [cells], tmp_path / "store", tmp_path / "out", alone(cells, seconds=seconds))
         return sorted(drawn)
 
     monkeypatch.setattr(draw, "draw", note)
@@ -689,15 +718,15 @@ def test_a_picture_is_drawn_again_where_its_data_changed_and_nowhere_else(again,
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*") if path.is_file()} == before
     changed = again.trials.assign(value=again.trials["value"] + 0.001 * (again.trials["row"] == "A"))
     assert again(changed) == ["Categories", "Costs", "Effects", "PairPoints"]
-    slower = changed.assign(images_per_second=40.0)
-    assert again(slower) == ["Costs"]
+    slower = {"trials": changed, "seconds": 0.03}
+    assert again(**slower) == ["Costs"]
     key = again.trials["key"][0]
     (tmp_path / "store" / key / "result.json").write_text(json.dumps({"curve": [{"step": 1, "total": 3.0}]}))
-    assert again(slower) == ["Curves"]
+    assert again(**slower) == ["Curves"]
     kept = dict(np.load(tmp_path / "store" / key / "examples.npz"))
     np.savez(tmp_path / "store" / key / "examples.npz", **kept | {"scores": kept["scores"] + 1})
-    assert again(slower) == ["Examples"]
-    assert again(slower) == []
+    assert again(**slower) == ["Examples"]
+    assert again(**slower) == []
 
 
 def test_a_picture_that_is_not_as_it_was_written_is_drawn_again(again, tmp_path):
