@@ -33,12 +33,16 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
         hide_gpus()
     load_same(job["imports"])
     spec = TrialSpec.model_validate(job["spec"])
-    model = _model(spec, Path(job["folder"]) / WEIGHTS, load_registry(*map(Path, job["registry"])))
+    model = model_of(spec, Path(job["folder"]) / WEIGHTS, load_registry(*map(Path, job["registry"])))
     found = measure(model.eval().to(device()), spec.train.sides)
     return found | {"device": torch.cuda.get_device_name() if device().type == "cuda" else processor()}
 
 
-def _model(spec: TrialSpec, weights: Path, registry: Registry) -> Detector:
+def model_of(spec: TrialSpec, weights: Path, registry: Registry) -> Detector:
+    """The model of a trial, with its weights where these were kept: time does not depend on what was trained.
+
+    Raises ValueError where the model fits something and it was not kept, as its time depends on that.
+    """
     torch.manual_seed(spec.trial_seed)
     model: Detector = registry.build("model", spec.model)
     if weights.exists():

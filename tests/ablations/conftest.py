@@ -9,11 +9,26 @@ import pytest
 
 from dlkd.ablations.plan.cells import Cell, make_cells
 from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.run import costs
+from dlkd.ablations.run.pool import Pool
 from dlkd.registry import Registry, default_registry
 from dlkd.training import METRICS, Preset, TrainConfig
 
 TEACHER = {"teacher": {"backbone": "test_resnet", "weights": "random"}}
 TINY = Preset(train=TrainConfig(image_size=32, batch_size=3, epochs=2, checkpoint_seconds=0), model=TEACHER)
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+    """Runs measure no time and memory in new processes here, which take seconds; the cells that they asked for."""
+    asked: list[Cell] = []
+
+    def measure(cell: Cell, store: Path, pool: Pool) -> dict[str, Any]:
+        asked.append(cell)
+        return {"latency_1": 0.1, "latency_8": 0.5, "images_per_second": 16.0, "peak_memory_bytes": 1e6, "device": "d"}
+
+    monkeypatch.setattr(costs, "in_new_process", measure)
+    return asked
 
 
 @pytest.fixture

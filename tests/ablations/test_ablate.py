@@ -37,7 +37,7 @@ def training(monkeypatch, tmp_path, finish_cell):
     return training
 
 
-def test_a_dict_is_run_its_results_come_back_and_a_second_call_trains_nothing(training, tiny_folder, capsys):
+def test_a_dict_is_run_its_results_come_back_and_a_second_call_trains_nothing(training, measured, tiny_folder, capsys):
     ablation = dlkd.ablate(GRID, dataset=tiny_folder, seeds=1, image_size=32, steps=2)
     assert training.asked == ["A", "B"]
     assert ablation.summary()["image_auroc"]["mean"].to_dict() == {"A": 0.6, "B": 0.7}
@@ -55,6 +55,8 @@ def test_a_dict_is_run_its_results_come_back_and_a_second_call_trains_nothing(tr
         progress=False,
     )
     assert training.asked == ["A", "B"]
+    assert [cell.rows[0][1] for cell in measured] == ["A", "B"]  # alone, after all; not again either
+    assert again.costs[["label", "latency_1", "note"]].values.tolist() == [["A", 0.1, ""], ["B", 0.1, ""]]
     assert capsys.readouterr() == ("", "")
     assert again.trials.equals(ablation.trials)
     loaded = dlkd.load_ablation("runs/grid")
