@@ -48,6 +48,23 @@ class Plots:
         ax.set_ylim(len(names) - 0.4, -0.6)
         return _literal(ax)
 
+    def profile(self, metric: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """Each row over the categories, in per cent, from the hardest to the easiest; bars join its lowest and highest
+        seed.
+
+        Raises ValueError where fewer than two categories have figures.
+        """
+        from dlkd.ablations.report.plots.panels import wrap
+        from dlkd.ablations.report.plots.profile import draw_rows, profile_width
+
+        profile = plot_data.profile(self._table, self._metric(metric))
+        if profile is None:
+            raise ValueError(f"table '{self._table.grid.name}' has figures in fewer than two categories: see summary()")
+        ax = _axes(ax, profile_width(profile), 4.4)
+        handles = draw_rows(ax, profile)
+        ax.legend(handles.values(), [wrap(label) for label in handles], fontsize=8)
+        return _literal(ax)
+
     def heat_map(self, metric: str | None = None, *, ax: Axes | None = None) -> Axes:
         """Every row in every category, in per cent, averaged over seeds."""
         from dlkd.ablations.report.plots.heat_map import draw_heat_map
@@ -117,8 +134,7 @@ class Plots:
         if metric is not None and metric not in self._table.metrics:
             known = self._table.metrics
             raise ValueError(f"table '{self._table.grid.name}' shows no metric '{metric}'{nearest(metric, known)}")
-        primary = self._table.grid.primary_metric
-        return metric or (primary if primary in self._table.metrics else self._table.metrics[0])
+        return metric or self._table.primary_shown
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:

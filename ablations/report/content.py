@@ -91,6 +91,7 @@ def _section(table: Table, store: Path, before: Drawn) -> Section:
         "effects": plot_data.effects(table),
         "pairs": pair_data.pair_points(table),
         "seeds": pair_data.courses(table),
+        "profile": plot_data.profile(table, table.primary_shown),
         "categories": plot_data.categories(table),
         "costs": plot_data.costs(table),
         "curves": plot_data.curves(table, store),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dlkd.ablations.report.pair_data import Courses, PairPoints
-from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples
+from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples, Profile
 from dlkd.ablations.report.words.captions import Caption
 from dlkd.files import atomic_path, write_text
 
@@ -35,6 +35,7 @@ CODE = (
     "ablations/report/plots/panels.py",
     "ablations/report/plots/pareto.py",
     "ablations/report/plots/picture_grid.py",
+    "ablations/report/plots/profile.py",
     "ablations/report/words/entries.py",
     "drawing.py",
     "text.py",
@@ -45,7 +46,7 @@ CODE = (
 LIBRARIES = ("matplotlib", "numpy", "pillow", "scipy")
 
 
-PictureData: TypeAlias = Examples | Effects | PairPoints | Courses | Categories | Costs | Curves
+PictureData: TypeAlias = Examples | Effects | PairPoints | Courses | Profile | Categories | Costs | Curves
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import pandas as pd
 from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import base
 from dlkd.ablations.run.store import part_of_result
+from dlkd.ablations.statistics.metric_trials import metric_trials
 from dlkd.training.trials.trial_folder import EXAMPLES
 
 
@@ -116,6 +117,44 @@ def categories(table: Table) -> Categories:
 
     values = {metric: [[value(metric, row, *place) for place in places] for row in rows] for metric in table.metrics}
     return Categories(table.metrics, rows, places, values)
+
+
+class Spread(NamedTuple):
+    """A row's mean over seeds in one category, its lowest seed and its highest, in per cent."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One metric of each row over the categories.
+
+    Attributes:
+        metric: its name.
+        rows: in the table's order.
+        categories: (dataset, category), by data set, in each from the lowest mean over rows to the highest.
+        values: by row and place of the category; none where no training of the row has a figure.
+    """
+
+    metric: str
+    rows: list[str]
+    categories: list[tuple[str, str]]
+    values: dict[tuple[str, int], Spread]
+
+
+def profile(table: Table, metric: str) -> Profile | None:
+    """None where fewer than two categories have figures."""
+    trials = metric_trials(table.trials, metric).dropna(subset="value")
+    seeds = trials.groupby(["dataset", "category", "row"])["value"].agg(["mean", "min", "max"]) * 100
+    middle = seeds["mean"].groupby(level=["dataset", "category"]).mean()
+    if len(middle) < 2:
+        return None
+    datasets = list(dict.fromkeys(trials["dataset"]))
+    places = sorted(middle.index, key=lambda place: (datasets.index(place[0]), middle[place], place[1]))
+    values = {(row, places.index((name, c))): Spread(*map(float, line)) for (name, c, row), *line in seeds.itertuples()}
+    return Profile(metric, [row.label for row in table.rows], places, values)
 
 
 class Cost(NamedTuple):

@@ -115,11 +115,16 @@ class Table:
     absent: pd.DataFrame
 
     @property
+    def primary_shown(self) -> str:
+        """The primary metric, or the first one that the trials have."""
+        primary = self.grid.primary_metric
+        return primary if primary in self.metrics else self.metrics[0]
+
+    @property
     def primary_trials(self) -> pd.DataFrame:
         """The trainings by the primary metric, as `metric_trials` gives them; none where the trials lack the metric."""
-        known = self.grid.primary_metric in self.metrics
-        found = metric_trials(self.trials, self.grid.primary_metric if known else self.metrics[0])
-        return found if known else found.iloc[:0]
+        found = metric_trials(self.trials, self.primary_shown)
+        return found if self.primary_shown == self.grid.primary_metric else found.iloc[:0]
 
     @property
     def not_run(self) -> int:

@@ -159,8 +159,9 @@ def test_figures_are_drawn_on_the_axes_given_and_on_new_ones(ablation, tmp_path)
     curve = {"curve": [{"step": 1, "epoch": 0, "total": 2.0}, {"step": 2, "epoch": 1, "total": 1.0}]}
     (tmp_path / "store" / "0-0-brick-0" / "result.json").write_text(json.dumps(curve))
     plot = ablation.table("g").plot
-    figure, given = pyplot.subplots(2, 2)
-    for draw, ax in zip((plot.effects, plot.heat_map, plot.pareto, plot.learning_curves), given.flat, strict=True):
+    figure, given = pyplot.subplots(2, 3)
+    drawn = (plot.effects, plot.heat_map, plot.pareto, plot.learning_curves, plot.profile)
+    for draw, ax in zip(drawn, given.flat, strict=False):
         assert draw(ax=ax) is ax
         assert ax.has_data()
         assert isinstance(draw(), Axes)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from typing import TypeAlias
 
 from PIL import Image
 
 from dlkd.ablations.report.pair_data import Courses, PairPoints
-from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples
+from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples, Profile
 from dlkd.ablations.report.plots.courses import draw_courses
 from dlkd.ablations.report.plots.effects import forest
 from dlkd.ablations.report.plots.heat_map import heat_map
@@ -15,12 +16,16 @@ from dlkd.ablations.report.plots.learning_curves import learning_curves
 from dlkd.ablations.report.plots.pair_points import draw_pair_points
 from dlkd.ablations.report.plots.pareto import pareto
 from dlkd.ablations.report.plots.picture_grid import picture_grid
+from dlkd.ablations.report.plots.profile import draw_profile
 from dlkd.drawing import LiteralFigure
 
 LARGE = 300_000  # bytes; no plot comes near
 
 
-def draw(data: Examples | Effects | PairPoints | Courses | Categories | Costs | Curves) -> LiteralFigure | None:
+PictureData: TypeAlias = Examples | Effects | PairPoints | Courses | Profile | Categories | Costs | Curves
+
+
+def draw(data: PictureData) -> LiteralFigure | None:
     """The figure of that data; None where nothing can be drawn of it."""
     match data:
         case Examples():
@@ -31,6 +36,8 @@ def draw(data: Examples | Effects | PairPoints | Courses | Categories | Costs | 
             return draw_pair_points(data)
         case Courses():
             return draw_courses(data)
+        case Profile():
+            return draw_profile(data)
         case Categories():
             return heat_map(data)
         case Costs():

@@ -51,6 +51,12 @@ def captions(table: Table) -> dict[str, Caption]:
             "categories with so many seeds. A dot marks the verdicts helps and harms. An interval "
             "that excludes zero and later includes zero again was not reliable.",
         ),
+        "profile": Caption(
+            "Profile over categories",
+            f"{label(table.primary_shown)} of {rows} in each category.",
+            f"By {label(table.primary_shown)}: means over seeds, with a bar from the lowest seed to the highest. "
+            f"Categories are in the order of their mean over rows, those of each data set by themselves.{missing}",
+        ),
         "categories": Caption(
             "By category",
             f"Heat map of every metric in per cent for {rows} in every category.",

@@ -19,12 +19,13 @@ from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.html import html
 from dlkd.ablations.report.markdown import escape
 from dlkd.ablations.report.pair_data import courses, pair_points
-from dlkd.ablations.report.plot_data import costs, curves, examples
+from dlkd.ablations.report.plot_data import costs, curves, examples, profile
 from dlkd.ablations.report.plots import draw
 from dlkd.ablations.report.plots.courses import draw_courses
 from dlkd.ablations.report.plots.learning_curves import learning_curves
 from dlkd.ablations.report.plots.pair_points import draw_pair_points
 from dlkd.ablations.report.plots.picture_grid import picture_grid
+from dlkd.ablations.report.plots.profile import draw_profile
 from dlkd.ablations.report.tables import tabulate
 from dlkd.ablations.report.words.conditions import cost_note, failures, low_trainings
 from dlkd.ablations.report.write import write_report
@@ -172,7 +173,7 @@ def test_files_and_pictures(full):
     _, _, folder, texts = full
     assert set(texts) == {"report.html", "report.md", "report.tex"}
     linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", texts["report.md"])
-    assert len(linked) == 12
+    assert len(linked) == 14
     for name in linked:
         assert (folder / "out" / name).read_bytes().startswith(b"\x89PNG")
 
@@ -183,7 +184,7 @@ def test_the_page_needs_nothing_outside_itself(full):
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert "url(" not in texts["report.html"]
     assert "@import" not in texts["report.html"]
-    assert len(page.images) == 12
+    assert len(page.images) == 14
     assert all(len(image["alt"]) > 20 for image in page.images)
 
 
@@ -629,6 +630,30 @@ def test_differences_by_category_and_seed_are_points(tmp_path):
     assert pair_points(tabulate(trials_of(one, means=(0.8,)), one)) is None
 
 
+def test_a_profile_goes_from_the_hardest_category_to_the_easiest(tmp_path):
+    cells = grid(rows=("A", "B"))
+    there = trials_of(cells, means=(0.80, 0.90), spread=-0.05)  # brick is the easiest
+    more = trials_of(cells, means=(0.70, 0.75), categories=("mono", "poly"))
+    more = more.assign(dataset="elpv")
+    fail(there, "B", "grass", 0, "x")
+    fail(more, "A", "mono", 0, "x")
+    fail(more, "A", "mono", 1, "x")
+    data = profile(tabulate(pd.concat([there, more], ignore_index=True), cells), "pro")
+    names = ["gravel", "grass", "brick", "poly", "mono"]
+    assert data.categories == [("textures" if i < 3 else "elpv", name) for i, name in enumerate(names)]
+    assert data.values["A", 2] == pytest.approx((85.0, 84.9, 85.1))  # mean, lowest and highest seed
+    assert len(set(data.values["B", 1])) == 1
+    assert ("A", 4) not in data.values
+    [axes] = draw_profile(data).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == names
+    assert {"textures", "elpv"} <= {text.get_text() for text in axes.texts}
+    lines = [line for line in axes.lines if len(line.get_xdata())]
+    assert [len(line.get_xdata()) for line in lines] == [3, 1, 3, 2]  # of A and of B, by data set
+    assert lines[0].get_ydata() == pytest.approx([75, 80, 85])
+    one = trials_of(cells, means=(0.8, 0.9), categories=("brick",))
+    assert profile(tabulate(one, cells), "pro") is None
+
+
 def test_how_verdicts_settled_is_drawn_from_four_seeds_on(tmp_path):
     cells = grid()
     few, many = (trials_of(cells, means=(0.80, 0.90, 0.85), seeds=range(n)) for n in (3, 5))
@@ -707,7 +732,7 @@ def again(tmp_path, monkeypatch):
         return sorted(drawn)
 
     monkeypatch.setattr(draw, "draw", note)
-    assert write() == ["Categories", "Costs", "Curves", "Effects", "Examples", "PairPoints"]
+    assert write() == ["Categories", "Costs", "Curves", "Effects", "Examples", "PairPoints", "Profile"]
     write.trials = first
     return write
 
@@ -717,7 +742,7 @@ def test_a_picture_is_drawn_again_where_its_data_changed_and_nowhere_else(again,
     assert again() == []
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*") if path.is_file()} == before
     changed = again.trials.assign(value=again.trials["value"] + 0.001 * (again.trials["row"] == "A"))
-    assert again(changed) == ["Categories", "Costs", "Effects", "PairPoints"]
+    assert again(changed) == ["Categories", "Costs", "Effects", "PairPoints", "Profile"]
     slower = {"trials": changed, "seconds": 0.03}
     assert again(**slower) == ["Costs"]
     key = again.trials["key"][0]
@@ -738,16 +763,16 @@ def test_a_picture_that_is_not_as_it_was_written_is_drawn_again(again, tmp_path)
     assert again() == []
     for broken in ("", "[]", '{"pictures/table4-effects.png": []}'):
         (folder / "drawn.json").write_text(broken)
-        assert len(again()) == 6
+        assert len(again()) == 7
 
 
 def test_other_code_and_another_library_draw_all_pictures_again(again, monkeypatch):
     monkeypatch.setattr(pictures, "LIBRARIES", ("matplotlib",))
     pictures._drawn_by.cache_clear()
-    assert len(again()) == 6
+    assert len(again()) == 7
     monkeypatch.setattr(pictures, "CODE", pictures.CODE[1:])
     pictures._drawn_by.cache_clear()
-    assert len(again()) == 6
+    assert len(again()) == 7
     pictures._drawn_by.cache_clear()
 
 
