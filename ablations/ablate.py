@@ -13,9 +13,12 @@ import pandas as pd
 
 from dlkd.ablations.ablation import Ablation
 from dlkd.ablations.asked import Asked
+from dlkd.ablations.looks.mode import feed_of, judged_as, seeds_of
+from dlkd.ablations.looks.record import Looks
 from dlkd.ablations.plan.cells import Cell, make_cells, unique
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.plan.grid_files import grid_of, load_grid
+from dlkd.ablations.report.families import Family
 from dlkd.ablations.run.costs import Measured, measure_costs
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.pool import Pool
@@ -49,6 +52,7 @@ def ablate(
     dataset: Dataset | Sequence[Dataset] | None = None,
     category: str | Sequence[str] | None = None,
     seeds: int | None = None,
+    until_decided: int | None = None,
     preset: str | None = None,
     steps: int | None = None,
     epochs: int | None = None,
@@ -79,6 +83,7 @@ def ablate(
         dataset: "textures", "mvtec:PATH", "elpv,train_limit=200", a folder in MVTec's layout, or a node; or several.
         category: only these; default all of each dataset.
         seeds: how many base seeds, from 0.
+        until_decided: from the base seeds on, only comparisons that are still open get one seed more each, to so many.
         preset: "demo" or "paper".
         steps: stop each training after so many.
         epochs: passes over the training images.
@@ -122,13 +127,16 @@ def ablate(
         datasets=_several(dataset), categories=_several(category), seeds=seeds, preset=preset,
         training={"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size},
         folder=None if out is None else expanded(out), store=expanded(store), force=force, replace=replace,
+        until_decided=until_decided,
     )  # fmt: skip
     grids = load_grids(_several(grid))
+    for one in grids:
+        seeds_of(one, asked)  # raises, before anything is trained
     try:
         grids = run_searches(grids, plan_searches(grids, asked, terminal), asked, terminal)
         cells = plan_cells(grids, asked, terminal)
         keep_earlier(cells, grids, asked)
-        verify_missing(cells, asked, terminal)
+        verify_missing(cells, grids, asked, terminal)
         ablation, _ = run_grids(cells, grids, asked, terminal)
     except KeyboardInterrupt:
         folder = run_folder(grids, asked)
@@ -184,19 +192,25 @@ def _load(given: GridLike) -> Grid:
 
 
 def plan_cells(grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> list[Cell]:
-    """The cells of all grids, identical ones once. Raises what `Asked.settle` and `make_cells` do."""
+    """The cells of all grids, with all seeds that they may get, identical ones once.
+
+    Raises what `Asked.settle`, `seeds_of` and `make_cells` do.
+    """
     cells: list[Cell] = []
     for grid in grids:
         chosen, data = asked.settle(grid)
-        seeds = range(asked.seeds or grid.seeds or 1)
+        seeds = range(seeds_of(grid, asked)[1])
         with progress_bar(terminal) as bar:
             cells += make_cells(grid, asked.registry, data, seeds, chosen, reading(bar))
     return unique(cells)
 
 
-def verify_missing(cells: Sequence[Cell], asked: Asked, terminal: Terminal) -> None:
+def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> None:
     """Read the data that cells without a result will read. Raises DataError on damage, all of it at once."""
     todo = cells if asked.force else missing_cells(cells, asked.store)
+    judged = judged_as(grids, asked, cells, run_folder(grids, asked))
+    if (feed := feed_of(cells, grids, judged, asked)) is not None:
+        todo = feed.begin([cell.key for cell in todo])
     verify_data(asked.registry, [(cell.spec.dataset, cell.spec.category) for cell in todo], terminal)
 
 
@@ -218,28 +232,43 @@ def run_grids(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, termin
     """
     folder, identity = run_folder(grids, asked), identity_of(cells)
     earlier = (folder / TRIALS).exists()
+    judged = judged_as(grids, asked, cells, folder)
+    display = Display(asked.store, terminal)
+    looks = Looks(folder, display)
+
+    def looked(grid: Grid, found: Family) -> None:
+        looks.looked(grid, found)
+        if feed is not None and feed.taken and not holds_less(trials := now(), folder, ended=False):
+            write(trials)  # so that it can be read while the run goes on
+
+    feed = feed_of(cells, grids, judged, asked, looked)
+
+    def now() -> pd.DataFrame:
+        return collect(cells if feed is None else feed.asked, asked.store)
 
     def write(trials: pd.DataFrame) -> None:
-        write_run(folder, trials, grids, asked.store, identity)
+        write_run(folder, trials, judged, asked.store, identity)
 
     def begun() -> None:
         if not earlier and not asked.force:  # else the store holds what is about to be deleted
-            write(collect(cells, asked.store))
+            write(now())
 
     ended = False
+    looks.earlier(judged)
     try:
-        run_cells(cells, asked.store, asked.pool, Display(asked.store, terminal), force=asked.force, begun=begun)
+        run_cells(cells, asked.store, asked.pool, display, force=asked.force, begun=begun, feed=feed)
         ended = True
     finally:
-        trials = collect(cells, asked.store)
+        trials = now()
         kept = holds_less(trials, folder, ended=ended)
         if not kept:
             write(trials)
         elif earlier:
             terminal.print(f"note: {folder / TRIALS} stays as it was: this run has no finished trial to add")
+    looks.end(judged, trials)
     if not kept:
-        _measure(cells, folder, asked, terminal)
-    return Ablation(tuple(grids), folder, asked.store, trials, identity), kept
+        _measure(cells if feed is None else feed.asked, folder, asked, terminal)
+    return Ablation(tuple(judged), folder, asked.store, trials, identity), kept
 
 
 def _measure(cells: Sequence[Cell], folder: Path, asked: Asked, terminal: Terminal) -> None:

@@ -28,6 +28,7 @@ class Asked:
         datasets: as `dataset_node` takes them.
         categories: only these.
         seeds: how many.
+        until_decided: how many seeds an open comparison gets at most.
         preset: its name.
         training: training arguments; None where one is not given.
         folder: of the results.
@@ -47,6 +48,7 @@ class Asked:
     store: Path = Path("runs/trials")
     force: bool = False
     replace: bool = False
+    until_decided: int | None = None
 
     def settle(self, file: Grid | SearchFile) -> tuple[Preset, list[tuple[dict[str, Any], list[str]]]]:
         """Training and data of a file, with what is asked laid over them."""

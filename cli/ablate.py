@@ -34,6 +34,14 @@ def ablate(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of base seeds, from 0; default the grid's, or 1.")
     ] = None,
+    until_decided: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="From the base seeds on, only comparisons that are still open get one seed more each, to so many (at "
+            "most 20). Looking costs nothing: p and intervals hold at every look.",
+        ),
+    ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="demo or paper; default the grid's, or demo.")] = None,
     steps: Steps = None,
     epochs: Epochs = None,
@@ -88,10 +96,25 @@ def ablate(
         keep=keep, registry_files=registry_files or (), imports=imports or (),
     )  # fmt: skip
     training = {"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size}
-    asked = Asked(registry, pool, datasets or (), categories or (), seeds, preset, training, to, store, force, replace)
+    asked = Asked(
+        registry,
+        pool,
+        datasets or (),
+        categories or (),
+        seeds,
+        preset,
+        training,
+        to,
+        store,
+        force,
+        replace,
+        until_decided,
+    )
     searches = [search for name in grids if (search := find_search(name, registry)) is not None]
-    if searches and (len(grids) > 1 or seeds is not None):
-        raise ValueError("a search runs by itself and has its seed in its file: dlkd ablate FILE, without --seeds")
+    if searches and (len(grids) > 1 or seeds is not None or until_decided is not None):
+        raise ValueError(
+            "a search runs by itself and has its seed in its file: dlkd ablate FILE, without --seeds or --until-decided"
+        )
     if searches:
         ablate_search(searches[0], asked, dry_run=dry_run)
     else:
@@ -109,9 +132,12 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
         run_grids,
         verify_missing,
     )
+    from dlkd.ablations.looks.mode import seeds_of
     from dlkd.ablations.tuned import as_stored, plan_searches, run_searches
 
     grids = load_grids(names)
+    for grid in grids:
+        seeds_of(grid, asked)  # raises, before anything is trained
     searches = plan_searches(grids, asked, err)
     if dry_run:
         grids = as_stored(grids, searches, asked)
@@ -126,7 +152,7 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
     grids = run_searches(grids, searches, asked, err)
     cells = plan_cells(grids, asked, err)
     keep_earlier(cells, grids, asked)
-    verify_missing(cells, asked, err)
+    verify_missing(cells, grids, asked, err)
     ablation, kept = run_grids(cells, grids, asked, err)
     if not kept:
         write_reports(folder)

@@ -76,6 +76,8 @@ class Grid(pydantic.BaseModel):
         datasets: NAME, NAME:PATH or a folder, as `--dataset` takes them.
         categories: only these.
         seeds: how many base seeds.
+        until_decided: comparisons that are open get one more seed each, to so many; p and intervals hold at every look.
+        added_to: where seeds were added to a finished run, how many it had; `ablate` writes it into the run's folder.
         preset: "demo" or "paper".
         train: laid over the preset's training configuration, for every row.
         tune: each row is tuned on validation pictures before its cells are trained, all rows with the same budget.
@@ -96,6 +98,8 @@ class Grid(pydantic.BaseModel):
     datasets: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     seeds: int | None = pydantic.Field(None, ge=1)
+    until_decided: int | None = pydantic.Field(None, ge=2)
+    added_to: int | None = None
     preset: str | None = None
     train: dict[str, Any] = {}
     tune: Tuning | None = None

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dlkd.ablations.report.tables import Table, compared_with
+from dlkd.ablations.report.families import compared_with
+from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import base
 from dlkd.ablations.statistics.by_seed import pair_differences, verdicts_by_seeds
 
@@ -91,7 +92,14 @@ def courses(table: Table) -> Courses | None:
     if trials["seed"].nunique() < FEWEST_SEEDS:
         return None
     compared = compared_with(table.grid)
-    lines = verdicts_by_seeds(trials, compared, table.grid.margin)
+    decided = table.differences[table.differences["scope"] == "these"]
+    lines = verdicts_by_seeds(
+        trials,
+        compared,
+        table.grid.margin,
+        max_seeds=table.grid.until_decided,
+        last=dict(zip(decided["row"], decided["n_seeds"], strict=True)),
+    )
     looks: dict[str, list[Look]] = {}
     for line in lines.to_dict("records"):
         low, estimate, high = (float(np.multiply(line[end], 100)) for end in ("low", "estimate", "high"))

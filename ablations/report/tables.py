@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.report.families import Family, compared_with, family
 from dlkd.ablations.run.costs import Measured, RowCosts
 from dlkd.ablations.run.trials import NOT_RUN
 from dlkd.ablations.statistics.claims import claims, estimates
-from dlkd.ablations.statistics.factorial import factorial_effects
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
-from dlkd.ablations.statistics.pairs import Pairs, paired
 from dlkd.ablations.statistics.row_means import row_means
 
 TRIAL_COSTS = ("parameters", "flops", "train_seconds")
@@ -179,36 +178,27 @@ def effects_of(own: pd.DataFrame, grid: Grid, metrics: Sequence[str]) -> pd.Data
     return pd.concat([_effects(own, grid, metric) for metric in metrics], ignore_index=True)
 
 
-def compared_with(grid: Grid) -> dict[str, str]:
-    """The row that each row is compared with: the one above where the grid goes in steps, else the reference."""
-    labels = [row.label for row in grid.rows]
-    if grid.stepwise:
-        return dict(zip(labels[1:], labels, strict=False))
-    return {label: grid.reference for label in labels if label != grid.reference}
-
-
 def _differences(trials: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
     """The rows' comparisons of one metric, as one family."""
-    of_metric = metric_trials(trials, metric)
-    there = set(of_metric["row"])
-    pairs = {row: other for row, other in compared_with(grid).items() if row in there and other in there}
-    return _claims(paired(of_metric, pairs), grid, metric)
+    return _claims(family(trials, grid, metric, "rows"), grid, metric)
 
 
 def _effects(trials: pd.DataFrame, grid: Grid, metric: str) -> pd.DataFrame:
     """The effects of one metric, main effects and interactions as one family."""
-    factors = pd.DataFrame({row.label: row.factors for row in grid.rows if row.factors}).T
-    baseline = next((row.factors for row in grid.rows if row.label == grid.reference), {})
-    effects = factorial_effects(metric_trials(trials, metric), factors, baseline)
-    about = [(e.name, e.kind, e.settings, e.settings + len(e.left_out), "; ".join(e.left_out)) for e in effects]
+    found = family(trials, grid, metric, "effects")
+    about = [
+        (e.name, e.kind, e.settings, e.settings + len(e.left_out), "; ".join(e.left_out)) for e in found.comparisons
+    ]
     names = pd.DataFrame(about, columns=["row", "kind", "settings", "of_settings", "left_out"])
-    return _claims([effect.pairs for effect in effects], grid, metric).merge(names, on="row")
+    return _claims(found, grid, metric).merge(names, on="row")
 
 
-def _claims(comparisons: Sequence[Pairs], grid: Grid, metric: str) -> pd.DataFrame:
+def _claims(found: Family, grid: Grid, metric: str) -> pd.DataFrame:
     """One family; of another metric than the grid's primary one the estimates alone."""
-    decides = metric == grid.primary_metric
-    return (claims(comparisons, margin=grid.margin) if decides else estimates(comparisons)).assign(metric=metric)
+    pairs = [effect.pairs for effect in found.comparisons]
+    if metric != grid.primary_metric:
+        return estimates(pairs).assign(metric=metric)
+    return claims(pairs, margin=grid.margin, max_seeds=grid.until_decided).assign(metric=metric)
 
 
 def _absent(trials: pd.DataFrame) -> pd.DataFrame:

@@ -63,9 +63,22 @@ class Display:
             self._ticker = threading.Thread(target=self._tick, daemon=True)
             self._ticker.start()
 
+    def expect(self, cell: Cell) -> None:
+        """One more cell is to be trained."""
+        with self._lock:
+            if cell.key not in self._cells:
+                self._cells[cell.key] = cell
+                self._total += 1
+                if self._progress is not None and self._all is not None:
+                    self._progress.update(self._all, total=self._total)
+
     def note(self, line: str) -> None:
         """Something to know of the run."""
         self._say(f"note: {line}")
+
+    def looked(self, line: str) -> None:
+        """What a look at a table's comparisons came to."""
+        self._say(f"look: {line}")
 
     def started(self, key: str) -> None:
         """A cell runs."""

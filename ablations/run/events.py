@@ -11,6 +11,7 @@ import ray
 from ray import tune
 
 from dlkd.ablations.run.display import Display
+from dlkd.ablations.run.feed import Feed
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.remote import Storage, StorageError
 from dlkd.ablations.run.store import FAILURE
@@ -33,12 +34,13 @@ def run_config(pool: Pool, scratch: Path, events: tune.Callback) -> tune.RunConf
 
 
 class CellEvents(tune.Callback):
-    """Passes Tune's events on to the display, by the cell's key; brings here what another machine's disk holds."""
+    """Passes Tune's events on to display and feed, by the cell's key; brings here what another machine's disk holds."""
 
-    def __init__(self, display: Display, store: Path, storage: Storage | None) -> None:
+    def __init__(self, display: Display, store: Path, storage: Storage | None, feed: Feed | None = None) -> None:
         self.display = display
         self.store = store
         self.storage = storage
+        self.feed = feed
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks for a restore that is never asked for; a display has no such state."""
@@ -53,6 +55,7 @@ class CellEvents(tune.Callback):
             with contextlib.suppress(StorageError):  # `run_cells` tries again at the end, and says what is wrong
                 self.storage.fetch([key], self.store)
         self.display.finished(key)
+        self._ended(key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         key = trial.config["cell"]
@@ -62,6 +65,11 @@ class CellEvents(tune.Callback):
             with contextlib.suppress(OSError):  # a full disk: the other trials go on, and the display says why
                 write_text(folder / FAILURE, reason)
         self.display.failed(key, reason)
+        self._ended(key)
+
+    def _ended(self, key: str) -> None:
+        for cell in self.feed.ended(key) if self.feed is not None else ():
+            self.display.expect(cell)
 
 
 def why_failed(trial: Any) -> str:

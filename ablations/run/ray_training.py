@@ -12,6 +12,7 @@ from ray import tune
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.events import DIED, CellEvents, run_config
+from dlkd.ablations.run.feed import Feed, Suggestions
 from dlkd.ablations.run.forget import forget
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.ray_session import ray_folder, start_ray
@@ -31,9 +32,12 @@ def train(
     display: Display,
     trainable: type[CellWorker] | None = None,
     *,
-    force: bool = False,
+    forgotten: Sequence[Path] = (),
+    feed: Feed | None = None,
 ) -> None:
-    """Train the cells; what fails is left in `store` with its reason. See `runner.run_cells`.
+    """Train the cells, or what `feed` asks for; what fails is left in `store` with its reason. See `runner.run_cells`.
+
+    The trials' folders `forgotten` are deleted before.
 
     Each time it is a fresh Tuner: Ray's own experiment state is pickled and can be cut short by a crash
     (ray-project/ray 58179), so it is never read.
@@ -41,13 +45,14 @@ def train(
     with ray_folder() as scratch:
         start_ray(pool, scratch)
         try:
-            if force:
-                forget([store / cell.key for cell in todo], storage)
-            for cell in todo:
+            if forgotten:
+                forget(forgotten, storage)
+            for cell in todo if feed is None else feed.everything:
                 delete(store / cell.key / FAILURE)
-            _fit(todo, store, pool, storage, display, trainable or CellWorker, scratch)
+            _fit(todo, store, pool, storage, display, trainable or CellWorker, scratch, feed)
         finally:
             ray.shutdown()
+    todo = todo if feed is None else feed.taken
     if storage is not None:
         storage.fetch([cell.key for cell in todo], store)
     for cell in missing_cells(todo, store):
@@ -63,6 +68,7 @@ def _fit(
     display: Display,
     trainable: type[CellWorker],
     scratch: Path,
+    feed: Feed | None = None,
 ) -> None:
     cells: dict[str, dict[str, Any]] = {
         cell.key: {
@@ -76,15 +82,18 @@ def _fit(
             "threads": pool.threads,
             "gpu": pool.trials_per_gpu > 0,
         }
-        for cell in todo
+        for cell in (todo if feed is None else feed.everything)
     }
     tuner = tune.Tuner(
         # Tune copies the whole grid for each of its cells, so the grid is of names.
         tune.with_resources(tune.with_parameters(trainable, cells=cells), pool.resources),
-        param_space={"cell": tune.grid_search(list(cells))},
+        param_space={"cell": tune.grid_search(list(cells))} if feed is None else None,
         tune_config=tune.TuneConfig(
-            reuse_actors=True, max_concurrent_trials=pool.workers if pool.address is None else None
+            search_alg=None if feed is None else Suggestions(feed, display.expect),
+            num_samples=1 if feed is None else len(cells),
+            reuse_actors=True,
+            max_concurrent_trials=pool.workers if pool.address is None else None,
         ),
-        run_config=run_config(pool, scratch, CellEvents(display, store, storage)),
+        run_config=run_config(pool, scratch, CellEvents(display, store, storage, feed)),
     )
     tuner.fit()

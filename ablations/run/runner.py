@@ -13,6 +13,7 @@ from dlkd.ablations.run.store import missing_cells
 from dlkd.files import all_alone
 
 if TYPE_CHECKING:
+    from dlkd.ablations.run.feed import Feed
     from dlkd.ablations.run.remote import Storage
     from dlkd.ablations.run.worker import CellWorker
 
@@ -26,19 +27,21 @@ def run_cells(
     force: bool = False,
     trainable: type[CellWorker] | None = None,
     begun: Callable[[], None] = lambda: None,
+    feed: Feed | None = None,
 ) -> None:
     """Train every cell that has no result in `store`; what fails is left there with its reason.
 
     A resumed run works as any other: it asks the store which cells are missing and trains those.
 
     Args:
-        cells: the grid's cells.
+        cells: the grid's cells; of a feed, all that it may ask for.
         store: folder of all trials; on a cluster, one that all nodes share unless the pool has a storage.
         pool: where and how they run.
         display: shows what runs.
         force: train again what is finished; it is deleted when Ray has started, and nothing hinders the training.
         trainable: what runs a cell; default `CellWorker`.
         begun: called before the first cell is trained, once nothing is in the way.
+        feed: says which of the cells are trained, as the results of earlier ones come; all at once by default.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; finished cells stay, running ones keep their last checkpoint.
@@ -55,21 +58,27 @@ def run_cells(
             pass
     else:
         todo = _missing(cells, store, storage, display)
+    finished = folders.keys() - {cell.key for cell in todo}
+    forgotten = [folders[cell.key] for cell in todo] if force else []
+    asked = cells
+    if feed is not None:
+        todo = list(feed.begin([cell.key for cell in todo]))
+        asked = feed.asked
     if todo:
         from dlkd.ablations.run.ray_session import check_pool
 
         check_pool(pool)
     if storage is not None:
-        _share([folders[key] for key in folders.keys() - {cell.key for cell in todo}], storage, display)
+        _share([folders[key] for key in finished], storage, display)
         if todo:
             storage.check()
-    display.start(cells, todo, pool.workers)
+    display.start(asked, todo, pool.workers)
     try:
         if todo:
             from dlkd.ablations.run.ray_training import train
 
             begun()
-            train(todo, store, pool, storage, display, trainable, force=force)
+            train(todo, store, pool, storage, display, trainable, forgotten=forgotten, feed=feed)
     finally:
         display.stop()
 

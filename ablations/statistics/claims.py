@@ -14,15 +14,15 @@ CLAIM_COLUMNS = ["scope", "repeat", "settle", *COLUMNS]
 SCOPES: tuple[Scope, Scope] = ("these", "like")
 
 
-def claims(comparisons: Sequence[Pairs], *, margin: float = 0.005) -> pd.DataFrame:
+def claims(comparisons: Sequence[Pairs], *, margin: float = 0.005, max_seeds: int | None = None) -> pd.DataFrame:
     """One line per comparison and scope: the columns of `verdict.verdicts`, with scope, repeat and settle before them.
 
     All comparisons are one family for Holm's correction, in each scope. `repeat` is `repeats.repeat_probability`,
-    `settle` is `repeats.seeds_to_settle` (NaN where no number of seeds is known).
+    `settle` is `repeats.seeds_to_settle` (NaN where no number of seeds is known). `max_seeds` as in `verdicts`.
     """
     lines = []
     for scope in SCOPES:
-        for line in judge(comparisons, scope, max_seeds=None, margin=margin, alpha=0.05):
+        for line in judge(comparisons, scope, max_seeds=max_seeds, margin=margin, alpha=0.05):
             repeat = repeat_probability(line, margin)
             lines.append({"scope": scope, "repeat": repeat, "settle": seeds_to_settle(line, margin), **line})
     return pd.DataFrame(lines, columns=CLAIM_COLUMNS).astype({"settle": float})

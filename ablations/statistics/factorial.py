@@ -19,12 +19,13 @@ SIGNS: dict[str, tuple[int, ...]] = {"main": (1, -1), "interaction": (1, -1, -1,
 
 @dataclass(frozen=True)
 class Effect:
-    """What a factor adds, or how much more one adds with another on than with it off.
+    """What a factor adds, or how much more one adds with another on than with it off; or the difference of two rows.
 
     Attributes:
-        name: the factor, "factor=level" where it has several, "a x b" for an interaction.
-        kind: "main" or "interaction".
+        name: the factor, "factor=level" where it has several, "a x b" for an interaction; of a difference, the row.
+        kind: "main", "interaction" or "row".
         pairs: its value of every category and seed, averaged over the settings.
+        rows: labels of the rows that it is made of.
         settings: settings of the other factors over which the average goes.
         left_out: settings that lack a side in some category, in words.
     """
@@ -32,6 +33,7 @@ class Effect:
     name: str
     kind: str
     pairs: Pairs
+    rows: frozenset[str]
     settings: int
     left_out: tuple[str, ...]
 
@@ -93,11 +95,13 @@ def _effect(table: Table, rows: dict[tuple[Level, ...], int], names: list[str], 
     used = {setting: corner for setting, corner in corners.items() if _enough(table, corner)}
     lacking += [setting for setting in corners if setting not in used]
     name = " x ".join(contrast.name for contrast in contrasts)
+    averaged = list((used or corners).values())
     return Effect(
         name=name,
         kind=kind,
-        pairs=_averaged(table, list(used.values() or corners.values()), kind, name),
-        settings=len(used or corners),
+        pairs=_averaged(table, averaged, kind, name),
+        rows=frozenset(table.rows[row] for corner in averaged for row in corner),
+        settings=len(averaged),
         left_out=tuple(_words(others, setting) for setting in lacking),
     )
 

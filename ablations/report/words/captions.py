@@ -48,8 +48,7 @@ def captions(table: Table) -> dict[str, Caption]:
             "Verdicts by number of seeds",
             f"Estimate and interval of the differences of {rows} over the number of seeds.",
             f"Estimate and 95% interval after Holm's correction, by {label(table.grid.primary_metric)}, on these "
-            "categories with so many seeds. A dot marks the verdicts helps and harms. An interval "
-            "that excludes zero and later includes zero again was not reliable.",
+            f"categories with so many seeds. A dot marks the verdicts helps and harms. {_looks(table)}",
         ),
         "profile": Caption(
             "Profile over categories",
@@ -75,3 +74,10 @@ def captions(table: Table) -> dict[str, Caption]:
             f"and totals of different terms are not comparable.{missing}",
         ),
     }
+
+
+def _looks(table: Table) -> str:
+    """What a course says of its verdict."""
+    if table.grid.until_decided is None:
+        return "An interval that excludes zero and later includes zero again was not reliable."
+    return "The level of each look is such that looking costs nothing."

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dlkd.ablations.report.tables import Table, TableRow
 from dlkd.ablations.report.words.entries import base, label
+from dlkd.ablations.report.words.looks import mode
 from dlkd.ablations.report.words.numbers import count, in_order, listed, number, p_value, seconds, signed
 from dlkd.ablations.report.words.tuning import tuning
 from dlkd.ablations.run.store import part_of_result
@@ -101,7 +102,7 @@ def notes(table: Table) -> list[str]:
         "Measured: mean over seeds, then over categories, in per cent, with the 95% interval for new seeds of these "
         "categories."
     )
-    found.append(_differences(table))
+    found += filter(None, [_differences(table), mode(table.grid)])
     if low := low_trainings(table):
         many = count(len(low), "training", "trainings")
         found.append(f"{many} ten points or more under the median of their row and category: {'; '.join(low)}.")

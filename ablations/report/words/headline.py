@@ -14,6 +14,7 @@ from dlkd.ablations.report.words.findings import (
     row_findings,
     wins,
 )
+from dlkd.ablations.report.words.looks import taken
 from dlkd.ablations.report.words.numbers import count, number, signed_points
 
 
@@ -43,25 +44,29 @@ def _verdicts(table: Table, found: list[Finding]) -> Iterable[str]:
         return
     these = "this category" if categories == 1 else f"these {categories} categories"
     yield f"On {these} and their test images, by {label(table.grid.primary_metric)}:"
-    yield _those("helps", parts, "helps")
-    yield _those("harms", parts, "harms")
-    yield _those(f"changes nothing beyond {number(table.grid.margin * 100, 1)} points", parts, "equivalent")
-    yield _those("open", parts, "open")
-    yield _those("overlap, each adding less with the other than without it", pairs, "harms")
-    yield _those("reinforce each other, each adding more with the other than without it", pairs, "helps")
+    looks = table.grid.until_decided is not None
+    yield _those("helps", parts, "helps", looks)
+    yield _those("harms", parts, "harms", looks)
+    yield _those(f"changes nothing beyond {number(table.grid.margin * 100, 1)} points", parts, "equivalent", looks)
+    yield _those("open", parts, "open", looks)
+    yield _those("overlap, each adding less with the other than without it", pairs, "harms", looks)
+    yield _those("reinforce each other, each adding more with the other than without it", pairs, "helps", looks)
     yield _widely(found, categories)
 
 
-def _those(said: str, findings: Iterable[Finding], verdict: str) -> str:
-    named = [f"{finding.name} ({_figures(finding)})" for finding in findings if finding.verdict == verdict]
+def _those(said: str, findings: Iterable[Finding], verdict: str, looks: bool) -> str:
+    named = [f"{finding.name} ({_figures(finding, looks)})" for finding in findings if finding.verdict == verdict]
     return f"{said[0].upper()}{said[1:]}: {'; '.join(named)}." if named else ""
 
 
-def _figures(finding: Finding) -> str:
+def _figures(finding: Finding, looks: bool) -> str:
+    """Figures of a finding, with the seeds that it took where there were `looks`."""
     line = finding.these
     if not line["n_pairs"]:
         return "no pair of cells"
     said = [f"{signed_points(line['estimate'])}{', ' * bool(interval(line))}{interval(line)}", line["note"]]
+    if looks:
+        said.append(taken(line))
     if finding.verdict == "open" or line["repeat"] < 0.8:
         said.append(repeat(line))
     elif finding.kind in ("row", "training"):

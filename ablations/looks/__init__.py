@@ -1,0 +1,1 @@
+"""Seeds that are added to comparisons while results are looked at."""

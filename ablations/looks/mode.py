@@ -1,0 +1,92 @@
+"""How many seeds the rows of a run get, and how its comparisons are judged then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dlkd.ablations.asked import Asked
+from dlkd.ablations.looks.until_decided import UntilDecided
+from dlkd.ablations.plan.cells import Cell
+from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.report.families import Family
+from dlkd.ablations.run.run_folder import read_run
+from dlkd.ablations.statistics.verdict import MOST_SEEDS
+
+
+def seeds_of(grid: Grid, asked: Asked) -> tuple[int, int]:
+    """How many seeds every row of a grid gets, and how many an open comparison gets at most.
+
+    Raises ValueError where these do not fit, or where the grid has nothing to compare.
+    """
+    base = asked.seeds or grid.seeds or 1
+    most = asked.until_decided or grid.until_decided
+    if most is None:
+        return base, base
+    if most > MOST_SEEDS:
+        raise ValueError(f"until decided, with {most} seeds at most: the rule for adding seeds holds to {MOST_SEEDS}")
+    if most <= base:
+        raise ValueError(
+            f"until decided, with {most} seeds at most: the grid '{grid.name}' begins with {base}; give more, or a "
+            "smaller number of base seeds (--seeds)"
+        )
+    if len(grid.rows) < 2:
+        raise ValueError(f"the grid '{grid.name}' has one row: there is no comparison to decide")
+    return base, most
+
+
+def judged_as(grids: Sequence[Grid], asked: Asked, cells: Sequence[Cell], folder: Path) -> list[Grid]:
+    """The grids as the run's folder records them: with their base seeds and how their comparisons are judged.
+
+    Seeds that are added to a run which ended two seeds or more are a further look at it.
+
+    Raises ValueError where there are more of them than the rule for adding seeds holds to.
+    """
+    try:
+        trials, earlier, _ = read_run(folder)
+    except ValueError:  # none, or one of another dlkd, whose trials are others
+        trials, earlier = pd.DataFrame(columns=["table", "seed", "status", "key"]), []
+    before = {grid.name: grid for grid in earlier}
+    same = trials[trials["key"].isin([cell.key for cell in cells])]
+    found = []
+    for grid in grids:
+        base, most = seeds_of(grid, asked)
+        own = same[same["table"] == grid.name]
+        ended = own.loc[own["status"].isin(["ok", "undefined"]), "seed"].nunique()
+        added = not set(range(most)) <= set(own["seed"])
+        found.append(_judged(grid, base, most, before.get(grid.name), ended, added, folder))
+    return found
+
+
+def _judged(grid: Grid, base: int, most: int, before: Grid | None, ended: int, added: bool, folder: Path) -> Grid:
+    """`grid` after a run that recorded `before` and ended so many seeds, to which others are `added`."""
+    limit = most if most > base else None
+    added_to = None
+    if before is not None and before.until_decided is not None and ended:
+        limit, added_to = max(limit or 0, before.until_decided), before.added_to
+    elif ended >= 2 and added:
+        limit, added_to = limit or MOST_SEEDS, ended
+    if limit is not None and base > limit:
+        limit = MOST_SEEDS
+    if limit is not None and base > limit:
+        raise ValueError(
+            f"{folder} holds the grid '{grid.name}' with {ended} seeds; the rule for adding seeds to it holds to "
+            f"{MOST_SEEDS}. With another --out, {base} seeds are a run of their own"
+        )
+    return grid.model_copy(update={"seeds": base, "until_decided": limit, "added_to": added_to})
+
+
+def feed_of(
+    cells: Sequence[Cell],
+    grids: Sequence[Grid],
+    judged: Sequence[Grid],
+    asked: Asked,
+    looked: Callable[[Grid, Family], None] = lambda grid, found: None,
+) -> UntilDecided | None:
+    """What asks for the cells of `grids`, which are `judged` so; None where the number of seeds of each is fixed."""
+    limits = [seeds_of(grid, asked) for grid in grids]
+    if all(most == base for base, most in limits):
+        return None
+    return UntilDecided(cells, judged, [most for _, most in limits], asked.store, looked)

@@ -1,0 +1,68 @@
+"""Cells that are asked for bit by bit, as the results of earlier ones say, and what gives them to Ray Tune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from ray.tune.search import Searcher
+
+from dlkd.ablations.plan.cells import Cell
+
+
+class Feed(Protocol):
+    """Asks for cells.
+
+    Attributes:
+        everything: all cells that may be asked for.
+        asked: those asked for until now.
+        taken: those that workers were given.
+        waits: whether more may be asked for once running cells have ended.
+    """
+
+    @property
+    def everything(self) -> Sequence[Cell]: ...
+
+    @property
+    def asked(self) -> Sequence[Cell]: ...
+
+    @property
+    def taken(self) -> Sequence[Cell]: ...
+
+    @property
+    def waits(self) -> bool: ...
+
+    def begin(self, missing: Iterable[str]) -> Sequence[Cell]:
+        """Take the keys that have no result; the cells to train first."""
+
+    def take(self) -> Cell | None:
+        """The next cell for a free worker; None where there is none now."""
+
+    def ended(self, key: str) -> Sequence[Cell]:
+        """Take that a cell has its result or failed; what is asked for since."""
+
+
+class Suggestions(Searcher):
+    """Hands the cells of a feed to Tune, whenever a worker is free."""
+
+    def __init__(self, feed: Feed, taken: Callable[[Cell], None]) -> None:
+        super().__init__()
+        self._feed = feed
+        self._taken = taken
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a string
+        """The next cell; None while running ones may lead to more; FINISHED where nothing will."""
+        cell = self._feed.take()
+        if cell is None:
+            return None if self._feed.waits else str(Searcher.FINISHED)
+        self._taken(cell)
+        return {"cell": cell.key}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: `CellEvents` knows when a result has come here."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what is known is in the store."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See `save`."""

@@ -1,0 +1,200 @@
+"""`until_decided`: which seeds are trained, what the folder records, what the report says. No trial is trained here."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dlkd
+from dlkd.ablations.run import ray_training
+
+TEACHER = {"backbone": "test_resnet", "weights": "random"}
+NOISE = np.random.default_rng(1).normal(0, 0.01, (4, 30))
+
+
+def grid(rows="ABC", name="g", **more):
+    made = [
+        {"label": row, "variant": "dlkd-lfrb", "overrides": {"teacher": TEACHER, "sigma": 1.0 + "ABCD".index(row)}}
+        for row in rows
+    ]
+    return {"title": "t", "name": name, "rows": made, "reference": rows[-1], "metrics": ["image_auroc"], **more}
+
+
+@pytest.fixture
+def training(monkeypatch, tmp_path, finish_cell):
+    """Trainings that end at once, with the figures `values` of a row and a seed; `asked` lists both, `workers` at a
+    time."""
+    training = SimpleNamespace(asked=[], values={"A": 0.8, "B": 0.7, "C": 0.7, "D": 0.7}, workers=1, failing=set())
+    training.then = lambda cell: None
+
+    def end(cell, store):
+        row, seed = cell.rows[0][1], cell.spec.seed
+        training.then(cell)
+        training.asked.append((row, seed))
+        if (row, seed) in training.failing:
+            (store / cell.key).mkdir(parents=True, exist_ok=True)
+            (store / cell.key / "failure.txt").write_text("Broken: on purpose")
+        else:
+            finish_cell(cell, store, training.values[row] + NOISE["ABCD".index(row), seed])
+
+    def train(todo, store, *_, feed=None, **__):
+        running = []
+        if feed is None:
+            for cell in todo:
+                end(cell, store)
+            return
+        while True:
+            while len(running) < training.workers and (cell := feed.take()) is not None:
+                running.append(cell)
+            if not running:
+                assert not feed.waits
+                return
+            cell = running.pop(0)
+            end(cell, store)
+            feed.ended(cell.key)
+
+    monkeypatch.setattr(ray_training, "train", train)
+    monkeypatch.chdir(tmp_path)
+    return training
+
+
+@pytest.fixture
+def ablate(tiny_folder):
+    def run(*grids, **more):
+        options = {"dataset": tiny_folder, "image_size": 32, "steps": 2, "seeds": 3} | more
+        return dlkd.ablate(list(grids), **options)
+
+    return run
+
+
+def seeds_of(training):
+    found = {}
+    for row, seed in training.asked:
+        found.setdefault(row, []).append(seed)
+    return {row: sorted(seeds) for row, seeds in found.items()}
+
+
+def looks():
+    frame = pd.read_csv("runs/g/looks.csv", dtype={"max_seeds": "Int64"})
+    return frame[["row", "seeds", "max_seeds", "verdict"]].astype(object).where(frame.notna(), None).values.tolist()
+
+
+def test_only_open_comparisons_get_more_seeds(training, ablate, capsys):
+    ablation = ablate(grid(), until_decided=6)
+    assert seeds_of(training) == {"A": [0, 1, 2], "B": [0, 1, 2, 3, 4, 5], "C": [0, 1, 2, 3, 4, 5]}
+    assert len(training.asked) == len(set(training.asked))
+    by_row = ablation.differences().query("scope == 'these'").set_index("label")
+    assert by_row[["n_seeds", "verdict"]].values.tolist() == [[3, "helps"], [6, "open"]]
+    assert looks() == [["A", 3, 6, "helps"], *(["B", n, 6, "open"] for n in (3, 4, 5, 6))]
+    said = capsys.readouterr().err
+    assert "look: g with 4 seeds; 'A' against 'C' helps with 3 seeds; open: 'B' against 'C' (at most 6 seeds)" in said
+    assert "g with 6 seeds; 'A' against 'C' helps with 3 seeds; 'B' against 'C' open after 6 seeds" in said
+    loaded = dlkd.load_ablation("runs/g")
+    assert loaded.differences().equals(ablation.differences())
+
+
+def test_a_broken_off_run_goes_on_from_its_last_look(training, ablate):
+    def stop(cell):
+        if (cell.rows[0][1], cell.spec.seed) == ("C", 4):
+            raise KeyboardInterrupt
+
+    training.then = stop
+    with pytest.raises(KeyboardInterrupt):
+        ablate(grid(), until_decided=6)
+    broken = dlkd.load_ablation("runs/g")
+    assert sorted(broken.trials.query("label == 'B' and status == 'ok'")["seed"]) == [0, 1, 2, 3, 4]
+    assert broken.differences().query("scope == 'these'")["n_seeds"].tolist() == [3, 4]  # a look needs both rows
+    training.then = lambda cell: None
+    ablate(grid(), until_decided=6)
+    assert len(training.asked) == len(set(training.asked)) == 15
+    assert looks() == [["A", 3, 6, "helps"], *(["B", n, 6, "open"] for n in (3, 4, 5, 6))]
+
+
+def test_a_free_worker_takes_a_seed_further_on_that_no_look_uses_early(training, ablate):
+    training.workers, training.values["B"] = 4, 0.9
+    ablation = ablate(grid(), until_decided=10)
+    assert max(seed for _, seed in training.asked) > 2
+    assert sorted(ablation.trials["seed"].unique()) == [0, 1, 2]
+    training.values["B"] = 0.7
+    again = ablate(grid(name="h"), until_decided=4, out="h")  # these are other cells no longer
+    assert len(training.asked) == len(set(training.asked))
+    assert again.differences().query("scope == 'these'")["verdict"].tolist() == ["helps", "helps"]
+
+
+def test_comparisons_in_steps_keep_their_seeds_where_neighbours_get_more(training, ablate):
+    training.values |= {"A": 0.5, "B": 0.5, "C": 0.8, "D": 0.8}
+    ablation = ablate(grid("ABCD", stepwise=True), until_decided=5)
+    seeds = seeds_of(training)
+    assert [len(seeds[row]) for row in "ABCD"] == [5, 5, 5, 5]
+    found = ablation.differences().query("scope == 'these'").set_index("label")
+    assert found[["n_seeds", "verdict"]].values.tolist() == [[5, "open"], [3, "helps"], [5, "open"]]
+
+
+def test_effects_decide_where_rows_have_factors(training, ablate):
+    factors = [{"a": a, "b": b} for a in (False, True) for b in (False, True)]
+    of = grid("ABCD")
+    of["rows"] = [row | {"factors": levels} for row, levels in zip(of["rows"], factors, strict=True)]
+    training.values |= {"A": 0.5, "B": 0.5, "C": 0.8, "D": 0.8}
+    ablation = ablate(of, until_decided=5)
+    found = ablation.effects().query("scope == 'these'").set_index("effect")
+    assert found[["n_seeds", "verdict"]].to_dict("index")["a"] == {"n_seeds": 3, "verdict": "helps"}
+    assert set(found["n_seeds"]) == {3, 5}
+    assert all(len(seeds) == 5 for seeds in seeds_of(training).values())
+
+
+def test_tables_share_their_rows_and_one_that_is_decided_gets_no_more(training, ablate):
+    training.values["B"] = 0.9
+    both = ablate(grid("AC", name="one"), grid("BC", name="two", margin=0.5), until_decided=5)
+    assert seeds_of(training) == {row: [0, 1, 2] for row in "ABC"}
+    assert both.differences().query("scope == 'these'")["verdict"].tolist() == ["helps", "equivalent"]
+
+
+def test_a_failed_training_that_keeps_a_row_from_winning_gets_no_more_seeds(training, ablate):
+    training.failing = {("A", 1)}
+    training.values["B"] = 0.5
+    with pytest.warns(UserWarning, match="1 trials failed"):
+        ablate(grid(), until_decided=6)
+    assert seeds_of(training) == {row: [0, 1, 2] for row in "ABC"}
+    assert looks() == [["A", 3, 6, "open"], ["B", 3, 6, "harms"]]
+
+
+def test_seeds_added_to_a_finished_run_are_looks(training, ablate, capsys):
+    before = ablate(grid()).differences().query("scope == 'these'").set_index("label")
+    after = ablate(grid(), seeds=4)
+    found = after.differences().query("scope == 'these'").set_index("label")
+    assert (after.grids[0].until_decided, after.grids[0].added_to) == (20, 3)
+    assert before.loc["A", "verdict"] == "helps"
+    assert found.loc["A", "level"] == pytest.approx(before.loc["A", "level"] * 0.3 * 4 / 20)
+    assert looks() == [
+        *(["A", 3, None, "helps"], ["B", 3, None, "open"]),
+        *(["A", 4, 20, "helps"], ["B", 4, 20, "open"]),
+    ]
+    assert "Seeds were added to a finished run of 3" in capsys.readouterr().err
+    assert ablate(grid(), seeds=4).grids == after.grids
+    with pytest.raises(ValueError, match=r"holds the grid 'g' with 4 seeds; the rule .* holds to 20. With another"):
+        ablate(grid(), seeds=21)
+    assert ablate(grid(), seeds=5, out="other").grids[0].until_decided is None
+    assert (
+        ablate(grid(), seeds=5, steps=3, replace=True).grids[0].until_decided is None
+    )  # another training, which nobody has seen
+
+
+def test_one_seed_shows_no_verdict_so_that_more_are_no_second_look(training, ablate):
+    ablate(grid(), seeds=1)
+    assert ablate(grid(), seeds=3).grids[0].until_decided is None
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "says"),
+    [
+        (grid(), {"until_decided": 3}, "with 3 seeds at most: the grid 'g' begins with 3; give more"),
+        (grid(), {"until_decided": 21}, "the rule for adding seeds holds to 20"),
+        (grid("A"), {"until_decided": 6}, "the grid 'g' has one row"),
+    ],
+)
+def test_what_cannot_be_decided_is_said_before_anything_is_trained(training, ablate, given, options, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        ablate(given, **options)
+    assert training.asked == []
