@@ -52,6 +52,8 @@ def loaded_by(words: str, names: tuple[str, ...]) -> tuple[list[str], str]:
         ("--help + ablate --help", ("torch", "numpy", "yaml", *TRAINING, *COMPUTING), "exit code 0"),
         ("import dlkd", ("torch", "numpy", "pydantic", "yaml", "rich", "typer"), ""),
         ("import dlkd.blocks", (*TRAINING, *COMPUTING), ""),
+        # The process that plans a grid trains nothing: Ray's start would wait for it.
+        ("import dlkd.ablations.run.ray_training", ("lightning", "timm", "torchvision", "matplotlib"), ""),
         ("list + list variants + show dkld", (*TRAINING, *COMPUTING), "dlkd-lfrb"),
     ],
 )

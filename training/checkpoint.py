@@ -10,7 +10,8 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from dlkd.training.saved_weights import CheckpointError, write_whole
+from dlkd.training.saved_state import read_state
+from dlkd.training.saved_weights import write_whole
 from dlkd.training.trials.trial_folder import LAST
 
 
@@ -25,20 +26,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read the checkpoint. Raises CheckpointError where it is broken."""
         del weights_only
-        try:
-            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        except Exception as error:  # torch raises a dozen kinds for a broken archive
-            raise CheckpointError(f"cannot read the checkpoint {path}: {error}") from error
-        return checkpoint
-
-
-def trained(checkpoint: Path) -> tuple[int, int]:
-    """Whole epochs and steps that a checkpoint has trained. Raises CheckpointError where it is broken."""
-    state = AtomicCheckpointIO().load_checkpoint(checkpoint)
-    try:
-        return int(state["epoch"]) + 1, int(state["global_step"])
-    except (LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"cannot read the checkpoint {checkpoint}: it does not say how far it came") from error
+        return read_state(path, map_location)
 
 
 class SaveLast(L.Callback):

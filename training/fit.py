@@ -19,6 +19,7 @@ from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.memory import kept_memory
 from dlkd.training.module import STEPS, DetectorTask, LossCurve, compiled
+from dlkd.training.saved_state import read_state
 from dlkd.training.seeds import derive_seed
 from dlkd.training.step_bar import StepBar, StopAfter, planned_steps
 from dlkd.training.trials.trial_folder import LAST
@@ -128,7 +129,7 @@ def _checkpoint(task: DetectorTask, folder: Path) -> Path | None:
     last = folder / LAST
     if not last.exists():
         return None
-    if task.model.paced and AtomicCheckpointIO().load_checkpoint(last).get(STEPS) != task.steps:
+    if task.model.paced and read_state(last).get(STEPS) != task.steps:
         said = "%s: rates or stages of this model depend on the number of steps; training starts from the beginning"
         logging.getLogger("dlkd").warning(said, last)
         return None

@@ -15,7 +15,7 @@ from dlkd.ablations.run.remote import Storage
 from dlkd.ablations.run.store import FAILURE, PROGRESS, write_description
 from dlkd.files import HeldError, write_text
 from dlkd.registry import load_registry, load_same
-from dlkd.training import TrialSpec, run_trial
+from dlkd.training import TrialSpec
 from dlkd.training.device import hide_gpus
 from dlkd.training.trials.claim import mend_trial
 from dlkd.training.trials.trial_folder import WEIGHTS
@@ -61,6 +61,8 @@ class CellWorker(tune.Trainable):
         return {"done": True, "key": self.cell["key"]}
 
     def _run(self, folder: Path) -> None:
+        from dlkd.training import run_trial  # Lightning, which the driver does not need
+
         spec = TrialSpec.model_validate(self.cell["spec"])
         load_same(self.cell["imports"])
         registry = load_registry(*map(Path, self.cell["registry"]))

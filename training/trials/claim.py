@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dlkd.files import alone, delete
-from dlkd.training.checkpoint import trained
 from dlkd.training.config import TrainConfig
+from dlkd.training.saved_state import trained
 from dlkd.training.saved_weights import CheckpointError
 from dlkd.training.trials.identity import differences
 from dlkd.training.trials.trial_folder import LAST, RESULT, SPEC
