@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TRIAL = ["table", "label", "dataset", "category", "seed"]
 VERDICT_COLUMNS = [
     *("table", "kind", "label", "other", "metric", "estimate", "low", "high", "p", "verdict", "repeat", "settle"),
-    *("wins", "n_pairs", "n_failed", "note"),
+    *("new_images", "wins", "n_pairs", "n_failed", "note"),
 ]
 SETTINGS = ["variant", *sorted(MEASURED_WITH)]
 ALONE = ("latency_1", "latency_8", "images_per_second", "peak_memory_bytes", "device", "threads", "day", "note")
@@ -122,7 +122,7 @@ class Ablation:
         return failed[[*TRIAL, "reason", "key"]].assign(log=logs)
 
     def summary(self, metrics: str | Sequence[str] | None = None) -> pd.DataFrame:
-        """Average of each row over seeds, then categories, with the 95% interval for new seeds of these categories.
+        """Average of each row over seeds, then categories, with the 95% interval for new seeds.
 
         Index: label; of several tables, table and label. Columns: metric, and below it mean, low, high and n_missing
         (cells without a value, which the average leaves out). An end of an interval is NaN where none can be given.
@@ -193,7 +193,8 @@ class Ablation:
         """The verdict of each comparison by the table's primary metric, one line each.
 
         Columns: table, kind ("row", "main" or "interaction"), label, other, metric, estimate, low, high, p (after
-        Holm), verdict ("helps", "harms", "equivalent" or "open"), repeat, settle, wins, n_pairs, n_failed, note.
+        Holm), verdict ("helps", "harms", "equivalent" or "open"), repeat, settle, new_images (whether the claim is
+        about new test images too), wins, n_pairs, n_failed, note.
 
         Args:
             scope: "these" categories, or categories "like" these.

@@ -17,7 +17,7 @@ from rich.text import Text
 from dlkd.ablations.pairing import RowPair, named, pair_rows, pairing_notes
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.markdown import escape, markdown_table
-from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.entries import claimed, label
 from dlkd.ablations.report.words.numbers import in_order, listed, number, p_value, signed
 from dlkd.ablations.run.run_identity import Row, RunIdentity
 from dlkd.ablations.run.trials import NOT_RUN
@@ -30,7 +30,10 @@ HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "ve
 VERDICTS = {"helps": "B better", "harms": "B worse"}
 A, B = "A\0", "B\0"
 """What marks the rows of each run; no label holds a null."""
-NOTHING: dict[str, Any] = dict.fromkeys(("estimate", "low", "high", "p"), float("nan")) | {"verdict": ""}
+NOTHING: dict[str, Any] = dict.fromkeys(("estimate", "low", "high", "p"), float("nan")) | {
+    "verdict": "",
+    "new_images": False,
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Difference:
     high: float
     p: float
     verdict: str
+    new_images: bool
     shared: int
     cells: int
 
@@ -87,7 +91,8 @@ class Comparison:
 
         Columns: table and label of A, table_b and label_b of B, settings (that differ between the two rows), metric, a
         and b (averages over the shared cells), difference (b - a), low, high, p (after Holm), verdict ("helps" where B
-        is better, "harms", "equivalent" or "open"; "" for a metric that is not the primary one), shared, cells.
+        is better, "harms", "equivalent" or "open"; "" for a metric that is not the primary one), new_images
+        (whether the verdict is about new test images too), shared, cells.
         """
         frame = []
         for line in itertools.chain.from_iterable(self.tables.values()):
@@ -165,7 +170,7 @@ def compare(one: Run, two: Run) -> Comparison:
     for table in dict.fromkeys((pair.a[0], pair.b[0]) for pair in together):
         of_table = [pair for pair in together if (pair.a[0], pair.b[0]) == table]
         tables[of_table[0].table] = list(_lines(one, two, of_table))
-    return Comparison((one.name, two.name), list(_notes(one, two, together, apart)), tables)
+    return Comparison((one.name, two.name), list(_notes(one, two, together, apart, tables)), tables)
 
 
 def _cells(run: Run, row: Row) -> set[tuple[object, ...]]:
@@ -204,7 +209,7 @@ def _lines(one: Run, two: Run, pairs: Sequence[RowPair]) -> Iterator[Difference]
                 a=_mean((shared if len(shared) else cells)["a"]),
                 b=_mean((shared if len(shared) else cells)["b"]),
                 difference=line["estimate"],
-                **{name: decides[name] for name in ("low", "high", "p", "verdict")},
+                **{name: decides[name] for name in ("low", "high", "p", "verdict", "new_images")},
                 shared=len(shared),
                 cells=len(cells),
             )
@@ -225,7 +230,13 @@ def _pair(one: pd.DataFrame, two: pd.DataFrame, pair: RowPair, metric: str) -> p
     return pd.concat(sides, axis=1).sort_index()
 
 
-def _notes(one: Run, two: Run, together: Sequence[RowPair], apart: Sequence[RowPair]) -> Iterator[str]:
+def _notes(
+    one: Run,
+    two: Run,
+    together: Sequence[RowPair],
+    apart: Sequence[RowPair],
+    tables: Mapping[str, Sequence[Difference]],
+) -> Iterator[str]:
     keys_a, keys_b = set(one.trials["key"]), set(two.trials["key"])
     yield f"{len(keys_a)} cells in A, {len(keys_b)} in B; {len(keys_a & keys_b)} of them are the same trials"
     for column, name in DATA.items():
@@ -243,7 +254,7 @@ def _notes(one: Run, two: Run, together: Sequence[RowPair], apart: Sequence[RowP
     if apart:
         yield f"no trial of the same data and seed in common: {named(pair.a for pair in apart)}"
     yield from _unfinished(one, two)
-    yield _claim(one, together)
+    yield _claim(one, together, [line for lines in tables.values() for line in lines if line.verdict])
 
 
 def _unfinished(one: Run, two: Run) -> Iterator[str]:
@@ -253,9 +264,10 @@ def _unfinished(one: Run, two: Run) -> Iterator[str]:
                 yield f"{cells} cells of {side} {said}"
 
 
-def _claim(one: Run, pairs: Sequence[RowPair]) -> str:
+def _claim(one: Run, pairs: Sequence[RowPair], judged: Sequence[Difference]) -> str:
     primary = listed(list(dict.fromkeys(label(one.grids[pair.a[0]].primary_metric) for pair in pairs)))
+    about = claimed(bool(judged) and all(line.new_images for line in judged), "the categories that both have")
     return (
-        f"intervals, p and verdicts are for new seeds of the categories that both have, by {primary}, with Holm's "
-        "correction over the rows of a table; other metrics are exploratory"
+        f"intervals, p and verdicts are for {about}, by {primary}, with Holm's correction over the rows of a table; "
+        "other metrics are exploratory"
     )

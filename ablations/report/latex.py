@@ -68,8 +68,8 @@ def _table(table: Table) -> str:
         [
             r"\begin{table}",
             rf"\caption{{{_escape(entries.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$ in "
-            rf"points against {entries.base(table)}, for new seeds of these categories; interval and p after Holm's "
-            rf"correction, of {_escape(label(table.grid.primary_metric))} alone.}}",
+            rf"points against {entries.base(table)}, for {entries.claimed(table.new_images)}; interval and p after "
+            rf"Holm's correction, of {_escape(label(table.grid.primary_metric))} alone.}}",
             rf"\label{{tab:{file_name(table.grid.name)}}}",
             r"\resizebox{\textwidth}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * each * len(table.metrics)}}}",

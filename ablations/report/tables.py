@@ -126,6 +126,13 @@ class Table:
         return found if self.primary_shown == self.grid.primary_metric else found.iloc[:0]
 
     @property
+    def new_images(self) -> bool:
+        """Whether the claims by the primary metric are about new test images too, not these very ones alone."""
+        lines = self.differences if self.effects is None else self.effects
+        judged = lines[(lines["metric"] == self.grid.primary_metric) & (lines["n_pairs"] > 0)]
+        return bool(len(judged) and judged["new_images"].all())
+
+    @property
     def not_run(self) -> int:
         """How many cells were not run."""
         return int((self.absent["status"] == NOT_RUN).sum())

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.store import failure, result
@@ -14,6 +16,8 @@ from dlkd.data import dataset_labels
 from dlkd.files import atomic_path
 from dlkd.text import plain
 from dlkd.training import METRICS, TrialResult
+from dlkd.training.trials.identity import DATA
+from dlkd.training.trials.kept_influences import INFLUENTIAL, read_influences
 
 NOT_RUN = "not run"
 """Status of a cell that no trial has begun or ended yet."""
@@ -24,15 +28,17 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
 
     Columns: table, row, dataset, category, seed, metric, value, status ("ok", "undefined", "failed", "not run"),
     reason, variant, key, the costs, and image_size, max_steps, epochs, pro_limit, score_at, settings, so that a table
-    can say what it rests on.
+    can say what it rests on; images (a digest of the category's data), anomalous (labels of the test images that the
+    metric counts) and influences (of these images on the metric), None where the metric has no influences.
     """
     lines: list[dict[str, Any]] = []
     for cell, dataset in zip(cells, dataset_labels([cell.spec.dataset for cell in cells]), strict=True):
         spec = cell.spec
         found = result(cell.key, store)
         why = failure(cell.key, store) if found is None else None
+        measured_here = list(_measured(found, why, store / cell.key))
         for table, row in cell.rows:
-            for measured in _measured(found, why):
+            for measured in measured_here:
                 lines.append(
                     {
                         "table": table,
@@ -49,6 +55,7 @@ def collect(cells: Sequence[Cell], store: Path) -> pd.DataFrame:
                         "pro_limit": spec.train.pro_limit,
                         "score_at": spec.train.score_at,
                         "settings": cell.settings,
+                        "images": cell.contents.get(DATA),
                         **({} if found is None else found.costs),
                     }
                 )
@@ -64,7 +71,7 @@ def renewed(trials: pd.DataFrame, store: Path) -> pd.DataFrame:
         why = failure(key, store)
         if found is None and why is None:
             continue
-        measured = pd.DataFrame(_measured(found, why)).set_index("metric")
+        measured = pd.DataFrame(_measured(found, why, store / key)).set_index("metric")
         at = trials["key"] == key
         for column in measured:
             trials.loc[at, column] = trials.loc[at, "metric"].map(measured[column])
@@ -73,8 +80,9 @@ def renewed(trials: pd.DataFrame, store: Path) -> pd.DataFrame:
     return trials
 
 
-def _measured(found: TrialResult | None, why: str | None) -> Iterator[dict[str, Any]]:
-    """The metric, value, status and reason of each metric of a cell; `why` it failed."""
+def _measured(found: TrialResult | None, why: str | None, folder: Path) -> Iterator[dict[str, Any]]:
+    """The metric, value, status, reason, anomalous and influences of each metric of a cell; `why` it failed."""
+    kept = None if found is None else read_influences(folder)
     for metric in METRICS:
         value = float("nan") if found is None else found.metrics[metric]
         if found is None:
@@ -82,7 +90,15 @@ def _measured(found: TrialResult | None, why: str | None) -> Iterator[dict[str, 
         else:
             reason = found.undefined.get(metric, "")
             status = "undefined" if reason else "ok"
-        yield {"metric": metric, "value": value, "status": status, "reason": reason}
+        yield {"metric": metric, "value": value, "status": status, "reason": reason, **_of_images(kept, metric)}
+
+
+def _of_images(kept: NDArray[Any] | None, metric: str) -> dict[str, Any]:
+    """The labels and influences of the test images that a metric counts."""
+    counted = np.isfinite(kept[metric]) if kept is not None and metric in INFLUENTIAL else np.empty(0, bool)
+    if kept is None or not counted.any():
+        return {"anomalous": None, "influences": None}
+    return {"anomalous": kept["anomalous"][counted], "influences": kept[metric][counted]}
 
 
 def write_trials(trials: pd.DataFrame, path: Path, about: Mapping[str, Any] | None = None) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from dlkd.ablations.statistics.images import Images, images_of, with_influences
 
 Floats = NDArray[np.float64]
 ROUNDING = 1e-12
@@ -21,7 +23,8 @@ class Pairs:
         row: label of the row.
         other: label of the row that it is compared with.
         differences: of each category that has one, the differences, one per seed.
-        image: of each category with known influences, the variance of the mean difference that its test images make.
+        image: of each category, the variance of the mean difference that its test images make; empty where the claim
+            is about these very images, since not all of their influences are known.
         image_df: degrees of freedom of each.
         n_seeds: distinct seeds among the pairs.
         n_asked: trainings of the row that both rows were asked for.
@@ -69,6 +72,11 @@ class Pairs:
         return bool(self.differences) and not any(each.any() for each in self.differences)
 
     @property
+    def new_images(self) -> bool:
+        """Whether the claim is about new test images too, not these very ones alone."""
+        return self.image.size > 0
+
+    @property
     def wins(self) -> float:
         """Pairs that the row wins, ties half."""
         return float(sum((each > 0).sum() + 0.5 * (each == 0).sum() for each in self.differences))
@@ -82,12 +90,14 @@ def paired(
     Arguments are those of `verdict.verdicts`. Raises ValueError on an unknown row, a missing column and a training that
     is there twice.
     """
-    table = Table.of(trials)
+    table = Table.of(trials if influences is None else with_influences(trials, influences))
     if isinstance(reference, str):
         table.index(reference)
         reference = {row: reference for row in table.rows if row != reference}
-    by_training = {} if influences is None else _by_training(influences)
-    return [_of_rows(table, row, other, by_training) for row, other in reference.items()]
+    return [
+        table.contrast({table.index(row): 1.0, table.index(other): -1.0}, row, other)
+        for row, other in reference.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ class Table:
         seeds: in order.
         values: (rows, categories, seeds), NaN where a training failed or is not there.
         asked: where there is a training, failed or not.
+        images: the test images of each category, None where not all of their influences are known.
     """
 
     rows: list[str]
@@ -107,10 +118,14 @@ class Table:
     seeds: list[int]
     values: Floats
     asked: NDArray[np.bool_]
+    images: list[Images] | None
 
     @classmethod
     def of(cls, trials: pd.DataFrame) -> Table:
-        """Arrange long-format trials. Raises ValueError on a missing column and a training that is there twice."""
+        """Arrange long-format trials, which may have the columns of `images.IMAGE_COLUMNS`.
+
+        Raises ValueError on a missing column and a training that is there twice.
+        """
         if missing := {"row", "category", "seed", "value"} - set(trials.columns):
             raise ValueError(f"trials lacks {', '.join(sorted(missing))}; it has {', '.join(map(str, trials.columns))}")
         rows, row_names = pd.factorize(trials["row"])
@@ -125,7 +140,8 @@ class Table:
         values = np.full(count.shape, np.nan)
         values[rows, categories, seeds] = trials["value"].to_numpy(dtype=float)
         values[~np.isfinite(values)] = np.nan
-        return cls(list(row_names), list(category_names), list(seed_names), values, count > 0)
+        images = images_of(trials, (rows, categories, seeds), values)
+        return cls(list(row_names), list(category_names), list(seed_names), values, count > 0, images)
 
     def index(self, row: str) -> int:
         """Place of a row. Raises ValueError where there is none."""
@@ -153,15 +169,17 @@ class Table:
         differences[np.abs(differences) < ROUNDING] = 0.0
         filled = np.tensordot(signed, np.where(np.isnan(values), self.lowest, values), 1)
         present = np.isfinite(differences)
-        has = present.any(axis=1)
+        has: NDArray[np.bool_] = np.asarray(present.any(axis=1))
         dropped = [self.categories[c][1] for c in np.flatnonzero(asked.any(axis=1) & ~has)]
+        known = enumerate(self.images or [])
+        of_images = [images.shared(taking_part, signed, present[c]) for c, images in known if has[c]]
         worst = [filled[c][asked[c]].mean() for c in np.flatnonzero(asked.any(axis=1))]
         return Pairs(
             row=row,
             other=other,
             differences=[differences[c][present[c]] for c in np.flatnonzero(has)],
-            image=np.empty(0),
-            image_df=np.empty(0),
+            image=np.array([variance for variance, _ in of_images]),
+            image_df=np.array([df for _, df in of_images]),
             n_seeds=int(present.any(axis=0).sum()),
             n_asked=int(asked.sum()) * int((signed > 0).sum()),
             n_failed=int(failed[signed > 0].sum()),
@@ -176,64 +194,6 @@ def variance(values: Floats) -> float:
     return 0.0 if np.ptp(values) < ROUNDING else float(values.var(ddof=1))
 
 
-Influences = dict[tuple[str, tuple[str, str], int], pd.Series]
-
-
-def _of_rows(table: Table, row: str, other: str, influences: Influences) -> Pairs:
-    pairs = table.contrast({table.index(row): 1.0, table.index(other): -1.0}, row, other)
-    if not influences:
-        return pairs
-    differences = table.values[table.index(row)] - table.values[table.index(other)]
-    found = []
-    for c in np.flatnonzero(np.isfinite(differences).any(axis=1)):
-        seeds = [table.seeds[s] for s in np.flatnonzero(np.isfinite(differences[c]))]
-        keys = [[(label, table.categories[c], seed) for label in (row, other)] for seed in seeds]
-        shared = [influences[a] - influences[b] for a, b in keys if a in influences and b in influences]
-        if shared:
-            found.append(_of_images(pd.DataFrame(shared)))
-    return replace(
-        pairs,
-        image=np.array([variance for variance, _ in found]),
-        image_df=np.array([df for _, df in found], dtype=float),
-    )
-
-
 def _categories(frame: pd.DataFrame) -> list[tuple[str, str]]:
     datasets = frame["dataset"] if "dataset" in frame else [""] * len(frame)
     return list(zip(datasets, frame["category"], strict=True))
-
-
-def _by_training(influences: pd.DataFrame) -> Influences:
-    """The influences of each training, by (anomalous, image)."""
-    if missing := {"row", "category", "seed", "image", "anomalous", "influence"} - set(influences.columns):
-        raise ValueError(f"influences lacks {', '.join(sorted(missing))}")
-    keyed = influences.assign(_category=_categories(influences))
-    return {
-        key: group.set_index(["anomalous", "image"])["influence"]
-        for key, group in keyed.groupby(["row", "_category", "seed"], sort=False)
-    }
-
-
-def _of_images(differences: pd.DataFrame) -> tuple[float, float]:
-    """Variance of the mean difference that all seeds share (Obuchowski and Rockette, 1995), and its degrees of freedom.
-
-    `differences` has a line per seed and a column per image. One seed does not show what seeds share: all of its
-    variance counts.
-    """
-    n = len(differences)
-    of_mean = _variance(differences.mean())
-    df = max(differences.shape[1] - 2, 1)
-    if n == 1:
-        return of_mean, df
-    of_each = float(np.mean([_variance(seed) for _, seed in differences.iterrows()]))
-    return max(0.0, (n * of_mean - of_each) / (n - 1)), df
-
-
-def _variance(influence: pd.Series) -> float:
-    """Variance of a metric from influences: over normal and anomalous images, N / (N - 1) sum (I - mean)^2."""
-    total = 0.0
-    for _, images in influence.groupby(level="anomalous"):
-        n = len(images)
-        if n > 1:
-            total += n / (n - 1) * float(((images - images.mean()) ** 2).sum())
-    return total

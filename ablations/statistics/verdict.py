@@ -47,14 +47,16 @@ def verdicts(
         margin: a difference within it, either way, does not matter.
         alpha: level of the family.
         influences: a line per training and test image: the columns of `trials` that name the training, image, anomalous
-            (bool), influence (see Pairs.image). With it the claim is about new images too.
+            (bool), influence (`dlkd.metrics.influences`). With it the claim is about new test images too, and `trials`
+            may have it in `images.IMAGE_COLUMNS` instead.
 
     Returns:
         A line per comparison, in the order of the rows: row, other, estimate, low, high, p, verdict ("helps", "harms",
         "equivalent", "open"); se and df of the scope, se_seeds (the part of se that other seeds move) and the level of
-        the interval, for `repeats`; n_pairs, n_categories, n_seeds; n_asked (trainings of the row that the other row
-        was asked for too), n_failed of these and n_failed_other, of as many of the other row; wins (pairs that the row
-        wins, ties half), worst (the estimate with each category's lowest value in place of failed trainings), and note.
+        the interval, for `repeats`; new_images (whether the claim is about new test images too); n_seeds, n_pairs,
+        n_categories; n_asked (trainings of the row that the other row was asked for too), n_failed of these and
+        n_failed_other, of as many of the other row; wins (pairs that the row wins, ties half), worst (the estimate with
+        each category's lowest value in place of failed trainings), and note.
 
     Raises:
         ValueError: an unknown reference or scope, a training that is there twice, more seeds than `max_seeds`.
@@ -98,7 +100,7 @@ def judge(
 
 
 COLUMNS = [
-    *("row", "other", "estimate", "low", "high", "p", "verdict", "se", "se_seeds", "df", "level"),
+    *("row", "other", "estimate", "low", "high", "p", "verdict", "se", "se_seeds", "df", "level", "new_images"),
     *("n_pairs", "n_categories", "n_seeds", "n_asked", "n_failed", "n_failed_other", "wins", "worst", "note"),
 ]
 
@@ -238,7 +240,8 @@ def _line(pairs: Pairs, test: _Test, found: _Found, margin: float) -> dict[str, 
     return {
         **{"row": pairs.row, "other": pairs.other, "estimate": estimate, "low": low, "high": high, "p": p},
         **{"verdict": read(low, high, margin), "se": binding.se, "se_seeds": binding.se_seeds, "df": binding.df},
-        **{"level": found.level, "n_pairs": int(pairs.n.sum()), "n_categories": len(pairs.n), "n_seeds": pairs.n_seeds},
+        **{"level": found.level, "new_images": pairs.new_images, "n_seeds": pairs.n_seeds},
+        **{"n_pairs": int(pairs.n.sum()), "n_categories": len(pairs.n)},
         **{"n_asked": pairs.n_asked, "n_failed": pairs.n_failed, "n_failed_other": pairs.n_failed_other},
         **{"wins": pairs.wins, "worst": pairs.worst, "note": "; ".join(filter(None, notes))},
     }

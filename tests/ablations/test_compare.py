@@ -80,7 +80,7 @@ def test_a_run_beside_itself_differs_in_nothing(tmp_path):
     found = compare(tmp_path / "a", tmp_path / "a")
     same, claim = found.notes
     assert same == "12 cells in A, 12 in B; 12 of them are the same trials"
-    assert claim.startswith("intervals, p and verdicts are for new seeds of the categories that both have, by Image-A")
+    assert claim.startswith("intervals, p and verdicts are for new seeds and these very test images of the")
     for line in found.tables["table4"]:
         assert line.a == line.b == pytest.approx(0.8105)
         assert line.difference == 0
@@ -114,6 +114,19 @@ def test_a_gain_is_measured_and_told_apart(tmp_path):
     frame = found.to_frame()
     assert list(frame.columns[:5]) == ["table", "label", "table_b", "label_b", "settings"]
     assert frame.loc[0, ["a", "b", "difference"]].tolist() == pytest.approx([0.8105, 0.9105, 0.1])
+
+
+def test_the_claim_is_about_new_images_where_both_runs_have_the_influences_of_the_same_ones(tmp_path):
+    trials = run(tmp_path / "a", 0.81, seeds=(0, 1, 2))
+    known = trials.assign(images="x", anomalous=[[True, False] * 10] * len(trials))
+    known["influences"] = [np.random.default_rng(0).normal(0, 1e-4, 20) for _ in range(len(known))]
+    for folder, other in (("a", known), ("b", known), ("c", known.assign(images="other pictures"))):
+        write(tmp_path / folder, other)
+    for folder, about in (("b", "new seeds and new test images"), ("c", "new seeds and these very test images")):
+        found = compare(tmp_path / "a", tmp_path / folder)
+        assert f"are for {about} of the categories that both have" in found.notes[-1]
+        frame = found.to_frame()
+        assert (frame["new_images"] == (frame["verdict"].ne("") & (folder == "b"))).all()
 
 
 def test_only_shared_cells_are_compared(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dlkd.ablations.report.tables import Table
-from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.entries import claimed, label
 from dlkd.ablations.report.words.numbers import listed
 
 
@@ -34,9 +34,9 @@ def captions(table: Table) -> dict[str, Caption]:
         "effects": Caption(
             "Effects",
             f"Forest plot of the {'factors' if table.effects is not None else 'rows'}' effects with 95% intervals.",
-            f"95% intervals after Holm's correction, of {label(table.grid.primary_metric)} alone: thick for these "
-            "categories, thin for categories like these. Filled: the interval of these categories excludes zero. The "
-            f"band marks differences that do not matter.{missing}",
+            f"95% intervals after Holm's correction, of {label(table.grid.primary_metric)} alone: thick for "
+            f"{claimed(table.new_images)}, thin for categories like these. Filled: the interval of "
+            f"these categories excludes zero. The band marks differences that do not matter.{missing}",
         ),
         "pairs": Caption(
             "Differences behind the averages",

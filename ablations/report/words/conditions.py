@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from dlkd.ablations.report.tables import Table, TableRow
-from dlkd.ablations.report.words.entries import base, label
+from dlkd.ablations.report.words.entries import base, claimed, label
 from dlkd.ablations.report.words.looks import mode
 from dlkd.ablations.report.words.numbers import count, in_order, listed, number, p_value, seconds, signed
 from dlkd.ablations.report.words.tuning import tuning
@@ -99,8 +99,7 @@ def notes(table: Table) -> list[str]:
         )
     found += tuning(table.grid)
     found.append(
-        "Measured: mean over seeds, then over categories, in per cent, with the 95% interval for new seeds of these "
-        "categories."
+        f"Measured: mean over seeds, then over categories, in per cent, with the 95% interval for {claimed(False)}."
     )
     found += filter(None, [_differences(table), mode(table.grid)])
     if low := low_trainings(table):
@@ -124,8 +123,8 @@ def _differences(table: Table) -> str:
     others = [label(metric) for metric in table.metrics if metric != table.grid.primary_metric]
     says = (
         f"Difference: points against {against}. {primary} is the primary "
-        "metric: its intervals and p hold for new seeds of these categories and these test images, after Holm's "
-        "correction over the differences of the table."
+        f"metric: its intervals and p hold for {claimed(table.new_images)}, after Holm's correction over the "
+        "differences of the table."
     )
     return f"{says} {listed(others)} {'is' if len(others) == 1 else 'are'} exploratory." if others else says
 

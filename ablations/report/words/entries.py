@@ -59,6 +59,15 @@ def base(table: Table) -> str:
     return "the row above" if table.grid.stepwise else "the reference"
 
 
+def claimed(new_images: bool, categories: str = "these categories") -> str:
+    """What a claim is about, in words.
+
+    >>> claimed(True), claimed(False, "this category")
+    ('new seeds and new test images of these categories', 'new seeds and these very test images of this category')
+    """
+    return f"new seeds and {'new' if new_images else 'these very'} test images of {categories}"
+
+
 def not_compared(row: TableRow) -> str:
     """The text in place of a difference that was not computed; empty if there is one."""
     return "" if row.compared else "reference" if row.reference else DASH

@@ -122,7 +122,8 @@ def repeat(line: dict[str, Any]) -> str:
     said = f"a repeat with new seeds would give the same verdict with probability {probability}"
     if line["repeat"] >= 0.8 and line["verdict"] != "open":
         return said
-    seeds = "more than 50 seeds" if pd.isna(line["settle"]) else f"about {line['settle']:.0f} seeds"
+    unknown = f"more than 50 seeds{' or more test images' if line['new_images'] else ''}"
+    seeds = unknown if pd.isna(line["settle"]) else f"about {line['settle']:.0f} seeds"
     if line["verdict"] == "open":
         return f"{seeds} would decide it if the true effect is as estimated"
     return f"not settled: {said}; {seeds} would raise it to 0.8"

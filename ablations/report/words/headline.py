@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dlkd.ablations.report.tables import Table
-from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.entries import claimed, label
 from dlkd.ablations.report.words.findings import (
     Finding,
     effect_findings,
@@ -43,7 +43,7 @@ def _verdicts(table: Table, found: list[Finding]) -> Iterable[str]:
         yield "No two rows have a cell in common: nothing to compare."
         return
     these = "this category" if categories == 1 else f"these {categories} categories"
-    yield f"On {these} and their test images, by {label(table.grid.primary_metric)}:"
+    yield f"For {claimed(table.new_images, these)}, by {label(table.grid.primary_metric)}:"
     looks = table.grid.until_decided is not None
     yield _those("helps", parts, "helps", looks)
     yield _those("harms", parts, "harms", looks)

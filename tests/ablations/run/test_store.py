@@ -16,10 +16,13 @@ from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.tables import tabulate
 from dlkd.ablations.run.mend import mend
 from dlkd.ablations.run.store import FAILURE, failure, missing_cells
-from dlkd.ablations.run.trials import collect, read_trials, read_with_about, write_trials
+from dlkd.ablations.run.trials import collect, read_trials, read_with_about, renewed, write_trials
+from dlkd.ablations.statistics.metric_trials import metric_trials
+from dlkd.ablations.statistics.pairs import paired
 from dlkd.files import alone, write_text
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, Preset, TrainConfig, read_result, run_trial
+from dlkd.training.trials.kept_influences import read_influences
 
 MakeCells = Callable[..., list[Cell]]
 UNTRAINED = Preset(
@@ -47,6 +50,27 @@ def test_a_cell_is_missing_until_its_result_stands(make_tiny_cells: MakeCells, t
 
     write_trials(trials, tmp_path / "trials.parquet")
     pd.testing.assert_frame_equal(read_trials(tmp_path / "trials.parquet"), trials)
+
+
+def test_the_table_holds_the_influences_of_the_test_images(make_tiny_cells: MakeCells, tmp_path: Path) -> None:
+    cells = make_tiny_cells(preset=UNTRAINED)
+    run_trial(cells[0].spec, tmp_path / cells[0].key, default_registry())
+    before = collect(cells, tmp_path)
+    run_trial(cells[1].spec, tmp_path / cells[1].key, default_registry())
+    trials = collect(cells, tmp_path)
+    pd.testing.assert_frame_equal(renewed(before, tmp_path), trials)
+    assert set(trials["images"]) == {cells[0].contents["data"]}
+    kept = read_influences(tmp_path / cells[1].key)
+    assert kept is not None
+    lines = trials[trials["row"] == "B"].set_index("metric")
+    for metric in ("image_auroc", "pixel_auroc", "pro"):
+        assert lines.loc[metric, "influences"].tolist() == kept[metric].tolist()
+        assert lines.loc[metric, "anomalous"].tolist() == kept["anomalous"].tolist()
+    assert lines.loc[["image_ap", "pixel_f1_max"], ["influences", "anomalous"]].isna().all(axis=None)
+    write_trials(trials, tmp_path / "trials.parquet")
+    shutil.rmtree(tmp_path / cells[0].key)
+    found = metric_trials(read_trials(tmp_path / "trials.parquet"), "pro")
+    assert [pairs.new_images for pairs in paired(found, {"A": "B"})] == [True]
 
 
 def test_a_cell_never_tried_is_failed_with_not_run(make_tiny_cells: MakeCells, tmp_path: Path) -> None:

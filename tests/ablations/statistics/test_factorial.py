@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from dlkd.ablations.statistics.factorial import factorial_effects
+from dlkd.ablations.statistics.pairs import paired
 
 
 def grid(names, *, levels=(False, True), without=()):
@@ -43,6 +44,29 @@ def test_effects_of_a_full_grid_are_differences_of_averages(components):
     assert effects["lfrb x gfrb"].pairs.estimate == pytest.approx(interaction)
     assert effects["lfrb"].pairs.n.tolist() == [3] * 5
     assert (effects["lfrb"].settings, effects["lfrb"].left_out) == (4, ())
+
+
+def test_images_move_an_effect_by_the_same_sum_of_rows(components):
+    """As they move the difference of two rows that are these averages."""
+    rng = np.random.default_rng(0)
+    values, influences = (
+        rng.normal(0.9, 0.02, (8, 2, 3)),
+        rng.normal(0, 0.01, (8, 2, 1, 20)) + rng.normal(0, 0.002, (8, 2, 3, 20)),
+    )
+    on = components["lfrb"].to_numpy()
+    averages = [np.stack([of[on].mean(0), of[~on].mean(0)]) for of in (values, influences)]
+    [effect, *_] = factorial_effects(of_images(values, influences, list(components.index)), components)
+    [expected] = paired(of_images(*averages, ["on", "off"]), {"on": "off"})
+    assert effect.pairs.estimate == pytest.approx(expected.estimate)
+    assert effect.pairs.image == pytest.approx(expected.image)
+    assert (effect.pairs.image > 0).all()
+    assert effect.pairs.image_df.tolist() == [18, 18]
+
+
+def of_images(values, influences, rows):
+    trials = as_trials(values, rows)
+    anomalous = [np.arange(influences.shape[-1]) % 2 == 0] * len(trials)
+    return trials.assign(images="x", anomalous=anomalous, influences=list(influences.reshape(len(trials), -1)))
 
 
 def test_a_missing_combination_is_never_made_up():

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from dlkd.ablations.statistics.images import with_influences
 from dlkd.ablations.statistics.verdict import verdicts
 
 
@@ -247,6 +248,26 @@ def test_new_images_widen_the_claim_by_what_all_seeds_share():
     assert with_images["se"] == pytest.approx(np.sqrt(without["se"] ** 2 + expected / 4))
     assert with_images["se_seeds"] == pytest.approx(without["se"])
     assert with_images["high"] - with_images["low"] > 1.5 * (without["high"] - without["low"])
+    assert (without["new_images"], with_images["new_images"]) == (False, True)
+    with pytest.raises(ValueError, match="influences lacks those of row 'a', category 'c00', seed 2"):
+        verdicts(trials, "ref", influences=influences[influences["seed"].ne(2) | influences["row"].eq("ref")])
+
+
+def test_influences_in_columns_are_those_in_lines_unless_one_is_missing_or_of_other_images():
+    rng = np.random.default_rng(0)
+    trials = table(drawn((2, 3), effects=(0.02,), sd=0.001))
+    shared = {(row, c): rng.normal(0, 0.003, 40) for row in ("ref", "a") for c in ("c00", "c01")}
+    influences = influence_table(trials, 40, rng, shared=shared)
+    lists = with_influences(trials, influences)
+    expected = verdicts(trials, "ref", influences=influences)
+    pd.testing.assert_frame_equal(verdicts(lists, "ref"), expected)
+    failed = lists.copy()
+    failed.loc[3, "value"], failed.at[3, "influences"] = np.nan, None
+    assert verdicts(failed, "ref")["new_images"].all()  # none are needed of a training without a value
+    for column, other in (("influences", None), ("images", "other pictures")):
+        changed = lists.copy()
+        changed.at[3, column] = other
+        pd.testing.assert_frame_equal(verdicts(changed, "ref"), verdicts(trials, "ref"))
 
 
 @pytest.fixture(scope="module")

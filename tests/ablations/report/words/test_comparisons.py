@@ -6,15 +6,19 @@ import pytest
 
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.tables import tabulate
+from dlkd.ablations.report.words.captions import captions
 from dlkd.ablations.report.words.comparisons import comparisons
+from dlkd.ablations.report.words.conditions import notes
 from dlkd.ablations.report.words.findings import repeat, row_findings
 from dlkd.ablations.report.words.headline import headline
 
 METRIC = "image_auroc"
 
 
-def table(values, *, rows=None, factors=None, stepwise=True, metrics=(METRIC,), untrained=(), statuses=None):
-    """`values`: (rows, categories, seeds); the last row is the reference."""
+def table(
+    values, *, rows=None, factors=None, stepwise=True, metrics=(METRIC,), untrained=(), statuses=None, images=False
+):
+    """`values`: (rows, categories, seeds); the last row is the reference; with `images`, by image AUROC alone."""
     values = np.asarray(values, float)
     rows = rows or ["base", "more", "full"][-len(values) :]
     lines = [
@@ -26,6 +30,14 @@ def table(values, *, rows=None, factors=None, stepwise=True, metrics=(METRIC,), 
         for (r, c, s), value in np.ndenumerate(values)
         for metric in metrics
     ]
+    if images:
+        own = {
+            "images": "x",
+            "anomalous": np.arange(20) < 10,
+            "influences": np.random.default_rng(0).normal(0, 1e-4, 20),
+        }
+        none = dict.fromkeys(own)
+        lines = [line | (own if line["metric"] == METRIC else none) for line in lines]
     made = [GridRow(label=row, variant="v", factors=(factors or {}).get(row, {})) for row in rows]
     grid = Grid(name="t", title="T", rows=made, reference=rows[-1], stepwise=stepwise, metrics=metrics)
     return tabulate(pd.DataFrame(lines), grid)
@@ -58,16 +70,29 @@ def test_against_the_reference_the_part_that_a_row_lacks_is_spoken_of():
 
 def test_the_headline_names_its_metric_its_scope_and_what_would_widen_it():
     said = headline(steps([0.0, 0.03, 0.03]))
-    assert said.startswith("On these 10 categories and their test images, by Image-AUROC: Helps: 'more' over")
+    assert said.startswith(
+        "For new seeds and these very test images of these 10 categories, by Image-AUROC: Helps: 'more' over"
+    )
     assert "Changes nothing beyond 0.5 points: 'full' over 'more'" in said
     assert said.endswith("The same holds on categories like these.")
     spread = np.array([-0.02, 0.06, 0.11])[:, None]
     values = 0.7 + np.random.default_rng(0).normal(0, 0.001, (2, 3, 4))
     values[1] += spread
     said = headline(table(values))
-    assert "On these 3 categories" in said
+    assert "test images of these 3 categories" in said
     assert "On categories like these every verdict is open: more categories are needed for that claim." in said
     assert "One category shows nothing about other categories" in headline(table(values[:, 1:2]))
+
+
+def test_a_claim_about_new_images_is_said_to_be_one_where_their_influences_are_known():
+    found = steps([0.0, 0.03, 0.03], images=True, metrics=(METRIC, "image_ap"))
+    assert found.new_images
+    assert headline(found).startswith("For new seeds and new test images of these 10 categories, by Image-AUROC: ")
+    assert any("p hold for new seeds and new test images of these categories" in note for note in notes(found))
+    assert "thick for new seeds and new test images of these categories" in captions(found)["effects"].text
+    by_ap = steps([0.0, 0.03, 0.03], images=True, metrics=("image_ap", METRIC))
+    assert headline(by_ap).startswith("For new seeds and these very test images of these 10 categories, by Image-AP: ")
+    assert any("p hold for new seeds and these very test images of these" in note for note in notes(by_ap))
 
 
 def test_open_comparisons_say_how_many_seeds_would_settle_them():
@@ -77,12 +102,14 @@ def test_open_comparisons_say_how_many_seeds_would_settle_them():
 
 
 def test_a_verdict_that_a_repeat_may_not_give_again_is_not_settled():
-    line = {"repeat": 0.6, "settle": 7.0, "verdict": "helps"}
+    line = {"repeat": 0.6, "settle": 7.0, "verdict": "helps", "new_images": True}
     assert repeat(line) == (
         "not settled: a repeat with new seeds would give the same verdict with probability about 0.6; "
         "about 7 seeds would raise it to 0.8"
     )
-    assert repeat(line | {"settle": np.nan}).endswith("more than 50 seeds would raise it to 0.8")
+    never = line | {"settle": np.nan}
+    assert repeat(never).endswith("; more than 50 seeds or more test images would raise it to 0.8")
+    assert repeat(never | {"new_images": False}).endswith("; more than 50 seeds would raise it to 0.8")
     assert (
         repeat(line | {"repeat": 0.97})
         == "a repeat with new seeds would give the same verdict with probability above 0.95"
