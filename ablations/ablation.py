@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.report.deciding import deciding_pairs
 from dlkd.ablations.report.tables import TRIAL_COSTS, Table, differences_of, effects_of, tabulate, trials_of
 from dlkd.ablations.run.costs import read_costs
 from dlkd.ablations.run.run_folder import MEASURED_WITH, TRIALS, read_identity, read_run
 from dlkd.ablations.run.run_identity import RunIdentity
 from dlkd.ablations.run.trials import NOT_RUN, renewed
+from dlkd.ablations.statistics.planning import plan
 from dlkd.ablations.statistics.row_means import row_means
 from dlkd.ablations.statistics.verdict import Scope
 from dlkd.registry.problems import nearest
@@ -206,6 +208,28 @@ class Ablation:
             lines = pd.concat(parts, ignore_index=True)
             found[grid.name] = lines[lines["scope"] == scope].rename(columns={"row": "label"})
         return _joined(found).reindex(columns=VERDICT_COLUMNS)
+
+    def seeds_to_detect(self, effect: float, *, seeds: int = 3) -> pd.DataFrame:
+        """How many seeds and categories would show an effect in 8 of 10 runs, by the noise of these trials.
+
+        A line for each comparison by the primary metric: table, label, other, pair_sd (standard deviation of a pair's
+        difference), spread (standard deviation of the true difference between categories), n_pairs, n_categories, seeds
+        (per category, on these categories), seeds_high (the same if the noise is as large as so few pairs allow),
+        seeds_like (for the claim on categories like these, with no more of them) and categories (for that claim, with
+        `seeds` each). Infinity where no number is enough; NaN where nothing is known.
+
+        Args:
+            effect: a fraction: 0.01 is one point.
+            seeds: per category, for the column `categories`.
+
+        Raises:
+            ValueError: the effect is not between the margin of a table and 1, or a table compares nothing.
+        """
+        found = {
+            grid.name: plan(deciding_pairs(trials_of(self._lines, grid), grid), effect, seeds=seeds, margin=grid.margin)
+            for grid in self.grids
+        }
+        return _joined(dict(found)).rename(columns={"row": "label"})
 
     @property
     def plot(self) -> Plots:

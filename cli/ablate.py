@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dlkd.cli import session
-from dlkd.cli.console import err, out
+from dlkd.cli.console import err
+from dlkd.cli.dry_run import refuse_effect, show_cells
 from dlkd.cli.options import BatchSize, Epochs, ImageSize, Imports, RegistryFiles, Steps
 from dlkd.cli.report import write_reports
-from dlkd.cli.searches import ablate_search, tuning_forecast
-from dlkd.text import text_table
+from dlkd.cli.searches import ablate_search
 
 if TYPE_CHECKING:
     from dlkd.ablations.asked import Asked
-    from dlkd.ablations.plan.cells import Cell
-    from dlkd.ablations.plan.grid import Grid
-    from dlkd.ablations.run.pool import Pool
-    from dlkd.registry import Registry
 
 Keep = Literal["weights", "results"]
 
@@ -81,6 +77,13 @@ def ablate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and how long they will take, and stop.")
     ] = False,
+    detect: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="With --dry-run: how many seeds and categories would show an effect of so many points.",
+        ),
+    ] = None,
     registry_files: RegistryFiles = None,
     imports: Imports = None,
 ) -> None:
@@ -90,6 +93,8 @@ def ablate(
     from dlkd.ablations.search.search_files import find_search
     from dlkd.registry import read_registry
 
+    if detect is not None and not dry_run:
+        raise ValueError("--detect plans a run and trains nothing: give --dry-run too")
     registry = read_registry(registry_files, imports)
     pool = make_pool(
         err, workers, threads, retries=retries, trials_per_gpu=trials_per_gpu, address=address, storage=storage,
@@ -115,13 +120,15 @@ def ablate(
         raise ValueError(
             "a search runs by itself and has its seed in its file: dlkd ablate FILE, without --seeds or --until-decided"
         )
+    if searches and detect is not None:
+        raise ValueError("--detect is about the comparisons of a grid; a search has none")
     if searches:
         ablate_search(searches[0], asked, dry_run=dry_run)
     else:
-        _ablate_grids(grids, asked, dry_run)
+        _ablate_grids(grids, asked, dry_run, None if detect is None else detect / 100)
 
 
-def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
+def _ablate_grids(names: list[str], asked: Asked, dry_run: bool, effect: float | None) -> None:
     from dlkd.ablations.ablate import (
         again,
         failed_trials,
@@ -138,13 +145,13 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
     grids = load_grids(names)
     for grid in grids:
         seeds_of(grid, asked)  # raises, before anything is trained
+    if effect is not None:
+        refuse_effect(effect, grids)
     searches = plan_searches(grids, asked, err)
     if dry_run:
         grids = as_stored(grids, searches, asked)
         cells = plan_cells(grids, asked, err)
-        trials = _print_cells(cells, grids, asked.store, asked.registry, asked.pool)
-        for line in tuning_forecast(searches, cells, trials, asked):
-            out.print(line)
+        show_cells(cells, grids, searches, asked, effect)
         keep_earlier(cells, grids, asked)
         return
     folder = run_folder(grids, asked)
@@ -159,32 +166,3 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool) -> None:
     if failed := failed_trials(ablation):
         shown = "the report of an earlier run stays" if kept else "the report shows them"
         raise ValueError(f"{len(failed)} trials failed; {shown}:\n" + "\n".join(failed))
-
-
-def _print_cells(cells: list[Cell], grids: list[Grid], store: Path, registry: Registry, pool: Pool) -> dict[str, float]:
-    """Print what a run would do; the seconds of each cell that it would train, by key."""
-    from dlkd.ablations.forecast.forecast import forecast
-    from dlkd.ablations.run.display import duration
-    from dlkd.ablations.run.history import grouped, reasons
-    from dlkd.ablations.run.store import missing_cells
-
-    missing = missing_cells(cells, store)
-    cost = forecast(missing, grids, registry, pool, begun=session.seconds(), bar=err.is_terminal)
-    table = text_table("cell", "rows", "state")
-    for cell in cells:
-        rows = "; ".join(f"{table}: {row}" for table, row in cell.rows)
-        state = f"to train, about {duration(cost.trials[cell.key])}" if cell.key in cost.trials else "done"
-        table.add_row(cell.name, rows, state)
-    out.print(table)
-    places = sum(len(cell.rows) for cell in cells)
-    out.print(f"{len(cells)} cells for {places} table entries, {len(missing)} to train")
-    for line in grouped(reasons(missing, store).values()):
-        out.print(f"  {line}")
-    if missing:
-        one = duration(sum(cost.trials.values()))
-        out.print(
-            f"about {duration(cost.total)} with {min(pool.workers, len(missing))} at a time: {duration(cost.start)} to "
-            f"start, {duration(cost.training)} of trials ({one} one at a time), {duration(cost.report)} for the "
-            "report; each part was timed in small on this machine, as busy as it is now"
-        )
-    return cost.trials

@@ -332,6 +332,34 @@ def test_a_dry_run_says_what_a_run_would_take(run: Run, monkeypatch: pytest.Monk
     assert "did you mean 'train_limit'?" in err
 
 
+def test_a_dry_run_says_which_effects_a_run_would_show(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dlkd.ablations.forecast import forecast as module
+
+    def forecast(cells: list[Any], *_: object, **__: object) -> module.Forecast:
+        return module.Forecast({cell.key: 50.0 for cell in cells}, 9.0, 130.0, 6.0)
+
+    monkeypatch.setattr(module, "forecast", forecast)
+    data = ("--dataset", "elpv,train_limit=9,test_limit=2", "--category", "mono")
+    code, out, err = run("ablate", "table4", *data, "--dry-run", "--detect", "1")
+    assert code == 0, err
+    assert "table4: to show an effect of 1.00 points of Image-AUROC in 8 of 10 runs with a fixed number of seeds" in out
+    assert "the same command with --seeds 3 in place of --dry-run --detect 1" in out
+
+
+def test_effects_that_no_run_shows_are_refused_before_anything_is_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("title: t\nrows: [{label: a, variant: dlkd}]\nreference: a\n")
+    for words, said in (
+        (("table4", "--detect", "1"), "trains nothing: give --dry-run too"),
+        (("table4", "--dry-run", "--detect", "0"), "--detect 0: give an effect in points, above 0 and below 100"),
+        (("table4", "--dry-run", "--detect", "0.5"), "'table4' calls differences within 0.5 points equivalent"),
+        (("one.yaml", "--dry-run", "--detect", "1"), "grid 'one' has one row, so that nothing is compared"),
+        ((EXAMPLES / "my_search.yaml", "--dry-run", "--detect", "1"), "a search has none"),
+    ):
+        code, out, err = run("ablate", *words, "--dataset", "no_such_folder")
+        assert (code, out) == (2, ""), words
+        assert said in err
+
+
 def test_results_are_listed_and_deleted_where_that_is_agreed(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

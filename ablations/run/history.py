@@ -73,6 +73,11 @@ def held_trial(folder: Path) -> Held:
         return Held(folder, None)
 
 
+def seeds_held(store: Path) -> int:
+    """How many base seeds, from 0, the finished trials of a store have at most."""
+    return max((held.spec.seed + 1 for held in held_trials(store) if held.spec and held.finished), default=0)
+
+
 def reasons(cells: Sequence[Cell], store: Path) -> dict[str, str]:
     """Why cells have no result in the store, by their keys.
 

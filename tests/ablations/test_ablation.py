@@ -73,6 +73,18 @@ def test_trials_have_a_line_each_so_that_costs_add_up(ablation):
     assert ablation.trials["status"].value_counts().to_dict() == {"ok": 31, "failed": 1}
 
 
+def test_seeds_that_would_show_an_effect(ablation):
+    found = ablation.seeds_to_detect(0.01)
+    assert found["table"].tolist() == ["g"] * 3 + ["h"]
+    assert found["label"].tolist() == ["A", "B", "A x B", "none"]
+    assert found["pair_sd"].iloc[-1] == pytest.approx(0.001 * 2**0.5, rel=0.5)
+    assert found["seeds"].tolist() == [3, 3, 3, 2]  # a family of three takes more than one comparison alone
+    fewer, more = (ablation.table("h").seeds_to_detect(0.01, seeds=n)["categories"].item() for n in (8, 2))
+    assert fewer <= more
+    with pytest.raises(ValueError, match=r"the effect is 1; give one above the margin 0.005"):
+        ablation.seeds_to_detect(1)
+
+
 def test_scores_are_fractions_in_long_form_in_each_place(ablation):
     scores = ablation.scores
     assert len(scores) == (4 + 2) * 2 * 4 * 3
