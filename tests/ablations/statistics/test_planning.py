@@ -95,16 +95,17 @@ def test_what_seeds_alone_never_show():
     assert seeds_needed(noise(3, images=0.1), Target(1.0, 1, 0.0), 3) > seeds_needed(noise(3), Target(1.0, 1, 0.0), 3)
     # No run calls an effect inside the margin more than equivalent.
     assert seeds_needed(noise(3, sd=0.01), Target(0.004), 3) == math.inf
+    assert power(noise(3, sd=0.01), Target(0.004), 1000, 3) < 0.01 < power(noise(3, sd=0.01), Target(0.0051), 1000, 3)
     assert seeds_needed(noise(3, sd=0.01), Target(0.02), 3) < 10
 
 
 def test_noise_is_found_from_pairs():
     rng = np.random.default_rng(4)
-    true = rng.normal(0.01, 0.03, 40)
+    true = rng.normal(0.01, 0.01, 200)
     known = Noise.of(pairs([rng.normal(mean, 0.02, 5) for mean in true]))
     assert known.pair_sd == pytest.approx(0.02, rel=0.1)
-    assert math.sqrt(known.spread) == pytest.approx(0.03, rel=0.3)
-    assert (known.n_pairs, known.n_categories) == (200, 40)
+    assert math.sqrt(known.spread) == pytest.approx(0.01, rel=0.15)
+    assert (known.n_pairs, known.n_categories) == (1000, 200)
     assert 1 < known.high.pair_sd / known.pair_sd < 1.15
     alone = Noise.of(pairs([[0.1, 0.2], [0.3]]))
     assert alone.pair_sd == pytest.approx(math.sqrt(0.005))
