@@ -1,18 +1,21 @@
-"""Models: the contract of a detector, DLKD and its parts, optimisers, and anomaly maps."""
+"""Models: the contract of a detector, the detectors and their parts, optimisers, and anomaly maps."""
 
-from dlkd.models.anomaly_map import cosine_map, image_map, image_score
+from dlkd.models.anomaly_map import cosine_map, distance_map, image_map, image_score
 from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.detector import Detection, Detector
 from dlkd.models.dlkd import DLKD, Reconstruction
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.optimizer import SGD, Adam, AdamW
 from dlkd.models.schedule import Cosine, Drops
+from dlkd.models.stfpm import STFPM
+from dlkd.models.student import Student
 from dlkd.models.teacher import Teacher
 from dlkd.models.weights import TeacherWeightsError
 
 __all__ = [
     "DLKD",
     "SGD",
+    "STFPM",
     "Adam",
     "AdamW",
     "CoarseDecoder",
@@ -22,9 +25,11 @@ __all__ = [
     "Drops",
     "GaussianNoise",
     "Reconstruction",
+    "Student",
     "Teacher",
     "TeacherWeightsError",
     "cosine_map",
+    "distance_map",
     "image_map",
     "image_score",
 ]

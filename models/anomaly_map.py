@@ -1,4 +1,4 @@
-"""Anomaly maps: cosine distance per location (eq. 7), their sum at image size, and the image score."""
+"""Anomaly maps: distances per location (eq. 7 and STFPM's), their sum at image size, and the image score."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from dlkd.losses.cosine import cosine
 Combine: TypeAlias = Literal["sum", "mean", "product"]
 """How the maps of all scales, upsampled to the image, are combined into one."""
 
+Border: TypeAlias = Literal["symmetric", "reflect"]
+"""Which pixels a filter takes beyond the border, in NumPy's words: "symmetric" repeats the edge pixel (d c b a | a b c d
+| d c b a), as SciPy's filters do; "reflect" does not (d c b | a b c d | c b a), as anomalib's does not."""
+
 
 def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
     """Eq. 7: 1 - cos over channels at each location, in [0, 2]. Two maps (b, c, h, w) -> (b, h, w).
@@ -26,6 +30,22 @@ def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
     return 1 - cosine(teacher, student)
 
 
+def distance_map(teacher: Tensor, student: Tensor, eps: float = 1e-12) -> Tensor:
+    """Squared distance over channels of both maps, each at norm 1 at each location, in [0, 4]; a zero vector stays zero.
+
+    Two maps (b, c, h, w) -> (b, h, w), in float32 or wider. It equals 2 - 2 cos where neither vector is zero; the
+    difference of two numbers near 1 would lose the digits of the small distances that a trained student has.
+
+    >>> teacher = torch.ones(2, 4, 8, 8)
+    >>> distance_map(teacher, -teacher).unique(), distance_map(teacher, 0 * teacher).unique()
+    (tensor([4.]), tensor([1.]))
+    """
+    wide = torch.promote_types(torch.promote_types(teacher.dtype, student.dtype), torch.float32)
+    # Bounded below before the root, whose slope at zero is infinite.
+    unit = [x * x.square().sum(dim=1, keepdim=True).clamp(min=eps**2).rsqrt() for x in (teacher.to(wide), student.to(wide))]
+    return (unit[0] - unit[1]).square().sum(dim=1)
+
+
 def image_map(
     maps: Sequence[Tensor],
     size: tuple[int, int],
@@ -33,6 +53,7 @@ def image_map(
     sigma: float = 4.0,
     align_corners: bool = True,
     combine: Combine = "sum",
+    border: Border = "symmetric",
 ) -> Tensor:
     """Anomaly map at image size: the scales' maps upsampled bilinearly, combined, smoothed (as in RD).
 
@@ -42,6 +63,7 @@ def image_map(
         sigma: standard deviation of the Gaussian in pixels; 0 leaves it out.
         align_corners: how upsampling places the corners; RD aligns them.
         combine: the sum of the upsampled maps as in RD, their mean, or their product.
+        border: of the Gaussian, see `Border`.
 
     Returns:
         (b, h, w).
@@ -53,14 +75,14 @@ def image_map(
     ups = [F.interpolate(m.unsqueeze(1), size, mode="bilinear", align_corners=align_corners).squeeze(1) for m in maps]
     stacked = torch.stack(ups)
     if combine == "product":
-        return gaussian_blur(stacked.prod(dim=0), sigma)
-    return gaussian_blur(stacked.mean(dim=0) if combine == "mean" else stacked.sum(dim=0), sigma)
+        return gaussian_blur(stacked.prod(dim=0), sigma, border)
+    return gaussian_blur(stacked.mean(dim=0) if combine == "mean" else stacked.sum(dim=0), sigma, border)
 
 
-def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
-    """Gaussian filter of maps (b, h, w), the same numbers as `scipy.ndimage.gaussian_filter`.
+def gaussian_blur(maps: Tensor, sigma: float, border: Border = "symmetric") -> Tensor:
+    """Gaussian filter of maps (b, h, w), by default the same numbers as `scipy.ndimage.gaussian_filter`.
 
-    The kernel is cut at 4 sigma and the border mirrored with the edge pixel repeated, for maps of any size.
+    The kernel is cut at 4 sigma; maps may have any size, also one below the kernel's.
     """
     if sigma == 0:
         return maps
@@ -69,8 +91,8 @@ def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = kernel / kernel.sum()
     x = maps.unsqueeze(1)
-    x = F.conv2d(x.index_select(2, _mirrored(x.shape[2], radius, x.device)), kernel.view(1, 1, -1, 1))
-    x = F.conv2d(x.index_select(3, _mirrored(x.shape[3], radius, x.device)), kernel.view(1, 1, 1, -1))
+    x = F.conv2d(x.index_select(2, _mirrored(x.shape[2], radius, border, x.device)), kernel.view(1, 1, -1, 1))
+    x = F.conv2d(x.index_select(3, _mirrored(x.shape[3], radius, border, x.device)), kernel.view(1, 1, 1, -1))
     return x.squeeze(1)
 
 
@@ -87,7 +109,12 @@ def image_score(maps: Tensor, *, top: float = 0.0) -> Tensor:
     return flat.topk(max(1, round(top * flat.shape[1])), dim=1).values.mean(dim=1)
 
 
-def _mirrored(side: int, radius: int, device: torch.device) -> Tensor:
-    """Indices -radius .. side + radius folded back into 0 .. side - 1: d c b a | a b c d | d c b a."""
-    position = torch.arange(-radius, side + radius, device=device) % (2 * side)
-    return torch.where(position < side, position, 2 * side - 1 - position)
+def _mirrored(side: int, radius: int, border: Border, device: torch.device) -> Tensor:
+    """Indices -radius .. side + radius folded back into 0 .. side - 1, see `Border`."""
+    position = torch.arange(-radius, side + radius, device=device)
+    if border == "symmetric":
+        position = position % (2 * side)
+        return torch.where(position < side, position, 2 * side - 1 - position)
+    period = max(1, 2 * (side - 1))
+    position = position % period
+    return torch.where(position < side, position, period - position)

@@ -49,7 +49,7 @@ class Teacher(nn.Module):
         stages: which of the backbone's feature maps are taken; default those at 1/4, 1/8 and 1/16 of the image.
 
     Attributes:
-        channels: channels of each feature map. reductions: image side over map side of each.
+        channels: channels of each feature map. reductions: image side over map side of each. stages: their numbers.
         mean, std: statistics the backbone's images are normalised with, from timm's configuration.
 
     Raises:
@@ -68,14 +68,15 @@ class Teacher(nn.Module):
         from timm.layers.format import Format
 
         self.backbone = backbone
-        self.network = _features(backbone, str(weights), stages)
+        self.network = backbone_features(backbone, str(weights), stages)
         info: Any = self.network.feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.reductions: tuple[int, ...] = tuple(info.reduction())
+        self.stages: tuple[int, ...] = tuple(info.out_indices)
         config: Any = self.network.pretrained_cfg
         self.mean: tuple[float, ...] = tuple(config["mean"])
         self.std: tuple[float, ...] = tuple(config["std"])
-        self._channels_last = getattr(self.network, "output_fmt", None) == Format.NHWC
+        self.gives_channels_last = getattr(self.network, "output_fmt", None) == Format.NHWC
         self._first_tap = [_submodule(self.network, info.module_name()[0])]  # in a list: it is a part already
         self.requires_grad_(False)
         self.eval()
@@ -101,7 +102,7 @@ class Teacher(nn.Module):
         except AssertionError as error:  # transformers with windows take a few sides only, and say so by assert
             sides = f"{images.shape[2]}x{images.shape[3]}"
             raise ContractError(f"teacher: {self.backbone} takes no images of {sides}: {error}") from error
-        if self._channels_last:
+        if self.gives_channels_last:
             features = [x.permute(0, 3, 1, 2) for x in features]
         return features
 
@@ -174,7 +175,8 @@ def _in_order(network: nn.Module) -> bool:
     return isinstance(network, FeatureDictNet | EfficientNetFeatures | MobileNetV3Features)
 
 
-def _features(backbone: str, weights: str, stages: Sequence[int] | None) -> nn.Module:
+def backbone_features(backbone: str, weights: str, stages: Sequence[int] | None) -> nn.Module:
+    """timm's features-only network; arguments and exceptions as those of `Teacher`."""
     import timm  # takes a second, which a command that builds no teacher need not wait for
 
     try:

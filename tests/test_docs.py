@@ -25,6 +25,7 @@ from dlkd.training import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PAPER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+SYSTEMS = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
 PAGES = sorted(p for folder in (".", "docs", "examples", "benchmarks") for p in (ROOT / folder).glob("*.md"))
 EXAMPLES = sorted(p for p in (ROOT / "examples").iterdir() if p.suffix in (".py", ".yaml"))
 
@@ -42,12 +43,13 @@ def page_ids(pages: list[Path]) -> list[str]:
 
 
 def paper_rows() -> list[str]:
-    return [line for line in PAPER.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+    lines = (PAPER + SYSTEMS).splitlines()
+    return [line for line in lines if line.startswith("| ") and not line.startswith("| ---")]
 
 
-def paper_tables() -> Iterator[dict[str, str]]:
+def paper_tables(page: str = PAPER) -> Iterator[dict[str, str]]:
     """Each row of each table, by the heading of its column."""
-    for block in re.findall(r"(?:^\|.*\n)+", PAPER, re.MULTILINE):
+    for block in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         head, _, *rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in block.splitlines()]
         for row in rows:
             assert len(row) == len(head), f"a row of {len(row)} cells under {len(head)} headings: {row}"
@@ -102,7 +104,8 @@ def test_paper_mentions_the_file_of_every_component() -> None:
         module = get(*key.split("/", 1)).__module__
         if module.startswith("dlkd."):  # norms and activations of torch are registered in blocks/norm.py
             path = module.removeprefix("dlkd.").replace(".", "/") + ".py"
-            assert f"`{path}`" in PAPER, f"{key} comes from {path}, which docs/paper.md does not mention"
+            pages = "docs/paper.md and docs/systems.md"
+            assert f"`{path}`" in PAPER + SYSTEMS, f"{key} comes from {path}, which {pages} do not mention"
 
 
 def keyed_rows() -> list[tuple[str, Any, list[Any]]]:
@@ -171,6 +174,40 @@ def value_if(key: str, node: Any) -> Any:
     for part in key.split("."):
         node = node.get(part) if isinstance(node, dict) else None
     return node
+
+
+# docs/systems.md
+
+
+def system_rows() -> list[tuple[str, str, dict[str, str]]]:
+    """(variant, key, row) of every row with a key; a section's heading names the variant."""
+    sections = re.findall(r"^## .*`(.+)`\n(.*?)(?=^## |\Z)", SYSTEMS, re.MULTILINE | re.DOTALL)
+    return [
+        (variant, key, row)
+        for variant, text in sections
+        for row in paper_tables(text)
+        for key in CODE.findall(row.get("key", ""))
+    ]
+
+
+def test_every_system_has_a_section() -> None:
+    assert {variant for variant, _, _ in system_rows()} == set(default_registry().variants) - set(
+        default_registry().select("dlkd*")
+    )
+
+
+@pytest.mark.parametrize(("variant", "key", "row"), system_rows())
+def test_systems_state_defaults_and_anomalib_values_that_are_so(variant: str, key: str, row: dict[str, str]) -> None:
+    """Defaults of the preset `paper`; what stands for anomalib can be set, and is something else."""
+    node, train = PRESETS["paper"].settle(default_registry(), variant)
+    [default] = CODE.findall(row["here"])
+    assert value_at(key, {**node, "train": train.model_dump()}) == yaml.safe_load(default)
+    for other in map(yaml.safe_load, CODE.findall(row["anomalib"])):
+        under = node["model"] if key.startswith("train.") else variant
+        del under
+        assert other != yaml.safe_load(default)
+        if not key.startswith("train."):
+            assert value_at(key, default_registry().resolve(variant, nested(key, other))) == other
 
 
 # Every page

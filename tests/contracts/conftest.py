@@ -2,7 +2,7 @@
 
 import pytest
 
-SLOW = {f"{name}-{law}" for name in ("decoder/coarse", "model/dlkd") for law in ("compile", "export")}
+SLOW = {f"{name}-{law}" for name in ("decoder/coarse", "model/dlkd", "model/stfpm") for law in ("compile", "export")}
 
 
 @pytest.hookimpl(tryfirst=True)

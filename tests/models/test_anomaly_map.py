@@ -47,11 +47,12 @@ def test_cosine_map_gradient():
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("side", [(64, 50), (9, 33), (3, 2), (1, 1)])
+@pytest.mark.parametrize(("border", "mode"), [("symmetric", "reflect"), ("reflect", "mirror")])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
-def test_gaussian_blur_equals_scipy(sigma, side, dtype, tolerance):
+def test_gaussian_blur_equals_scipy(sigma, side, border, mode, dtype, tolerance):
     maps = torch.rand(2, *side, generator=torch.Generator().manual_seed(0), dtype=dtype)
-    expected = np.stack([gaussian_filter(m.double().numpy(), sigma) for m in maps])
-    blurred = gaussian_blur(maps, sigma)
+    expected = np.stack([gaussian_filter(m.double().numpy(), sigma, mode=mode) for m in maps])
+    blurred = gaussian_blur(maps, sigma, border)
     assert blurred.dtype == dtype
     np.testing.assert_allclose(blurred.numpy(), expected, rtol=0, atol=tolerance)
 

@@ -1,0 +1,34 @@
+"""A student with the layout of its teacher, untrained."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dlkd.models.teacher import Teacher, backbone_features
+
+
+class Student(nn.Module):
+    """The teacher's backbone with random weights, up to the last stage that the teacher takes; all of it is trained.
+
+    Args:
+        teacher: gives backbone and stages.
+        zero_init_last: keep the zeros that timm gives to the last norm of each residual unit; otherwise every norm
+            starts at one, as in torchvision.
+    """
+
+    def __init__(self, teacher: Teacher, *, zero_init_last: bool = False) -> None:
+        super().__init__()
+        self.network = backbone_features(teacher.backbone, "random", teacher.stages)
+        self.gives_channels_last = teacher.gives_channels_last
+        if not zero_init_last:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    nn.init.ones_(module.weight)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (b, 3, h, w) -> [(b, c_k, h / r_k, w / r_k), ...] as the teacher's, largest map first."""
+        if images.device.type == "cpu":
+            images = images.contiguous(memory_format=torch.channels_last)  # as in the teacher, for speed
+        features: list[Tensor] = self.network(images)
+        return [x.permute(0, 3, 1, 2) for x in features] if self.gives_channels_last else features

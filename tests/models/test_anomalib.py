@@ -1,0 +1,68 @@
+"""Systems beside anomalib's own, set to anomalib's reading: weights copied both ways, numbers equal (extra `bench`)."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from dlkd.registry import create_model
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("anomalib") is None, reason="pip install dlkd[bench]")
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+LAYERS = ["layer1", "layer2", "layer3"]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What anomalib's imports warn of is passed over, and no network loads weights."""
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda *a, **k: create(*a, **{**k, "pretrained": False}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def pictures(seed: int = 0) -> Tensor:
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+
+
+def move(source: nn.Module, target: nn.Module) -> None:
+    target.load_state_dict(source.state_dict())
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_stfpm(ours_first: bool) -> None:
+    from anomalib.models.image.stfpm.loss import STFPMLoss
+    from anomalib.models.image.stfpm.torch_model import STFPMModel
+
+    reading = {"zero_init_last": True, "factor": 0.5, "batch_sum": True, "combine_at": "image"}
+    ours: Any = create_model("stfpm", teacher={"backbone": "resnet18", "weights": "random"}, **reading)
+    theirs = STFPMModel(layers=LAYERS, backbone="resnet18")
+    for our, their in ((ours.teacher, theirs.teacher_model), (ours.student, theirs.student_model)):
+        pair = (our.network, their.feature_extractor)
+        move(*(pair if ours_first else pair[::-1]))
+    images = pictures()
+    theirs.train()
+    ours.train()
+    their_features = theirs(images)
+    for mine, yours in zip((ours.teacher(images), ours.student(images)), their_features, strict=True):
+        for a, b in zip(mine, yours.values(), strict=True):
+            torch.testing.assert_close(a, b, **CLOSE)
+    # Once more in both, so that the running statistics of both are those of two batches.
+    torch.testing.assert_close(ours.losses(images)["total"], STFPMLoss()(*theirs(images)), **CLOSE)
+    compare_answers(ours, theirs, images)
+
+
+def compare_answers(ours: Any, theirs: Any, images: Tensor) -> None:
+    with torch.no_grad():
+        found = ours.eval().detect(images)
+        expected = theirs.eval()(images)
+    torch.testing.assert_close(found.maps, expected.anomaly_map.squeeze(1), **CLOSE)
+    torch.testing.assert_close(found.scores, expected.pred_score.flatten(), **CLOSE)
