@@ -8,7 +8,23 @@ from dlkd.blocks.gfrb import GFRB
 from dlkd.blocks.lfrb import LFRB
 from dlkd.blocks.mffm import MFFM
 from dlkd.blocks.norm import LayerNorm2d
+from dlkd.blocks.ocbe import OCBE
 from dlkd.blocks.prl import PRL, refine
+from dlkd.blocks.residual import Residual
 from dlkd.blocks.ss2d import SS2D
 
-__all__ = ["FRFN", "FRM", "GFM", "GFRB", "LFRB", "MFFM", "PRL", "SS2D", "Embed", "LayerNorm2d", "refine"]
+__all__ = [
+    "FRFN",
+    "FRM",
+    "GFM",
+    "GFRB",
+    "LFRB",
+    "MFFM",
+    "OCBE",
+    "PRL",
+    "SS2D",
+    "Embed",
+    "LayerNorm2d",
+    "Residual",
+    "refine",
+]

@@ -60,12 +60,10 @@ class MFFM(nn.Module):
             # As in RD the width grows step by step towards that of the smallest scale.
             widths = [width, *self.channels[i + 1 :], *[last] * halvings][:halvings]
             self.scales.append(nn.Sequential(*(_strided(a, b, norm, act) for a, b in pairwise([*widths, last]))))
-        self.fuse = _strided(
-            sum(last if r < self.reductions[-1] else c for c, r in zip(self.channels, self.reductions, strict=True)),
-            self.out_channels,
-            norm,
-            act,
+        self.fused_channels = sum(
+            last if r < self.reductions[-1] else c for c, r in zip(self.channels, self.reductions, strict=True)
         )
+        self.fuse = _strided(self.fused_channels, self.out_channels, norm, act)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """[(b, c1, 4h, 4w), (b, c2, 2h, 2w), (b, c3, h, w)] -> (b, out_channels, h/2, w/2), rounded up."""

@@ -1,8 +1,9 @@
-"""Losses: the four terms of the paper and their weighted sum."""
+"""Losses: the four terms of the paper and their weighted sum, and losses of other systems."""
 
 from dlkd.losses.contrast import Contrast
 from dlkd.losses.distillation import CKD, PKD
+from dlkd.losses.flat_cosine import FlatCosine
 from dlkd.losses.similarity import AnomalySimilarity
 from dlkd.losses.total import TotalLoss
 
-__all__ = ["CKD", "PKD", "AnomalySimilarity", "Contrast", "TotalLoss"]
+__all__ = ["CKD", "PKD", "AnomalySimilarity", "Contrast", "FlatCosine", "TotalLoss"]

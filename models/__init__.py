@@ -6,6 +6,8 @@ from dlkd.models.detector import Detection, Detector
 from dlkd.models.dlkd import DLKD, Reconstruction
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.optimizer import SGD, Adam, AdamW
+from dlkd.models.residual_decoder import ResidualDecoder
+from dlkd.models.reverse_distillation import ReverseDistillation
 from dlkd.models.schedule import Cosine, Drops
 from dlkd.models.stfpm import STFPM
 from dlkd.models.student import Student
@@ -25,6 +27,8 @@ __all__ = [
     "Drops",
     "GaussianNoise",
     "Reconstruction",
+    "ResidualDecoder",
+    "ReverseDistillation",
     "Student",
     "Teacher",
     "TeacherWeightsError",

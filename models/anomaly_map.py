@@ -16,8 +16,8 @@ Combine: TypeAlias = Literal["sum", "mean", "product"]
 """How the maps of all scales, upsampled to the image, are combined into one."""
 
 Border: TypeAlias = Literal["symmetric", "reflect"]
-"""Which pixels a filter takes beyond the border, in NumPy's words: "symmetric" repeats the edge pixel (d c b a | a b c d
-| d c b a), as SciPy's filters do; "reflect" does not (d c b | a b c d | c b a), as anomalib's does not."""
+"""Which pixels a filter takes beyond the border, in NumPy's words: "symmetric" repeats the edge pixel, as SciPy's
+filters do (d c b a | a b c d | d c b a); "reflect" does not, as anomalib's filter (d c b | a b c d | c b a)."""
 
 
 def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def distance_map(teacher: Tensor, student: Tensor, eps: float = 1e-12) -> Tensor:
-    """Squared distance over channels of both maps, each at norm 1 at each location, in [0, 4]; a zero vector stays zero.
+    """Squared distance over channels, in [0, 4], of both maps at norm 1 at each location; a zero vector stays zero.
 
     Two maps (b, c, h, w) -> (b, h, w), in float32 or wider. It equals 2 - 2 cos where neither vector is zero; the
     difference of two numbers near 1 would lose the digits of the small distances that a trained student has.
@@ -42,7 +42,9 @@ def distance_map(teacher: Tensor, student: Tensor, eps: float = 1e-12) -> Tensor
     """
     wide = torch.promote_types(torch.promote_types(teacher.dtype, student.dtype), torch.float32)
     # Bounded below before the root, whose slope at zero is infinite.
-    unit = [x * x.square().sum(dim=1, keepdim=True).clamp(min=eps**2).rsqrt() for x in (teacher.to(wide), student.to(wide))]
+    unit = [
+        x * x.square().sum(dim=1, keepdim=True).clamp(min=eps**2).rsqrt() for x in (teacher.to(wide), student.to(wide))
+    ]
     return (unit[0] - unit[1]).square().sum(dim=1)
 
 

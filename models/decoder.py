@@ -137,12 +137,16 @@ class _Up(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int] | None) -> Tensor:
         h, w = size or (x.shape[2] * self.factor, x.shape[3] * self.factor)
-        if self.bilinear:
-            x = self.conv(F.interpolate(x, (h, w), mode="bilinear"))
-        else:
-            x = self.conv(x)
-            # Strided stages round sides up, so the doubled map covers the teacher's and the rest is cut off;
-            # backbones that round down leave it a pixel short.
-            x = x[..., :h, :w] if x.shape[2] >= h and x.shape[3] >= w else F.interpolate(x, (h, w), mode="bilinear")
+        x = self.conv(F.interpolate(x, (h, w), mode="bilinear")) if self.bilinear else fitted(self.conv(x), (h, w))
         out: Tensor = self.act(self.norm(x))
         return out
+
+
+def fitted(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """An upsampled map (b, c, h, w) at the sides of the teacher's map.
+
+    Strided stages round sides up, so the doubled map covers the teacher's and the rest is cut off; backbones that round
+    down leave it a pixel short.
+    """
+    h, w = size
+    return x[..., :h, :w] if x.shape[2] >= h and x.shape[3] >= w else F.interpolate(x, (h, w), mode="bilinear")

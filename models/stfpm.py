@@ -97,9 +97,7 @@ class STFPM(Detector):
         combined = image_map(maps, at, sigma=0.0, align_corners=self.align_corners, combine=self.combine)
         return image_map([combined], size, sigma=self.sigma, align_corners=self.align_corners)
 
-    def losses(
-        self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None
-    ) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
         """One training pass over normal images (b, 3, h, w); see `Detector.losses`."""
         loss = self.loss(self.distances(images, self.clean(images) if clean is None else clean))
         return {"total": loss * len(images) if self.batch_sum else loss}

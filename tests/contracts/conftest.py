@@ -2,7 +2,8 @@
 
 import pytest
 
-SLOW = {f"{name}-{law}" for name in ("decoder/coarse", "model/dlkd", "model/stfpm") for law in ("compile", "export")}
+LARGE = ("decoder/coarse", "model/dlkd", "model/reverse_distillation", "model/stfpm")
+SLOW = {f"{name}-{law}" for name in LARGE for law in ("compile", "export")}
 
 
 @pytest.hookimpl(tryfirst=True)

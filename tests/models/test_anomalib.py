@@ -66,3 +66,57 @@ def compare_answers(ours: Any, theirs: Any, images: Tensor) -> None:
         expected = theirs.eval()(images)
     torch.testing.assert_close(found.maps, expected.anomaly_map.squeeze(1), **CLOSE)
     torch.testing.assert_close(found.scores, expected.pred_score.flatten(), **CLOSE)
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_reverse_distillation(ours_first: bool) -> None:
+    from anomalib.models.image.reverse_distillation.anomaly_map import AnomalyMapGenerationMode
+    from anomalib.models.image.reverse_distillation.loss import ReverseDistillationLoss
+    from anomalib.models.image.reverse_distillation.torch_model import ReverseDistillationModel
+
+    ours: Any = create_model(
+        "reverse_distillation",
+        teacher={"backbone": "resnet18", "weights": "random"},
+        fusion={"depth": 2, "bottleneck": False},
+        decoder={"depths": [2, 2, 2], "bottleneck": False},
+        border="reflect",
+    )
+    theirs = ReverseDistillationModel("resnet18", (64, 64), LAYERS, AnomalyMapGenerationMode.ADD, pre_trained=False)
+    pair = (ours.teacher.network, theirs.encoder.feature_extractor)
+    move(*(pair if ours_first else pair[::-1]))
+    embedding: Any = theirs.bottleneck
+    names = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")
+    same = [
+        ([m for scale in ours.fusion.scales for m in leaves(scale)], [getattr(embedding, name) for name in names]),
+        (leaves(ours.fusion.fuse), leaves(embedding.bn_layer)),
+        *(
+            ([*leaves(up), *leaves(units)], leaves(layer))
+            for up, units, layer in zip(
+                ours.decoder.ups,
+                ours.decoder.units,
+                (theirs.decoder.layer3, theirs.decoder.layer2, theirs.decoder.layer1),
+                strict=True,
+            )
+        ),
+    ]
+    for mine, yours in same:
+        for a, b in zip(mine, yours, strict=True):
+            move(*((a, b) if ours_first else (b, a)))
+    images = pictures()
+    theirs.train()
+    ours.train()
+    torch.testing.assert_close(ours.losses(images)["total"], ReverseDistillationLoss()(*theirs(images)), **CLOSE)
+    # Not in train mode: norms over the eight places of the smallest map multiply what the last bit differs in.
+    ours.eval()
+    theirs.eval()
+    with torch.no_grad():
+        features, encoded = ours.teacher(images), list(theirs.encoder(images).values())
+        decoded = theirs.decoder(theirs.bottleneck(encoded))
+        for a, b in zip((*features, *ours.reconstruct(features)), (*encoded, *decoded), strict=True):
+            torch.testing.assert_close(a, b, **CLOSE)
+    compare_answers(ours, theirs, images)
+
+
+def leaves(module: nn.Module) -> list[nn.Module]:
+    """Convolutions and norms of a module, in an order that is that of the other library's module."""
+    return [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d)]
