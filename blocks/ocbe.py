@@ -9,6 +9,7 @@ from torch import nn
 from dlkd.blocks.mffm import MFFM
 from dlkd.blocks.norm import Act, Norm
 from dlkd.blocks.residual import Residual, start_as_resnet
+from dlkd.contract import require
 from dlkd.registry import register
 
 
@@ -29,7 +30,8 @@ class OCBE(MFFM):
         act: activation class of the fusion's convolutions.
 
     Raises:
-        ContractError: the number of maps, or the channels of a map, differ from `channels`.
+        ContractError: the number of maps, or the channels of a map, differ from `channels`; channels that bottlenecks
+            cannot have.
         ValueError: `depth` is below 1, or `reductions` do not fit `channels`.
 
     >>> import torch
@@ -53,6 +55,8 @@ class OCBE(MFFM):
         super().__init__(channels, reductions=reductions, out_channels=out_channels, norm=norm, act=act)
         if depth < 1:
             raise ValueError(f"ocbe: depth must be at least 1, got {depth}")
+        if bottleneck and out_channels is None:
+            require("ocbe", "c", channels[-1], "multiple of 2")
         out, fused = self.out_channels, self.fused_channels
         start_as_resnet(self)
         first = Residual(fused, out_channels=out, resize="down", bottleneck=bottleneck, width=width, norm=norm)
