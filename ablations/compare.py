@@ -156,7 +156,8 @@ def compare(one: Run, two: Run) -> Comparison:
     """Set two runs side by side, rows paired by what they are; see `pair_rows`.
 
     Means and differences are over the cells (dataset, category, seed) that both runs have. Intervals, p and verdicts
-    are those of `verdicts` for these categories, one family per table, of A's primary metric alone.
+    are those of `verdicts` for these categories, one family per table, of A's primary metric alone; where either run
+    added seeds to open comparisons, as at one of its looks.
 
     Raises:
         ValueError: the runs have no row, or no cell, in common; says what each has.
@@ -194,8 +195,10 @@ def _lines(one: Run, two: Run, pairs: Sequence[RowPair]) -> Iterator[Difference]
     both = pd.concat([run.assign(row=side + run["row"]) for side, run in ((A, first), (B, second))])
     there = set(both.loc[both["status"] != NOT_RUN, "row"])
     sides = {B + pair.b[1]: A + pair.a[1] for pair in pairs if {A + pair.a[1], B + pair.b[1]} <= there}
+    most = max(grid.until_decided or 0, two.grids[pairs[0].b[0]].until_decided or 0) or None
     judged = {
-        metric: verdicts(metric_trials(both, metric), sides, margin=grid.margin).set_index("row") for metric in metrics
+        metric: verdicts(metric_trials(both, metric), sides, margin=grid.margin, max_seeds=most).set_index("row")
+        for metric in metrics
     }
     for pair in pairs:
         for metric in metrics:

@@ -1,12 +1,12 @@
 """How often the verdicts of simulated tables are wrong, and how often their intervals hold the truth.
 
-    python benchmarks/bench_verdicts.py [--tables 2000] [--only normal] [--json verdicts.json]
+    python benchmarks/bench_verdicts.py [--tables 2000] [--only normal] [--until 5 10 20] [--json verdicts.json]
 
 Each scenario draws tables whose true differences are known: a reference and two rows, categories x seeds. "wrong" is
 the share of tables with a claim in a direction that is not there, "covers" the share of comparisons whose interval
 holds the truth, and "adding seeds" the share of tables that are ever wrong when the open comparisons get one seed each,
-to 20. The truth of the scope "these" is the mean effect over the categories drawn, that of "like" over all that could
-have been drawn.
+to 20. With `--until` that alone is simulated, to each of these numbers, with 1 to 15 categories. The truth of the scope
+"these" is the mean effect over the categories drawn, that of "like" over all that could have been drawn.
 """
 
 from __future__ import annotations
@@ -140,8 +140,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=int, default=2000)
     parser.add_argument("--only", choices=list(SCENARIOS))
+    parser.add_argument("--until", type=int, nargs="+", metavar="N")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+    if asked.until:
+        _print_until(asked.until, [asked.only] if asked.only else list(SCENARIOS), asked.tables)
+        return
     found = []
     print("scenario              shape  scope   alone: wrong covers   two rows: wrong   adding seeds: wrong")
     for scenario in [asked.only] if asked.only else SCENARIOS:
@@ -161,6 +165,19 @@ def main() -> None:
     if asked.json:
         figures = {"tables": asked.tables, "found": found, "targets": targets(found)}
         asked.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def _print_until(most: list[int], scenarios: list[str], tables: int) -> None:
+    """The share of tables that are ever wrong when open comparisons get seeds to each of `most`; scope "these"."""
+    print("scenario              shape  rows " + " ".join(f"  to {n:2}: wrong, seeds" for n in most))
+    for scenario in scenarios:
+        for shape in ((1, 3), (3, 2), (3, 3), (15, 3)):
+            for rows in (1, 4):
+                found = [
+                    simulate(scenario, shape, "these", tables=tables, effects=(0.0,) * rows, max_seeds=n) for n in most
+                ]
+                said = " ".join(f"  {one['wrong']:13.1%} {one['seeds']:6.1f}" for one in found)
+                print(f"{scenario:21} {shape[0]:2}x{shape[1]}  {rows:4} {said}", flush=True)
 
 
 def targets(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

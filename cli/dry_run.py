@@ -23,8 +23,13 @@ def show_cells(
     cells: list[Cell], grids: Sequence[Grid], searches: Searches, asked: Asked, effect: float | None
 ) -> None:
     """Print each cell, why it is new and how long it takes, and the searches; with an effect, what would show it."""
+    from dlkd.ablations.ablate import run_folder
+    from dlkd.ablations.looks.mode import least_and_most
+
     cost = _print_cells(cells, grids, asked)
     for line in tuning_forecast(searches, cells, cost.trials, asked):
+        out.print(line)
+    for line in least_and_most(cells, grids, asked, run_folder(grids, asked), cost.trials):
         out.print(line)
     if effect is not None:
         _print_plan(cells, grids, asked, effect, cost)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from dlkd.ablations.looks.until_decided import UntilDecided
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.families import Family
+from dlkd.ablations.run.display import duration
 from dlkd.ablations.run.run_folder import read_run
 from dlkd.ablations.statistics.verdict import MOST_SEEDS
 
@@ -90,3 +91,16 @@ def feed_of(
     if all(most == base for base, most in limits):
         return None
     return UntilDecided(cells, judged, [most for _, most in limits], asked.store, looked)
+
+
+def least_and_most(
+    cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, folder: Path, seconds: Mapping[str, float]
+) -> Iterator[str]:
+    """How much a run until all is decided trains, where each cell without a result takes so many `seconds`."""
+    feed = feed_of(cells, grids, judged_as(grids, asked, cells, folder), asked)
+    if feed is not None:
+        parts = []
+        for keys in ([cell.key for cell in feed.begin(seconds)], list(seconds)):
+            time = sum(seconds[key] for key in keys) / min(asked.pool.workers, max(1, len(keys)))
+            parts.append(f"{len(keys)} cells to train, about {duration(time)} of trials")
+        yield f"until decided, it is {parts[0]}, at the least, and {parts[1]}, where nothing is told: the figures above"

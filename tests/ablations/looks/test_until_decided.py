@@ -1,6 +1,7 @@
 """`until_decided`: which seeds are trained, what the folder records, what the report says. No trial is trained here."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,17 @@ import pandas as pd
 import pytest
 
 import dlkd
+from dlkd.ablations.ablate import load_grids, plan_cells
+from dlkd.ablations.asked import Asked
+from dlkd.ablations.looks.mode import least_and_most
+from dlkd.ablations.report.pair_data import courses
+from dlkd.ablations.report.words.conditions import notes
+from dlkd.ablations.report.words.headline import headline
 from dlkd.ablations.run import ray_training
+from dlkd.ablations.run.pool import Pool
+from dlkd.ablations.run.store import missing_cells
+from dlkd.registry import default_registry
+from dlkd.text import Terminal
 
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
 NOISE = np.random.default_rng(1).normal(0, 0.01, (4, 30))
@@ -93,6 +104,15 @@ def test_only_open_comparisons_get_more_seeds(training, ablate, capsys):
     assert "g with 6 seeds; 'A' against 'C' helps with 3 seeds; 'B' against 'C' open after 6 seeds" in said
     loaded = dlkd.load_ablation("runs/g")
     assert loaded.differences().equals(ablation.differences())
+    table = loaded._table(loaded.grids[0])
+    # The parts of this grid are what the reference has and a row lacks, hence the other sign.
+    assert "helps with 3 seeds" not in headline(table)
+    assert "'C' over 'A' (−10.72 points" in headline(table)
+    assert "harms with 3 seeds" in headline(table)
+    assert "open after 6 seeds" in headline(table)
+    assert any("one more seed each, to 6 at most" in note for note in notes(table))
+    assert [look.seeds for look in courses(table).looks["A"]] == [2, 3]
+    assert [look.seeds for look in courses(table).looks["B"]] == [2, 3, 4, 5, 6]
 
 
 def test_a_broken_off_run_goes_on_from_its_last_look(training, ablate):
@@ -172,6 +192,7 @@ def test_seeds_added_to_a_finished_run_are_looks(training, ablate, capsys):
         *(["A", 4, 20, "helps"], ["B", 4, 20, "open"]),
     ]
     assert "Seeds were added to a finished run of 3" in capsys.readouterr().err
+    assert any("Seeds were added to a finished run of 3" in note for note in notes(after._table(after.grids[0])))
     assert ablate(grid(), seeds=4).grids == after.grids
     with pytest.raises(ValueError, match=r"holds the grid 'g' with 4 seeds; the rule .* holds to 20. With another"):
         ablate(grid(), seeds=21)
@@ -198,3 +219,18 @@ def test_what_cannot_be_decided_is_said_before_anything_is_trained(training, abl
     with pytest.raises(ValueError, match=re.escape(says)):
         ablate(given, **options)
     assert training.asked == []
+
+
+def test_a_forecast_names_the_least_and_the_most(training, ablate, tiny_folder):
+    ablate(grid(), until_decided=None)
+    grids = load_grids([grid()])
+    asked = Asked(
+        default_registry(), Pool(workers=1), [tiny_folder], seeds=3, until_decided=5, folder=Path("runs/g"),
+        training={"max_steps": 2, "image_size": 32},
+    )  # fmt: skip
+    cells = plan_cells(grids, asked, Terminal(quiet=True))
+    missing = {cell.key: 60.0 for cell in missing_cells(cells, asked.store)}
+    [said] = least_and_most(cells, grids, asked, Path("runs/g"), missing)
+    # With 3 seeds A is told apart already: B and C get the fourth, while the most is two more for all three.
+    assert "it is 2 cells to train, about 2 min 00 s of trials, at the least" in said
+    assert "6 cells to train, about 6 min 00 s of trials, where nothing is told" in said
