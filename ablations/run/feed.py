@@ -50,6 +50,14 @@ class Suggestions(Searcher):
         self._feed = feed
         self._taken = taken
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles what it is given for a restore that is never asked for; a feed holds a display, and locks."""
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Suggestions:
+        """Itself: there is one feed."""
+        return self
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a string
         """The next cell; None while running ones may lead to more; FINISHED where nothing will."""
         cell = self._feed.take()
