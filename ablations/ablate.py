@@ -13,7 +13,7 @@ import pandas as pd
 
 from dlkd.ablations.ablation import Ablation
 from dlkd.ablations.asked import Asked
-from dlkd.ablations.looks.mode import feed_of, judged_as, seeds_of
+from dlkd.ablations.looks.mode import feed_of, judged_as, refuse_undefined, seeds_of
 from dlkd.ablations.looks.record import Looks
 from dlkd.ablations.plan.cells import Cell, make_cells, unique
 from dlkd.ablations.plan.grid import Grid
@@ -206,7 +206,11 @@ def plan_cells(grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> list[
 
 
 def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> None:
-    """Read the data that cells without a result will read. Raises DataError on damage, all of it at once."""
+    """Read the data that cells without a result will read. Raises DataError on damage, all of it at once.
+
+    Raises ValueError where the data have no metric to decide by.
+    """
+    refuse_undefined(cells, grids, asked)
     todo = cells if asked.force else missing_cells(cells, asked.store)
     judged = judged_as(grids, asked, cells, run_folder(grids, asked))
     if (feed := feed_of(cells, grids, judged, asked)) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +15,9 @@ from dlkd.ablations.report.families import Family
 from dlkd.ablations.run.display import duration
 from dlkd.ablations.run.run_folder import read_run
 from dlkd.ablations.statistics.verdict import MOST_SEEDS
+from dlkd.registry import Registry
+from dlkd.training import TrialSpec
+from dlkd.training.trials.trial_spec import load_category
 
 
 def seeds_of(grid: Grid, asked: Asked) -> tuple[int, int]:
@@ -91,6 +94,34 @@ def feed_of(
     if all(most == base for base, most in limits):
         return None
     return UntilDecided(cells, judged, [most for _, most in limits], asked.store, looked)
+
+
+def refuse_undefined(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked) -> None:
+    """Raise ValueError where a grid is to be decided by a metric that none of its data has."""
+    for grid in grids:
+        base, most = seeds_of(grid, asked)
+        if most > base and not any(
+            _defined(grid, cell.spec, asked.registry) for cell in _one_per_category(cells, grid)
+        ):
+            lacks = "an anomalous test image" if _of_images(grid) else "a mask of an anomalous test image"
+            raise ValueError(
+                f"the grid '{grid.name}' is decided by {grid.primary_metric}, which is undefined here: no category has "
+                f"{lacks}. Name another metric as `primary:`, or leave --until-decided out"
+            )
+
+
+def _one_per_category(cells: Sequence[Cell], grid: Grid) -> Iterable[Cell]:
+    own = [cell for cell in cells if grid.name in {table for table, _ in cell.rows}]
+    return {(str(cell.spec.dataset), cell.spec.category): cell for cell in own}.values()
+
+
+def _of_images(grid: Grid) -> bool:
+    return grid.primary_metric.startswith("image_")
+
+
+def _defined(grid: Grid, spec: TrialSpec, registry: Registry) -> bool:
+    category = load_category(spec, registry)
+    return bool(category.anomalies) if _of_images(grid) else category.has_masks
 
 
 def least_and_most(

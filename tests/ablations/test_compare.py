@@ -7,7 +7,7 @@ from rich.console import Console
 
 from dlkd.ablations.ablation import load_ablation
 from dlkd.ablations.plan.grid import Grid, GridRow
-from dlkd.ablations.run.run_folder import write_run
+from dlkd.ablations.run.run_folder import read_identity, read_run, write_run
 from dlkd.ablations.run.run_identity import RunIdentity
 
 METRICS = ("image_auroc", "pro")
@@ -209,3 +209,15 @@ def test_a_folder_without_trials_is_an_error(tmp_path):
     (tmp_path / "b").mkdir()
     with pytest.raises(ValueError, match=r"b/trials\.parquet is missing"):
         compare(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_run_with_seeds_added_to_what_was_open_is_compared_as_at_a_look(tmp_path):
+    run(tmp_path / "a", 0.8)
+    run(tmp_path / "b", 0.9)
+    fixed = compare(tmp_path / "a", tmp_path / "b").to_frame().query("metric == 'image_auroc'")
+    trials, [grid], store = read_run(tmp_path / "b")
+    identity = read_identity(tmp_path / "b")
+    write_run(tmp_path / "b", trials, [grid.model_copy(update={"until_decided": 20})], store, identity)
+    looked = compare(tmp_path / "a", tmp_path / "b").to_frame().query("metric == 'image_auroc'")
+    assert (looked["p"] / fixed["p"]).tolist() == pytest.approx([20 / (0.3 * 2)] * 2)
+    assert (looked["low"] < fixed["low"]).all()

@@ -1,6 +1,7 @@
 """`until_decided`: which seeds are trained, what the folder records, what the report says. No trial is trained here."""
 
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -234,3 +235,14 @@ def test_a_forecast_names_the_least_and_the_most(training, ablate, tiny_folder):
     # With 3 seeds A is told apart already: B and C get the fourth, while the most is two more for all three.
     assert "it is 2 cells to train, about 2 min 00 s of trials, at the least" in said
     assert "6 cells to train, about 6 min 00 s of trials, where nothing is told" in said
+
+
+def test_data_that_lack_the_deciding_metric_are_said_before_anything_is_trained(
+    training, ablate, tiny_folder, tmp_path
+):
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_folder, bare)
+    shutil.rmtree(bare / "disc" / "ground_truth")
+    with pytest.raises(ValueError, match="'g' is decided by pro, which is undefined here: no category has a mask"):
+        ablate(grid(metrics=["image_auroc", "pro"], primary="pro"), dataset=bare, until_decided=6)
+    assert training.asked == []
