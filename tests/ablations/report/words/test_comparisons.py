@@ -181,6 +181,14 @@ def test_factors_have_their_own_sentences(means, says):
     assert sentences[5].startswith("interaction 'lfrb x gfrb': each adds ")
 
 
+def test_factors_that_add_up_neither_overlap_nor_reinforce_each_other():
+    values = np.array([0.7, 0.7, 0.8, 0.8])[:, None, None] + np.random.default_rng(0).normal(0, 0.002, (4, 10, 3))
+    said = headline(table(values, rows=list(FACTORS), factors=FACTORS, stepwise=False))
+    assert "Helps: lfrb (+10." in said
+    assert "Changes nothing beyond 0.5 points: gfrb (" in said
+    assert "than without it" not in said
+
+
 def test_an_effect_over_some_settings_names_them():
     values = np.array([0.7, 0.8, 0.85])[:, None, None] + np.random.default_rng(0).normal(0, 0.002, (3, 10, 3))
     found = table(values, rows=["01", "10", "11"], factors={k: FACTORS[k] for k in ("01", "10", "11")}, stepwise=False)
