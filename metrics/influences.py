@@ -37,10 +37,10 @@ class _Shares:
     tied: Array
     between: Array
 
-    def thinned(self, kept: Array) -> tuple[Array, Array]:
-        """`tied` and `between` of the thresholds `kept` (b,) alone; between two of them the mean of both ends."""
+    def thinned(self, kept: Array) -> tuple[Array, Array, Array]:
+        """All three; normal scores by the thresholds `kept` (b,) alone, between two of them the mean of both ends."""
         first, last = np.r_[0, kept + 1], np.r_[kept, self.between.size - 1]
-        return self.tied[kept], (self.between[first] + self.between[last]) / 2
+        return self.anomalous, self.tied[kept], (self.between[first] + self.between[last]) / 2
 
 
 def image_influences(scores: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> Array | None:
@@ -73,10 +73,12 @@ def pixel_influences(maps: Stack, masks: Masks, counts: Counts, fpr_limit: float
     if missing_class(counts) is not None:
         return None
     rising = np.ascontiguousarray(counts.threshold[::-1])
-    shares = _auroc_shares(counts), _pro_shares(counts, fpr_limit)
     kept = np.unique(np.linspace(0, rising.size - 1, min(rising.size, _LEVELS)).astype(int))
     edges = rising[kept]
-    tied, between = (np.stack(side) for side in zip(*(share.thinned(kept) for share in shares), strict=True))
+    # One after another: each has three numbers per anomalous pixel, of which one stays.
+    parts = _auroc_shares(counts).thinned(kept), _pro_shares(counts, fpr_limit).thinned(kept)
+    anomalous, *thinned = zip(*parts, strict=True)
+    tied, between = map(np.stack, thinned)
     per_region = area_under_pro(counts, fpr_limit) / counts.n_regions
     found = np.zeros((2, len(maps)))  # type: ignore[arg-type]
     for image, (scores, truth) in enumerate(MapPairs(maps, masks)):
@@ -87,7 +89,7 @@ def pixel_influences(maps: Stack, masks: Masks, counts: Counts, fpr_limit: float
         if mask.any():
             place = np.searchsorted(rising, scores[mask])
             sizes, n_regions = region_sizes(truth)
-            of_auroc, of_pro = (share.anomalous[place] for share in shares)
+            of_auroc, of_pro = (share[place] for share in anomalous)
             found[:, image] += of_auroc.sum(), (of_pro / sizes).sum() - per_region * n_regions
     return found[0], found[1]
 
