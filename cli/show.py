@@ -46,8 +46,9 @@ def show(
     registry_files: RegistryFiles = None,
     imports: Imports = None,
 ) -> None:
-    """Show a variant with all its arguments, its number of parameters, and the shapes at each stage."""
+    """Show a variant with all its arguments, its parameters and FLOPs, and the shapes at each stage."""
     from dlkd.models.describe import describe
+    from dlkd.models.flops import image_flops
     from dlkd.registry import read_registry, weightless
     from dlkd.registry.assignments import assignments
     from dlkd.registry.located_yaml import dump_yaml
@@ -60,7 +61,8 @@ def show(
     out.print(dump_yaml(node).rstrip())
     # Shapes need no trained weights, and a teacher's may be unavailable.
     blank = weightless(node)
-    stages, parameters = describe(registry.build("model", blank), sides)
+    model = registry.build("model", blank)
+    stages, parameters = describe(model, sides)
     table = text_table("stage", "shape (b, c, h, w)", title="\n{} x {} pixels".format(*sides))
     for stage, shape in stages:
         table.add_row(stage, shape)
@@ -69,3 +71,4 @@ def show(
     for part, count in parameters:
         counts.add_row(part, f"{count:,}")
     out.print(counts)
+    out.print(f"\n{image_flops(model, sides) / 1e9:.3f} GFLOPs per image, frozen parts included")

@@ -61,7 +61,7 @@ def _median(run: Callable[[], object], device: torch.device, seconds: float) -> 
 
 def _seconds(run: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
         run()
         end.record()

@@ -220,7 +220,7 @@ def _row(
     row: GridRow,
     summaries: dict[str, pd.DataFrame],
     differences: pd.DataFrame,
-    measured: Measured | None,
+    measured: Measured,
 ) -> TableRow:
     own = trials[trials["row"] == row.label]
     entries = {

@@ -3,7 +3,8 @@
     python -m dlkd.ablations.run.alone JOB ANSWER
 
 Both are JSON files. The job: `spec` of a trial, `folder` of the trial, `registry` and `imports` files, `threads`, and
-whether it takes a `gpu`. The answer: what `measure` gives, and `device`, the name of what it ran on.
+whether it takes a `gpu`. The answer: what `measure` gives; `device`, the name of what it ran on; and
+`elsewhere`, in how many threads other programs computed meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from dlkd.files import write_text
-from dlkd.machine import processor
+from dlkd.machine import processor, running_elsewhere
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry, load_registry, load_same
 from dlkd.training import TrialSpec
@@ -34,8 +35,10 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     load_same(job["imports"])
     spec = TrialSpec.model_validate(job["spec"])
     model = model_of(spec, Path(job["folder"]) / WEIGHTS, load_registry(*map(Path, job["registry"])))
+    before = running_elsewhere()
     found = measure(model.eval().to(device()), spec.train.sides)
-    return found | {"device": torch.cuda.get_device_name() if device().type == "cuda" else processor()}
+    name = torch.cuda.get_device_name() if device().type == "cuda" else processor()
+    return found | {"device": name, "elsewhere": max(before, running_elsewhere())}
 
 
 def model_of(spec: TrialSpec, weights: Path, registry: Registry) -> Detector:

@@ -44,6 +44,7 @@ class Measured:
         peak_memory_bytes: of the weights and of scoring a batch of 8.
         device: name of the processor or GPU.
         threads: of PyTorch.
+        elsewhere: threads in which other programs computed meanwhile, before or after, the more of both.
         day: of the measurement.
         note: why there is none.
     """
@@ -57,6 +58,7 @@ class Measured:
     peak_memory_bytes: float = NAN
     device: str = ""
     threads: int = 1
+    elsewhere: int = 0
     day: str = ""
     note: str = ""
 
@@ -139,11 +141,11 @@ def _finished_rows(cells: Sequence[Cell], store: Path) -> dict[tuple[str, str], 
 
 
 def _measured(row: tuple[str, str], key: str, cell: Cell, store: Path, pool: Pool, measure: Measure) -> Measured:
-    about = {"threads": pool.threads, "day": date.today().isoformat()}
+    one = Measured(*row, threads=pool.threads, day=date.today().isoformat())
     try:
-        return Measured(*row, key=key, **measure(cell, store, pool), **about)
+        return replace(one, key=key, **measure(cell, store, pool))
     except MeasureError as error:
-        return Measured(*row, note=str(error), **about)
+        return replace(one, note=str(error))
 
 
 def in_new_process(cell: Cell, store: Path, pool: Pool) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def failures(table: Table) -> list[str]:
 def cost_note(table: Table) -> str:
     """What the costs are, and what they were measured with."""
     says = (
-        "GFLOPs: scores and maps of one image, teacher and selective scan included. Training: seconds of the training "
+        "GFLOPs: scores and maps of one image, frozen parts and scan included. Training: seconds of the training "
         "loop, measured while other trials ran."
     )
     alone = [row.measured for row in table.rows if row.measured.key]
@@ -170,6 +170,9 @@ def cost_note(table: Table) -> str:
             f" Time and memory of scoring: each row alone in a new process ({'; '.join(places)}); medians of repeated "
             "runs; memory of the weights and of scoring 8 images at once, without the libraries'."
         )
+    if others := max((one.elsewhere for one in alone), default=0):
+        threads = count(others, "thread", "threads")
+        says += f" Other programs computed in up to {threads} meanwhile: the times may be too long."
     failed = [f"{row.label} ({row.measured.note})" for row in table.rows if row.measured.note]
     return f"{says} Not measured: {'; '.join(failed)}." if failed else says
 

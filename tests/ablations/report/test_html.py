@@ -1,5 +1,6 @@
 """What the page says of trials whose figures are known, and that it works in a browser."""
 
+import dataclasses
 import json
 import math
 import re
@@ -64,6 +65,10 @@ def test_rows_that_were_not_measured_have_no_time_and_say_why(grid, trials_of, a
     measured = alone(cells) | {("table4", "B"): Measured("table4", "B", note="out of memory")}
     table = make_report(trials, [cells], tmp_path, measured=measured).sections[0].table
     assert cost_note(table).endswith("Not measured: B (out of memory).")
+    assert "Other programs" not in cost_note(table)
+    measured["table4", "A"] = dataclasses.replace(measured["table4", "A"], elsewhere=3)
+    beside = make_report(trials, [cells], tmp_path, measured=measured).sections[0].table
+    assert "Other programs computed in up to 3 threads meanwhile" in cost_note(beside)
     assert [math.isnan(row.milliseconds) for row in costs(table).rows] == [False, True]
 
 
