@@ -71,8 +71,9 @@ def _print_cells(cells: list[Cell], grids: Sequence[Grid], asked: Asked) -> Fore
         one, workers = duration(sum(cost.trials.values())), min(asked.pool.workers, len(missing))
         out.print(
             f"about {duration(cost.total)} with {workers} at a time: {duration(cost.start)} to "
-            f"start, {duration(cost.training)} of trials ({one} one at a time), {duration(cost.report)} for the "
-            "report; each part was timed in small on this machine, as busy as it is now"
+            f"start, {duration(cost.training)} of trials ({one} one at a time), {duration(cost.costs)} to measure "
+            f"time and memory of each row alone, {duration(cost.report)} for the report; each "
+            "part was timed in small on this machine, as busy as it is now"
         )
     return cost
 

@@ -9,9 +9,10 @@ import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 
 import torch
 
@@ -39,17 +40,19 @@ class Forecast:
         start: seconds until the first trial runs.
         training: seconds of all trials, so many at a time.
         report: seconds of the report.
+        costs: seconds of measuring time and memory of each model alone, if none was measured before.
     """
 
     trials: dict[str, float]
     start: float
     training: float
     report: float
+    costs: float = 0.0
 
     @property
     def total(self) -> float:
         """Seconds of the whole run."""
-        return self.start + self.training + self.report
+        return self.start + self.training + self.report + self.costs
 
 
 def forecast(
@@ -106,6 +109,7 @@ def forecast(
             begun + _start_up(cells, pool),
             makespan(jobs, min(pool.workers, max(1, len(jobs)))),
             _report(cells, grids, store),
+            _costs(cells, pool, store),
         )
 
 
@@ -131,6 +135,19 @@ def _start_up(cells: Sequence[Cell], pool: Pool) -> float:
     with tempfile.TemporaryDirectory(prefix="dlkd-forecast-") as store:
         silent = Display(Path(store), Terminal(file=io.StringIO()))
         return seconds_of(lambda: run_cells(cells[: alone.workers], Path(store), alone, silent, trainable=IdleWorker))
+
+
+def _costs(cells: Sequence[Cell], pool: Pool, store: Path) -> float:
+    """Seconds of measuring each model of each size alone; one of them is timed."""
+    if not cells:
+        return 0.0
+    from dlkd.ablations.run.costs import MeasureError, in_new_process
+
+    models = {json.dumps([cell.spec.model, cell.spec.train.sides], sort_keys=True) for cell in cells}
+    begun = perf_counter()
+    with suppress(MeasureError):  # a model that fits something has not fitted it here
+        in_new_process(cells[0], store, pool)
+    return len(models) * (perf_counter() - begun)
 
 
 def _report(cells: Sequence[Cell], grids: Sequence[Grid], store: Path) -> float:

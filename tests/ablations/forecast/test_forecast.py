@@ -34,6 +34,8 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(forecast_module, "time_parts", time)
     monkeypatch.setattr(forecast_module, "_start_up", lambda cells, pool: 30.0)
     monkeypatch.setattr(forecast_module, "_report", lambda cells, grids, store: 5.0)
+    clock = iter(range(0, 100, 3))
+    monkeypatch.setattr(forecast_module, "perf_counter", lambda: next(clock))
     return seen
 
 
@@ -46,7 +48,8 @@ def test_each_part_is_counted_as_often_as_a_run_does_it(make_tiny_cells: MakeCel
     # the first trial reads 13 pictures and makes the features of 6; each of two workers meets two models
     assert found.training == 2 * trial + 2 * 1e5 + 13 * 100 + 6 * 1e3
     assert (found.start, found.report) == (34.0, 5.0)
-    assert found.total == found.start + found.training + found.report
+    assert found.costs == 2 * 3.0  # two models, of which one took three seconds
+    assert found.total == found.start + found.training + found.report + found.costs
     assert timed == [1, 1]  # seeds share a model
     lengths = make_tiny_cells([("A", {}), ("B", {}, {"max_steps": 3})])
     assert list(forecast(lengths, [], default_registry(), Pool()).trials.values()) == [trial, trial - 1e4]
