@@ -1,10 +1,10 @@
-"""`dlkd check` and `dlkd schema`: the user's registry files."""
+"""`dlkd check` and `dlkd schema`: the user's own files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,14 +45,16 @@ def check(
 
 
 def schema(
+    of: Annotated[Literal["registry", "grid"], typer.Argument(help="Registry files or grids.")] = "registry",
     to: Annotated[Path | None, typer.Option("--out", help="File; default standard output.")] = None,
 ) -> None:
-    """Print the JSON schema of registry files, with which editors complete and check them."""
+    """Print the JSON schema of registry files or of grids, with which editors complete and check them."""
+    from dlkd.ablations.plan.grid_schema import grid_schema
     from dlkd.files import write_text
     from dlkd.registry import default_registry
     from dlkd.registry.schema import registry_schema
 
-    text = json.dumps(registry_schema(default_registry()), indent=2)
+    text = json.dumps(registry_schema(default_registry()) if of == "registry" else grid_schema(), indent=2)
     if to is None:
         print(text)
     else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dlkd.cli.console import out
 from dlkd.cli.options import ImageSize, Imports, Overrides, PresetName, RegistryFiles
 from dlkd.text import text_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def list_command(
@@ -28,6 +31,9 @@ def list_command(
     named |= {k: list_components(k) for k in kinds}
     if kind is not None and kind not in named:
         raise ValueError(f"unknown kind '{kind}'{nearest(kind, named)}")
+    if kind == "scan":
+        out.print(_scans())
+        return
     if kind is not None:
         for name in named[kind]:
             out.print(name)
@@ -36,6 +42,18 @@ def list_command(
     for k, names in named.items():
         table.add_row(k, ", ".join(names))
     out.print(table)
+
+
+def _scans() -> Table:
+    """The backends of the scan with what each runs on."""
+    from dlkd.blocks.scan.backend import backends
+
+    table = text_table("scan", "devices", "dtypes", "compiles", "exports", "missing here")
+    for name, limits in backends().items():
+        dtypes = ", ".join(str(dtype).removeprefix("torch.") for dtype in limits.dtypes)
+        able = ("yes" if can else "no" for can in (limits.compiles, limits.exports))
+        table.add_row(name, ", ".join(limits.devices) or "any", dtypes, *able, limits.missing() or "")
+    return table
 
 
 def show(

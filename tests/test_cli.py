@@ -302,6 +302,15 @@ def test_inspect_prints_counts_and_draws_a_sheet(run: Run) -> None:
         assert sheet.width > 100
 
 
+def test_the_list_of_scans_says_what_each_runs_on(run: Run) -> None:
+    code, out, err = run("list", "scan")
+    assert code == 0, err
+    lines = {line.split()[0]: line for line in out.splitlines() if line.split()}
+    assert [word in lines["numba"] for word in ("cpu", "float32, float64", "yes", "no")] == [True] * 4
+    assert "any" in lines["torch"]
+    assert "cuda" in lines["triton"]
+
+
 def test_an_error_of_our_own_making_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dlkd.registry.read_registry", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -6,6 +6,8 @@ factors:
   depth: {1: {refiner: {depth: 1}}, 2: {}, 4: {refiner: {depth: 4}}}
 exclude: [{loss: distillation, depth: 4}]
 reference: {loss: all, depth: 2}
+
+A level may name a variant of its own, in the place of the grid's: {network: {small: {variant: dlkd-lfrb}, whole: {}}}.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest, show_
 
 KEYS = ("factors", "variant", "exclude")
 """Of a grid's file that has no rows of its own."""
+OF_THE_ROW = ("train", "variant")
+"""What a level may say of its rows beside arguments of the model."""
 MOST_ROWS = 1000
 """Of a product: each is a training for every category and seed."""
 ON, OFF = {"true", "yes", "on"}, {"false", "no", "off"}
@@ -71,8 +75,19 @@ def _wrong_keys(document: LocatedYaml) -> Iterator[Problem]:
         return
     if "rows" in data:
         yield document.problem(("rows",), "a grid has either rows or factors, of which its rows are made; drop one")
-    if not isinstance(data.get("variant"), str):
-        yield document.problem(("variant",), "a grid with factors needs the variant that its levels are laid on")
+    if not isinstance(data.get("variant"), str) and ("variant" in data or not _says_variants(data["factors"])):
+        message = "a grid with factors needs the variant that its levels are laid on, here or in each level of a factor"
+        yield document.problem(("variant",), message)
+
+
+def _says_variants(factors: Any) -> bool:
+    """Whether each level of a factor names a variant."""
+    named = factors.values() if isinstance(factors, Mapping) else ()
+    return any(
+        isinstance(levels, Mapping)
+        and all(isinstance(level, Mapping) and isinstance(level.get("variant"), str) for level in levels.values())
+        for levels in named
+    )
 
 
 def _wrong_factors(document: LocatedYaml) -> Iterator[Problem]:
@@ -176,15 +191,15 @@ def _with_rows(document: LocatedYaml, combinations: list[Combination]) -> Locate
     for i, combination in enumerate(combinations):
         overrides: Node = {}
         places |= {("rows", i, key): ("factors",) for key in ("label", "overrides", "train", "factors")}
-        places[("rows", i, "variant")] = ("variant",)
         for factor, level in combination.items():
             said = factors[factor][level] or {}
             overrides = _joined(overrides, said)
             for path in key_paths(said):
-                made: KeyPath = ("rows", i, *(path if path[0] == "train" else ("overrides", *path)))
+                made: KeyPath = ("rows", i, *(path if path[0] in OF_THE_ROW else ("overrides", *path)))
                 places.setdefault(made, ("factors", factor, level, *path))
                 lines.setdefault(made, document.line(("factors", factor, level, *path)))
-        row = {"label": _label(combination), "variant": document.data["variant"]}
+        places.setdefault(("rows", i, "variant"), ("variant",))
+        row = {"label": _label(combination), "variant": overrides.pop("variant", document.data.get("variant"))}
         row |= {"train": overrides.pop("train", {}), "overrides": overrides}
         row["factors"] = {f: _known(level, factors[f]) for f, level in combination.items()}
         data["rows"].append(row)

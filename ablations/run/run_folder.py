@@ -71,8 +71,8 @@ def refuse_to_lose(folder: Path, identity: RunIdentity) -> None:
     if finished and (changes := lost(before, identity)):
         raise ValueError(
             f"{folder} holds the results of another grid, which would be replaced ({'; '.join(changes)}). Give this "
-            f"grid another folder (--out, in Python out=), or replace the report in {folder} (--replace, in Python "
-            "replace=True). Finished trials stay in the store either way"
+            f"grid another `name:` or folder (--out, in Python out=), or replace the report in {folder} (--replace, in "
+            "Python replace=True). Finished trials stay in the store either way"
         )
 
 

@@ -41,6 +41,26 @@ def wrong(tmp_path: Path, text: str) -> list[str]:
     return [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
 
 
+def test_a_level_names_a_variant_of_its_own(tmp_path: Path) -> None:
+    text = """\
+title: t
+factors:
+  net: {small: {variant: dlkd-lfrb}, whole: {variant: dlkd, sigma: 2}}
+  depth: {1: {refiner: {depth: 1}}, 2: {}}
+reference: {net: whole, depth: 2}
+"""
+    rows = grid(tmp_path, text).rows
+    assert [row.variant for row in rows] == ["dlkd-lfrb", "dlkd-lfrb", "dlkd", "dlkd"]
+    assert [row.overrides for row in rows[2:]] == [{"sigma": 2, "refiner": {"depth": 1}}, {"sigma": 2}]
+    without = text.replace("variant: dlkd, ", "")
+    [problem] = wrong(tmp_path, without)
+    assert "the variant that its levels are laid on, here or in each level of a factor" in problem
+    found = grid(tmp_path, f"variant: dlkd-lfrb-gfrb\n{without}")
+    assert [row.variant for row in found.rows] == ["dlkd-lfrb", "dlkd-lfrb", "dlkd-lfrb-gfrb", "dlkd-lfrb-gfrb"]
+    [problem, _] = wrong(tmp_path, text.replace("2: {}", "2: {variant: dlkd}"))
+    assert "mine.yaml:4: factors.depth.2.variant: overrides what factors.net.small does" in problem
+
+
 def test_rows_are_the_combinations_and_the_last_factor_changes_fastest(tmp_path: Path) -> None:
     found = grid(tmp_path, f"{GRID}exclude: [{{depth: no, long: yes}}]\nreference: {{long: no, block: both, depth: 2}}")
     assert [row.label for row in found.rows] == [
