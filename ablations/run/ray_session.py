@@ -49,7 +49,7 @@ def start_ray(pool: Pool, scratch: Path) -> None:
         }
     try:
         ray.init(address=pool.address or "local", **options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises this very class where a node takes too long to start
         if isinstance(error, ConnectionError):
             raise
         if isinstance(error, UnicodeError):

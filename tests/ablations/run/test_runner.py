@@ -480,9 +480,12 @@ def test_a_cluster_where_no_node_has_what_a_trial_takes(
         ray_session.start_ray(joined, tmp_path)
 
 
-def test_ray_that_does_not_start_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, Exception])  # the last where a node takes too long to start
+def test_ray_that_does_not_start_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
     def fail(**_: object) -> None:
-        raise RuntimeError("no space in /dev/shm")
+        raise kind("no space in /dev/shm")
 
     monkeypatch.setattr(ray, "init", fail)
     with pytest.raises(MachineError, match="Ray does not start: no space in /dev/shm"):
