@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from scipy import special
 
 from dlkd.ablations.statistics.pairs import Pairs
 from dlkd.ablations.statistics.verdict import judge
@@ -52,7 +55,7 @@ def look_by_look(
     while True:
         judged = judge(current, "these", max_seeds=max_seeds, margin=margin, alpha=0.05)
         lines += [{"seeds": n, **judged[i]} for i in open_ones]
-        open_ones = [i for i in open_ones if seeds[i] < max_seeds and can_be_decided(judged[i])]
+        open_ones = [i for i in open_ones if seeds[i] < max_seeds and can_be_decided(judged[i], max_seeds, margin)]
         if not open_ones or not all(complete(i, n + 1) for i in open_ones):
             return Looked(seeds, [i in open_ones for i in range(len(current))], lines)
         n += 1
@@ -61,11 +64,22 @@ def look_by_look(
             current[i], seeds[i] = later[i], n
 
 
-def can_be_decided(line: Mapping[str, Any]) -> bool:
+def can_be_decided(line: Mapping[str, Any], max_seeds: int, margin: float) -> bool:
     """Whether more seeds could decide an open comparison.
 
-    Not where no training of it has a value, where nothing varies, or where a failed training keeps the better side from
-    winning.
+    Not where no training of it has a value, where nothing varies, where a failed training keeps the better side from
+    winning, or where the test images alone leave it open. To stop with "open" is no claim, so that it is allowed.
     """
     failed = (line["n_failed"] and line["estimate"] > 0) or (line["n_failed_other"] and line["estimate"] < 0)
-    return bool(line["verdict"] == "open" and line["n_pairs"] and line["se"] != 0 and not failed)
+    possible = bool(line["verdict"] == "open" and line["n_pairs"] and line["se"] != 0 and not failed)
+    return possible and not _too_few_images(line, max_seeds, margin)
+
+
+def _too_few_images(line: Mapping[str, Any], max_seeds: int, margin: float) -> bool:
+    """Whether the interval of a comparison without any noise of seeds would hold zero, and more than the margin.
+
+    It is that of the last look. The estimate may still move by two of its standard errors of seeds.
+    """
+    images = math.sqrt(max(line["se"] ** 2 - line["se_seeds"] ** 2, 0.0)) if line["se_seeds"] > 0 else 0.0
+    half = -float(special.ndtri(line["level"] * max_seeds / line["n_seeds"] / 2)) * images
+    return half >= margin and abs(line["estimate"]) + 2 * line["se_seeds"] <= half

@@ -172,11 +172,12 @@ def test_tables_share_their_rows_and_one_that_is_decided_gets_no_more(training, 
     assert both.differences().query("scope == 'these'")["verdict"].tolist() == ["helps", "equivalent"]
 
 
-def test_a_failed_training_that_keeps_a_row_from_winning_gets_no_more_seeds(training, ablate):
+def test_a_failed_training_that_keeps_a_row_from_winning_gets_no_more_seeds(training, ablate, capsys):
     training.failing = {("A", 1)}
     training.values["B"] = 0.5
     with pytest.warns(UserWarning, match="1 trials failed"):
         ablate(grid(), until_decided=6)
+    assert "'A' against 'C' open after 2 seeds (a failed training keeps it so)" in capsys.readouterr().err
     assert seeds_of(training) == {row: [0, 1, 2] for row in "ABC"}
     assert looks() == [["A", 3, 6, "open"], ["B", 3, 6, "harms"]]
 

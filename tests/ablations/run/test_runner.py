@@ -407,6 +407,20 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(tiny_folder: Path, t
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_until_decided_trains_what_its_looks_ask_for(tiny_folder: Path, tmp_path: Path) -> None:
+    ablation = Ablation(tmp_path / "a", tiny_folder, "--until-decided", "4", "--workers", "2", steps=1)
+    table = ablation.finish()
+    assert (table["status"] == "ok").all()
+    looks = pd.read_csv(ablation.folder / "out" / "looks.csv")
+    assert looks["seeds"].min() == 2
+    assert (looks[looks["verdict"] == "open"].groupby("row")["seeds"].max() == 4).all()
+    trained = table.groupby("row")["seed"].nunique()
+    assert looks.groupby("row")["seeds"].max().to_dict() == trained.drop("A").to_dict()
+    assert "one more seed each, to 4 at most" in (ablation.folder / "out" / "report.md").read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_cluster_that_loses_a_node_completes_the_grid(tiny_folder: Path, tmp_path: Path) -> None:
     """Two `ray start` processes with a CPU each; the second is killed while it trains."""

@@ -59,8 +59,12 @@ def test_a_look_waits_for_all_that_is_open():
         ({"n_failed": 1}, False),
         ({"n_failed": 1, "estimate": -0.1}, True),  # it may still harm
         ({"n_failed_other": 1, "estimate": -0.1}, False),
+        ({"se_seeds": 0.03, "estimate": 0.1}, False),  # images alone: 0.095, times 2.4 in the last look
+        ({"se_seeds": 0.03, "estimate": 0.2}, True),
+        ({"se_seeds": 0.03, "estimate": 0.1, "margin": 0.3}, True),  # it may be equivalent
     ],
 )
 def test_more_seeds_go_where_they_can_decide(change, expected):
     line = {"verdict": "open", "n_pairs": 3, "se": 0.1, "estimate": 0.1, "n_failed": 0, "n_failed_other": 0}
-    assert can_be_decided(line | change) == expected
+    line |= {"se_seeds": 0.1, "level": 0.05 * 0.3 * 3 / 10, "n_seeds": 3, "margin": 0.005} | change
+    assert can_be_decided(line, 10, line["margin"]) == expected
