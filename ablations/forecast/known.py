@@ -76,6 +76,6 @@ def _other_settings(earlier: pd.DataFrame, trials: pd.DataFrame) -> str:
     said = []
     for name in SETTINGS:
         theirs, ours = (list(dict.fromkeys(frame[name].astype(str))) for frame in (earlier, trials))
-        if False:
+        if set(theirs) != set(ours):
             said.append(f"{name} {', '.join(theirs)} instead of {', '.join(ours)}")
     return "; ".join(said)
