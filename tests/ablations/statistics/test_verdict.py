@@ -301,3 +301,14 @@ def test_simulated_tables_are_seldom_wrong(simulation, scenario, shape, limit, s
     assert found["covers"] >= 0.93 - 0.014
     adding = simulation.simulate(scenario, shape, scope, tables=100, max_seeds=20)
     assert adding["wrong"] <= limit + 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "without"),
+    [("rows see images differently", 0.9), ("the same images are hard", 0.95), ("hardly any seed noise", 0.6)],
+)
+def test_intervals_hold_the_truth_of_new_images_where_those_of_seeds_alone_do_not(simulation, kind, without):
+    found = simulation.simulate_images(kind, (3, 3), tables=200)
+    assert found["new images"] >= 0.93 - 2 * 0.018  # two standard errors of a share from 200 tables
+    assert found["these images"] < without
