@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 import dlkd
 from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.run.costs import COSTS, Measured
 from dlkd.ablations.run.run_folder import write_run
 
 SHOWN = ("image_auroc", "pro")
@@ -61,7 +62,17 @@ def ablation(tmp_path):
     trials = pd.concat(map(lines, both), ignore_index=True)
     fail(trials, trials["key"] == "0-1-brick-0")
     write_run(tmp_path / "run", trials, both, tmp_path / "store")
+    alone = [Measured(of.name, row.label, latency_1=0.02, images_per_second=60.0) for of in both for row in of.rows]
+    (tmp_path / "run" / COSTS).write_text(json.dumps([dataclasses.asdict(one) for one in alone[:-1]]))
     return dlkd.load_ablation(tmp_path / "run")
+
+
+def test_costs_have_a_line_per_row_of_what_was_measured_alone(ablation):
+    costs = ablation.costs
+    assert costs["table"].tolist() == ["g"] * 4 + ["h"] * 2
+    assert costs["train_seconds"].unique().tolist() == [SECONDS]
+    assert costs["images_per_second"].iloc[:-1].unique().tolist() == [60.0]
+    assert np.isnan(costs["latency_1"].iloc[-1])
 
 
 def test_trials_have_a_line_each_so_that_costs_add_up(ablation):

@@ -18,9 +18,8 @@ RANDOM = {"teacher": {"backbone": "test_resnet", "weights": "random"}}
 
 @pytest.mark.parametrize("variant", list_variants())
 def test_every_variant_builds_and_runs(variant):
-    overrides = {**RANDOM, "decoder": {"global": {"d_state": 2}}}
-    if default_registry().resolve(variant)["decoder"]["global"] is None:
-        overrides = RANDOM
+    decoder = default_registry().resolve(variant).get("decoder") or {}
+    overrides = RANDOM if decoder.get("global") is None else {**RANDOM, "decoder": {"global": {"d_state": 2}}}
     model = create_model(variant, **overrides).eval()
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 32, 32)

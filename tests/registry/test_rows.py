@@ -40,9 +40,10 @@ def test_the_files_defaults_are_the_constructors(name):
         default = arguments(get(kind, bare), row)[key].default
         if key in row.slots and callable(default):
             made_of, settings = getattr(default, "func", default), getattr(default, "keywords", {})
-            assert isinstance(value, dict) or get(row.slots[key], value) is made_of
+            given = dict(value) if isinstance(value, dict) else {"name": value}
+            assert "name" not in given or get(row.slots[key], given.pop("name")) is made_of
             plain = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
-            assert (value if isinstance(value, dict) else {}) == plain
+            assert given == plain
         else:
             default = list(default) if isinstance(default, tuple) else default
             assert ("none" if default is None and key in row.slots else default) == value

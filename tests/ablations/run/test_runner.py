@@ -289,7 +289,8 @@ def test_a_failed_start_leaves_a_finished_report_as_it_was(
         (["--storage", "nowhere://x"], 2, "Protocol not known"),
         (["--storage", "file", "--force"], 2, "cannot write to"),
         (["--trials-per-gpu", "1", "--force"], 2, "no GPU"),
-        (["--batch-size", "2"], 130, "stays as it was"),  # other cells, of which none is finished
+        (["--batch-size", "2"], 2, "holds the results of another grid"),
+        (["--batch-size", "2", "--replace"], 130, "stays as it was"),  # other cells, of which none is finished
     ):
         code, err = type_in(*more)
         assert code == expected, err
