@@ -178,6 +178,15 @@ def in_new_process(cell: Cell, store: Path, pool: Pool) -> dict[str, Any]:
 def _key(cell: Cell, pool: Pool) -> str:
     """Hash of what decides time and memory: model, its files and data, size, code, threads and machine."""
     identity = cell.spec.identity(cell.contents)
-    machine = [processor(), os.cpu_count(), pool.threads, pool.trials_per_gpu > 0, version("torch")]
+    machine = [processor(), os.cpu_count(), pool.threads, _gpu(pool), version("torch")]
     data = sorted(cell.contents.values())  # a memory bank is as large as its data
     return hashed([identity["model"], list(cell.spec.train.sides), data, sorted(cell.code.values()), machine])
+
+
+def _gpu(pool: Pool) -> str:
+    """Name of the GPU that rows are measured on; "" for none."""
+    if pool.trials_per_gpu == 0:
+        return ""
+    import torch  # not loaded with this module, since a report reads costs without it
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""

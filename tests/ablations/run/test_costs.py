@@ -101,6 +101,14 @@ def test_another_processor_measures_again(stub: Stub, monkeypatch: pytest.Monkey
     assert stub.run([a]) == [a.key]
 
 
+def test_another_gpu_measures_again(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = cell("A", stub.store)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for name, measured in (("one", [a.key]), ("one", []), ("another", [a.key])):
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda name=name: name)
+        assert stub.run([a], trials_per_gpu=1) == measured
+
+
 def test_a_failure_is_a_note_and_is_tried_again(stub: Stub) -> None:
     cells = [cell("A", stub.store), cell("B", stub.store)]
     stub.fails = "A"
