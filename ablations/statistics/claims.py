@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -23,9 +24,19 @@ def claims(comparisons: Sequence[Pairs], *, margin: float = 0.005, max_seeds: in
     lines = []
     for scope in SCOPES:
         for line in judge(comparisons, scope, max_seeds=max_seeds, margin=margin, alpha=0.05):
-            repeat = repeat_probability(line, margin)
-            lines.append({"scope": scope, "repeat": repeat, "settle": seeds_to_settle(line, margin), **line})
+            again = _of_means(line) if scope == "like" else line
+            repeat, settle = repeat_probability(again, margin), seeds_to_settle(again, margin)
+            lines.append({"scope": scope, "repeat": repeat, "settle": settle, **line})
     return pd.DataFrame(lines, columns=CLAIM_COLUMNS).astype({"settle": float})
+
+
+def _of_means(line: dict[str, Any]) -> dict[str, Any]:
+    """The line of categories like these, with the degrees of freedom of their means.
+
+    Where the categories' means happen to agree better than their seeds explain, the seeds' interval is the wider one,
+    and its degrees of freedom are more. In a repeat the means may agree less.
+    """
+    return line | {"df": min(line["df"], max(line["n_categories"] - 1, 1))}
 
 
 def estimates(comparisons: Sequence[Pairs]) -> pd.DataFrame:

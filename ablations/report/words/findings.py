@@ -10,6 +10,7 @@ import pandas as pd
 from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import base
 from dlkd.ablations.report.words.numbers import p_value, signed, signed_points
+from dlkd.ablations.statistics.repeats import SETTLED
 
 OPPOSITE = {"helps": "harms", "harms": "helps"}
 
@@ -39,8 +40,8 @@ class Finding:
 
     @property
     def holds_widely(self) -> bool:
-        """Whether the verdict on categories like these is the same."""
-        return bool(self.verdict == self.like["verdict"])
+        """Whether the verdict on categories like these is the same, and a repeat would most likely give it again."""
+        return bool(self.verdict == self.like["verdict"] and not self.like["repeat"] < SETTLED)  # NaN: not known
 
 
 def row_findings(table: Table) -> list[Finding]:
@@ -120,7 +121,7 @@ def repeat(line: dict[str, Any]) -> str:
         return ""
     probability = "above 0.95" if line["repeat"] > 0.95 else f"about {line['repeat']:.1f}"
     said = f"a repeat with new seeds would give the same verdict with probability {probability}"
-    if line["repeat"] >= 0.8 and line["verdict"] != "open":
+    if line["repeat"] >= SETTLED and line["verdict"] != "open":
         return said
     unknown = f"more than 50 seeds{' or more test images' if line['new_images'] else ''}"
     seeds = unknown if pd.isna(line["settle"]) else f"about {line['settle']:.0f} seeds"

@@ -16,6 +16,7 @@ from dlkd.ablations.report.words.findings import (
 )
 from dlkd.ablations.report.words.looks import taken
 from dlkd.ablations.report.words.numbers import count, number, signed_points
+from dlkd.ablations.statistics.repeats import SETTLED
 
 
 def headline(table: Table) -> str:
@@ -67,7 +68,7 @@ def _figures(finding: Finding, looks: bool) -> str:
     said = [f"{signed_points(line['estimate'])}{', ' * bool(interval(line))}{interval(line)}", line["note"]]
     if looks:
         said.append(taken(line))
-    if finding.verdict == "open" or line["repeat"] < 0.8:
+    if finding.verdict == "open" or line["repeat"] < SETTLED:
         said.append(repeat(line))
     elif finding.kind in ("row", "training"):
         said.append(wins(line))
@@ -85,6 +86,6 @@ def _widely(found: list[Finding], categories: int) -> str:
     if len(widely) == len(told):
         return "The same holds on categories like these."
     if not widely:
-        return "On categories like these every verdict is open: more categories are needed for that claim."
+        return "On categories like these no verdict is settled: more categories are needed for that claim."
     names = "; ".join(finding.name for finding in widely)
-    return f"On categories like these: {names} too; the other verdicts are open until there are more categories."
+    return f"On categories like these: {names} too; the other verdicts are not settled until there are more categories."

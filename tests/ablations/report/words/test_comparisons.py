@@ -80,8 +80,30 @@ def test_the_headline_names_its_metric_its_scope_and_what_would_widen_it():
     values[1] += spread
     said = headline(table(values))
     assert "test images of these 3 categories" in said
-    assert "On categories like these every verdict is open: more categories are needed for that claim." in said
+    assert "On categories like these no verdict is settled: more categories are needed for that claim." in said
     assert "One category shows nothing about other categories" in headline(table(values[:, 1:2]))
+
+
+def test_the_wide_claim_is_left_out_where_a_repeat_might_not_make_it():
+    effects = np.array([0.03, 0.035, 0.05])[:, None]
+    values = 0.7 + np.random.default_rng(0).normal(0, 0.001, (2, 3, 3))
+    values[1] += effects
+    found = table(values)
+    (finding,) = row_findings(found)
+    assert finding.verdict == finding.like["verdict"] == "helps"
+    assert finding.like["repeat"] < 0.8 < finding.these["repeat"]
+    assert "On categories like these no verdict is settled: more categories are needed" in headline(found)
+    assert headline(table(np.repeat(values[:1], 2, 0))).endswith("The same holds on categories like these.")
+
+
+def test_means_that_happen_to_agree_do_not_settle_a_wide_claim():
+    """The seeds' interval is the wider one here; its six degrees of freedom are not those of three means."""
+    values = np.full((2, 3, 3), 0.7)
+    values[1] += np.array([-0.001, 0.0, 0.001]) + np.array([-1e-4, 0.0, 1e-4])[:, None]
+    (finding,) = row_findings(table(values))
+    assert finding.verdict == finding.like["verdict"] == "equivalent"
+    assert finding.these["low"] == finding.like["low"]
+    assert finding.like["repeat"] < finding.these["repeat"] - 0.1
 
 
 def test_a_claim_about_new_images_is_said_to_be_one_where_their_influences_are_known():
