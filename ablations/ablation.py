@@ -216,7 +216,10 @@ class Ablation:
         difference), spread (standard deviation of the true difference between categories), n_pairs, n_categories, seeds
         (per category, on these categories), seeds_high (the same if the noise is as large as so few pairs allow),
         seeds_like (for the claim on categories like these, with no more of them) and categories (for that claim, with
-        `seeds` each). Infinity where no number is enough; NaN where nothing is known.
+        `seeds` each); more_images (how many times as many test images are needed, 1 where these are enough) and
+        seeds_then (with so many); until_decided (the smallest limit of --until-decided, from `seeds` on), the same with
+        more noise (until_decided_high), and with the limit 20 seeds_taken (on average) and shown (share of runs).
+        Infinity where no number is enough; NaN where nothing is known.
 
         Args:
             effect: a fraction: 0.01 is one point.

@@ -82,14 +82,18 @@ def _print_plan(cells: list[Cell], grids: Sequence[Grid], asked: Asked, effect: 
     """Print which seeds and categories would show an effect; trials of more seeds than asked tell of the noise too."""
     from dlkd.ablations.ablate import plan_cells, run_folder
     from dlkd.ablations.forecast.detect import detect
+    from dlkd.ablations.looks.mode import judged_as
     from dlkd.ablations.run.history import seeds_held
+    from dlkd.ablations.statistics.verdict import MOST_SEEDS
 
+    fixed = [grid.model_copy(update={"until_decided": None}) for grid in grids]
     if (held := seeds_held(asked.store)) > max(cell.spec.seed for cell in cells) + 1:
-        fixed = [grid.model_copy(update={"until_decided": None}) for grid in grids]
         cells = plan_cells(fixed, replace(asked, seeds=held, until_decided=None), err)
-    for grid in grids:
+    folder = run_folder(grids, asked)
+    more = judged_as(fixed, replace(asked, seeds=MOST_SEEDS, until_decided=None), cells, folder)
+    for grid, with_more in zip(grids, more, strict=True):
         for line in detect(
-            grid, cells, effect, asked.seeds or grid.seeds or 1, cost,
-            store=asked.store, folder=run_folder(grids, asked), workers=asked.pool.workers,
+            grid, cells, effect, (asked.seeds or grid.seeds or 1, asked.until_decided or grid.until_decided), cost,
+            store=asked.store, folder=folder, workers=asked.pool.workers, added=with_more.until_decided is not None,
         ):  # fmt: skip
             out.print(line)

@@ -17,6 +17,7 @@ from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.report.words.numbers import count, points
 from dlkd.ablations.run.trials import collect
 from dlkd.ablations.statistics.planning import MOST, plan
+from dlkd.ablations.statistics.verdict import MOST_SEEDS
 
 FEWEST_SEEDS = 3
 """Per category, for claims on categories like these; with two, an interval is so wide that it shows hardly anything."""
@@ -25,8 +26,8 @@ PILOT = 3
 
 
 def detect(
-    grid: Grid, cells: Sequence[Cell], effect: float, seeds: int, cost: Forecast, *, store: Path, folder: Path,
-    workers: int,
+    grid: Grid, cells: Sequence[Cell], effect: float, seeds: tuple[int, int | None], cost: Forecast, *, store: Path,
+    folder: Path, workers: int, added: bool = False,
 ) -> Iterator[str]:  # fmt: skip
     """What would show an effect in 8 of 10 runs of a grid, line by line, for each of its comparisons.
 
@@ -34,27 +35,36 @@ def detect(
         grid: the table.
         cells: with all seeds that are asked for or that the store has.
         effect: of the primary metric, a fraction.
-        seeds: that are asked for.
+        seeds: that are asked for, and how many an open comparison gets at most, where that is asked for.
         cost: of the cells that are not trained yet.
         store: folder of all trials.
         folder: where the grid's results would go.
         workers: trials at a time.
+        added: whether more seeds would be added to a finished run in the folder.
     """
     trials = trials_of(collect(cells, store), grid)
     trainings = Trainings.of(trials, cost.trials, workers)
     known = known_comparisons(grid, trials, store, folder)
-    categories, seeds = len(trainings.places), max(FEWEST_SEEDS, seeds)
+    categories, (first, most) = len(trainings.places), seeds
+    each = max(FEWEST_SEEDS, first)
     family = [one.pairs for one in known]
-    planned = plan(family, effect, seeds=seeds, categories=categories, margin=grid.margin).to_dict("records")
+    planned = plan(
+        family, effect, seeds=each, categories=categories, margin=grid.margin, first=first, most=most or MOST_SEEDS
+    ).to_dict("records")
     yield (
-        f"{grid.name}: to show an effect of {points(effect)} of {label(grid.primary_metric)} in 8 of 10 runs with a "
-        f"fixed number of seeds, the only one among {count(len(known), 'comparison', 'comparisons')}:"
+        f"{grid.name}: to show an effect of {points(effect)} of {label(grid.primary_metric)} in 8 of 10 runs, the only "
+        f"one among {count(len(known), 'comparison', 'comparisons')}:"
     )
     for one, line in zip(known, planned, strict=True):
         yield f"  {_name(one)}: {_noise(one, line)}"
         if line["pair_sd"] > 0:
-            yield f"    on {_these(categories)}: {_seeds(line, trainings, _rows(one, grid))}"
-            yield f"    on categories like these: {_categories(line, categories, seeds)}"
+            fixed = "a fixed number of seeds and another --out" if added else "a fixed number of seeds"
+            yield f"    on {_these(categories)}, with {fixed}: {_seeds(line, trainings, _rows(one, grid))}"
+            if math.isfinite(line["seeds"]):
+                yield f"    on {_these(categories)}, until decided: {_until_decided(line, most)}"
+            yield f"    on categories like these, with a fixed number of seeds: {_categories(line, categories, each)}"
+    if added:
+        yield f"  seeds that are added to the run in {folder} are judged as --until-decided {most or MOST_SEEDS}"
     if not all(line["pair_sd"] > 0 for line in planned):
         yield f"  {_pilot(trainings.places, effect)}"
 
@@ -85,10 +95,33 @@ def _these(categories: int) -> str:
 def _seeds(line: dict[str, Any], trainings: Trainings, rows: Sequence[str]) -> str:
     needed, high = line["seeds"], line["seeds_high"]
     if math.isinf(needed):
-        return "no number of seeds is enough, since the test images alone make the difference too uncertain"
-    most = "no number of seeds" if math.isinf(high) else f"{high:.0f} seeds"
-    more = "" if high == needed else f" ({most} if the noise is as large as so few pairs allow)"
+        return (
+            "not with these test images, which alone make the difference too uncertain for any number of seeds; "
+            f"{line['more_images']:.0f} times as many would show it, with {line['seeds_then']:.0f} seeds per category"
+        )
+    more = "" if high == needed else f" ({_or_none(high, '{:.0f} seeds', 'no number of seeds')} {_LARGER})"
     return f"{needed:.0f} seeds per category{more}; {trainings.said(rows, int(needed))}"
+
+
+def _until_decided(line: dict[str, Any], asked: int | None) -> str:
+    """The limit of seeds that is enough, and what the runs with the one that is asked for come to."""
+    needed, high = line["until_decided"], line["until_decided_high"]
+    limit = asked or MOST_SEEDS
+    course = (
+        f"--until-decided {limit} shows it in {100 * line['shown']:.0f} of 100 runs, with {line['seeds_taken']:.1f} "
+        "seeds per category on average"
+    )
+    if math.isinf(needed):
+        return f"no limit of seeds to {MOST_SEEDS} is enough; {course}"
+    more = "" if high == needed else f" ({_or_none(high, '{:.0f}', f'none to {MOST_SEEDS}')} {_LARGER})"
+    return f"--until-decided {needed:.0f}{more}; {course}"
+
+
+_LARGER = "if the noise is as large as so few pairs allow"
+
+
+def _or_none(number: float, said: str, none: str) -> str:
+    return none if math.isinf(number) else said.format(number)
 
 
 def _categories(line: dict[str, Any], there: int, seeds: int) -> str:

@@ -13,7 +13,7 @@ from dlkd.ablations.report.deciding import deciding_pairs
 from dlkd.ablations.report.tables import trials_of
 from dlkd.ablations.run.run_folder import TRIALS, read_run
 from dlkd.ablations.statistics.pairs import Pairs
-from dlkd.ablations.statistics.planning import Noise
+from dlkd.ablations.statistics.power import Noise
 
 SETTINGS = ("dataset", "image_size", "epochs", "max_steps")
 

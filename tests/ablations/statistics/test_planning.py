@@ -7,20 +7,29 @@ import pandas as pd
 import pytest
 
 from dlkd.ablations.statistics.pairs import Pairs, paired
-from dlkd.ablations.statistics.planning import Noise, Target, categories_needed, plan, power, seeds_needed
+from dlkd.ablations.statistics.planning import categories_needed, images_needed, plan, seeds_needed
+from dlkd.ablations.statistics.power import Noise, Target, power
 from dlkd.ablations.statistics.verdict import judge
+
+NONE = np.empty(0)
 
 
 def noise(categories, *, sd=1.0, spread=0.0, images=0.0):
-    of_images = [np.full(categories, images), np.full(categories, 58.0)] if images else [np.empty(0)] * 2
+    of_images = [np.full(categories, images), np.full(categories, 58.0)] if images else [NONE, NONE]
     sds = np.resize(np.asarray(sd, dtype=float), categories)
     return Noise(sds**2, np.full(categories, 2.0), *of_images, spread, 3 * categories, categories)
 
 
-def pairs(differences, row="a", other="b"):
+def pairs(differences, row="a", other="b", images=(NONE, NONE)):
     n = max(map(len, differences))
     several = [np.asarray(each, dtype=float) for each in differences]
-    return Pairs(row, other, several, np.empty(0), np.empty(0), n, sum(map(len, several)), 0, 0, math.nan, "")
+    return Pairs(row, other, several, *images, n, sum(map(len, several)), 0, 0, math.nan, "")
+
+
+def drawn_images(rng, known):
+    """What test images add to each category's mean, and the variance that their influences show, with its df."""
+    seen = known.images * rng.chisquare(known.images_df) / known.images_df
+    return rng.normal(0, np.sqrt(known.images)), (seen, known.images_df)
 
 
 def helped(rng, known, effect, seeds, categories, scope, level, tables=250):
@@ -29,11 +38,10 @@ def helped(rng, known, effect, seeds, categories, scope, level, tables=250):
     for _ in range(tables):
         true = rng.normal(effect, math.sqrt(known.spread), categories)
         true += effect - true.mean() if scope == "these" else 0.0
-        table = [
-            rng.normal(mean, sd, seeds)
-            for mean, sd in zip(true, np.resize(np.sqrt(known.seeds), categories), strict=True)
-        ]
-        [line] = judge([pairs(table)], scope, max_seeds=None, margin=0.0, alpha=level)
+        shift, images = drawn_images(rng, known)
+        sds = np.resize(np.sqrt(known.seeds), categories)
+        table = [rng.normal(mean, sd, seeds) for mean, sd in zip(true + (shift if len(shift) else 0), sds, strict=True)]
+        [line] = judge([pairs(table, images=images)], scope, max_seeds=None, margin=0.0, alpha=level)
         found += line["verdict"] == "helps"
     return found / tables
 
@@ -64,17 +72,33 @@ def test_power_is_that_of_the_design_note(categories, seeds, effect, these, like
 
 
 @pytest.mark.parametrize(
-    ("scope", "categories", "seeds", "effect", "sd", "spread"),
+    ("scope", "categories", "seeds", "effect", "sd", "spread", "images"),
     [
-        ("these", 5, 2, 1.5, 1.0, 0.0),  # 2 seeds are not enough, as the note's figure without the plus would have it
-        ("these", 3, 5, 1.0, (0.3, 1.0, 1.4), 4.0),
-        ("like", 6, 3, 1.2, (0.3, 1.0, 1.4), 0.25),
+        # 2 seeds are not enough, as the note's figure without the plus would have it.
+        ("these", 5, 2, 1.5, 1.0, 0.0, 0.0),
+        ("these", 3, 5, 1.0, (0.3, 1.0, 1.4), 4.0, 0.0),
+        ("these", 3, 5, 1.5, 1.0, 0.0, 0.5),  # without the images it would be 0.94
+        ("like", 6, 3, 1.2, (0.3, 1.0, 1.4), 0.25, 0.0),
     ],
 )
-def test_power_is_the_share_of_verdicts_on_simulated_tables(scope, categories, seeds, effect, sd, spread):
-    known = noise(categories, sd=sd, spread=spread)
+def test_power_is_the_share_of_verdicts_on_simulated_tables(scope, categories, seeds, effect, sd, spread, images):
+    known = noise(categories, sd=sd, spread=spread, images=images)
     share = helped(np.random.default_rng(3), known, effect, seeds, categories, scope, 0.025)
     assert power(known, Target(effect, 2, 0.0), seeds, categories, scope) == pytest.approx(share, abs=0.07)
+
+
+def test_so_many_more_images_and_seeds_give_the_planned_power():
+    known, target = noise(3, images=1.0), Target(1.0, 1, 0.0)
+    times = images_needed(known, target, 3)
+    more = known.with_images(times)
+    seeds = seeds_needed(more, target, 3)
+    assert (times, seeds) == (4, 8)
+    assert seeds_needed(known.with_images(times - 1), target, 3) > 2 * seeds_needed(noise(3), target, 3) >= seeds
+    assert helped(np.random.default_rng(3), more, 1.0, seeds, 3, "these", 0.05, tables=400) == pytest.approx(
+        0.8, abs=0.06
+    )
+    assert images_needed(noise(3, images=0.1), target, 3) == 1
+    assert images_needed(noise(3), target, 3) == 1
 
 
 def test_what_seeds_alone_never_show():
