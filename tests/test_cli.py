@@ -351,7 +351,7 @@ def test_a_dry_run_says_which_effects_a_run_would_show(run: Run, monkeypatch: py
     data = ("--dataset", "elpv,train_limit=9,test_limit=2", "--category", "mono")
     code, out, err = run("ablate", "table4", *data, "--dry-run", "--detect", "1")
     assert code == 0, err
-    assert "table4: to show an effect of 1.00 points of Image-AUROC in 8 of 10 runs with a fixed number of seeds" in out
+    assert "table4: to show an effect of 1.00 points of Image-AUROC in 8 of 10 runs, the only one" in out
     assert "the same command with --seeds 3 in place of --dry-run --detect 1" in out
 
 
