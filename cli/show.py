@@ -21,14 +21,16 @@ def list_command(
 ) -> None:
     """Show variants, components, grids and presets."""
     from dlkd.ablations.plan.shipped import shipped_grids
-    from dlkd.registry import list_components, list_variants, read_registry
+    from dlkd.registry import list_variants, read_registry
+    from dlkd.registry.components import component_names
     from dlkd.registry.problems import nearest
     from dlkd.training import PRESETS
 
     registry = read_registry(registry_files, imports)
     named = {"variants": list_variants(registry=registry), "grids": shipped_grids(), "presets": list(PRESETS)}
-    kinds = sorted({name.split("/")[0] for name in list_components()})
-    named |= {k: list_components(k) for k in kinds}
+    for name in component_names(registry.rows):
+        k, _, bare = name.partition("/")
+        named.setdefault(k, []).append(bare)
     if kind is not None and kind not in named:
         raise ValueError(f"unknown kind '{kind}'{nearest(kind, named)}")
     if kind == "scan":
@@ -65,8 +67,6 @@ def show(
     imports: Imports = None,
 ) -> None:
     """Show a variant with all its arguments, its parameters and FLOPs, and the shapes at each stage."""
-    from dlkd.models.describe import describe
-    from dlkd.models.flops import image_flops
     from dlkd.registry import read_registry, weightless
     from dlkd.registry.assignments import assignments
     from dlkd.registry.located_yaml import dump_yaml
@@ -75,6 +75,9 @@ def show(
     registry = read_registry(registry_files, imports)
     chosen = named_preset(preset, image_size=image_size)
     node, train = chosen.settle(registry, variant, assignments(overrides))
+    from dlkd.models.describe import describe
+    from dlkd.models.flops import image_flops  # loads Triton: a mistyped variant is told before
+
     sides = train.sides
     out.print(dump_yaml(node).rstrip())
     # Shapes need no trained weights, and a teacher's may be unavailable.

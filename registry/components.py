@@ -10,7 +10,7 @@ import functools
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,7 +55,8 @@ def load_components() -> None:
     Raises:
         ConfigError: a package of the group cannot be imported.
     """
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    # dlkd's own first: what a package of somebody else imports of dlkd did not come with it.
+    for point in sorted(_points(), key=lambda point: not _is_own(point.module)):
         before = set(_COMPONENTS)
         try:
             point.load()
@@ -68,6 +69,10 @@ def load_components() -> None:
         file = getattr(sys.modules.get(point.module), "__file__", None)
         if file is not None and not _is_own(point.module):
             _came_with.update(dict.fromkeys(set(_COMPONENTS) - before, Path(file).resolve()))
+
+
+def _points() -> importlib.metadata.EntryPoints:
+    return importlib.metadata.entry_points(group=ENTRY_POINTS)
 
 
 _loaded_files: set[Path] = set()
@@ -165,6 +170,17 @@ def list_components(kind: str | None = None) -> list[str]:
     if kind is None:
         return sorted(_COMPONENTS)
     return sorted(key.split("/", 1)[1] for key in _COMPONENTS if key.split("/", 1)[0] == kind)
+
+
+def component_names(rows: Iterable[str]) -> list[str]:
+    """Names of all components as "kind/name", sorted, without importing dlkd's own if there are no others.
+
+    Args:
+        rows: names of a registry's rows; dlkd's own components all have one.
+    """
+    if not all(_is_own(point.module) for point in _points()):
+        load_components()
+    return sorted({*rows, *_COMPONENTS})
 
 
 def registered_name(kind: str, component: Any) -> str:

@@ -32,8 +32,13 @@ DEFAULT_MODEL = "default_model"
 PACKAGED = "registry.yaml"
 
 
-def load_registry(*files: Path) -> Registry:
+def load_registry(*files: Path, whole: bool = False) -> Registry:
     """The packaged registry.yaml, with the user's files after it (or the packaged one among them).
+
+    Args:
+        files: of the user.
+        whole: check the packaged rows and variants too, as the tests do. Without it, and without files of the user,
+            no component is imported.
 
     Raises:
         ConfigError: all problems of all files, each with file, line and key path.
@@ -42,20 +47,25 @@ def load_registry(*files: Path) -> Registry:
     >>> registry.rows["block/gfrb"].requires
     {'c': 'multiple of 4', 'h': '>= 2', 'w': '>= 2'}
     """
-    load_components()
-    own = [f for f in files if not _is_packaged(f)]
-    shipped = parse_yaml(_packaged().read_text(encoding="utf-8"), PACKAGED)
+    shipped = parse_yaml(_packaged().read_text(encoding="utf-8"), PACKAGED, own=True)
+    documents = [shipped, *(read_yaml(f) for f in files if not _is_packaged(f))]
+    unchecked = None if whole else shipped
+    if whole or documents[1:]:
+        load_components()
     contents = _Contents()
-    for document in (shipped, *map(read_yaml, own)):
-        contents.add(document, own=document is not shipped)
+    for document in documents:
+        contents.add(document, own=document is not shipped, check=document is not unchecked)
     registry = Registry(
         contents.rows, contents.variants, contents.default_model, contents.sources, contents.row_sources
     )
-    problems = contents.problems + _wrong_nodes(registry, contents)
+    # What a child inherits whole is its parent's problem.
+    rows, variants = (
+        {name: source for name, source in sources.items() if source is not unchecked}
+        for sources in (contents.row_sources, contents.sources)
+    )
+    problems = contents.problems + _wrong_nodes(registry, rows, variants)
     if not problems:
-        # The packaged variants are tried by the tests; what a child inherits whole is its parent's problem.
-        own_variants = {name: source for name, source in contents.sources.items() if source is not shipped}
-        problems = registry.impossible_variants(own_variants)
+        problems = registry.impossible_variants(variants)
     if problems:
         raise ConfigError(problems)
     return registry
@@ -72,8 +82,8 @@ class _Contents:
     problems: list[Problem] = field(default_factory=list)
     default_model: str = ""
 
-    def add(self, document: LocatedYaml, *, own: bool) -> None:
-        """Add a file's rows and variants; names in a user's file must not be in use already."""
+    def add(self, document: LocatedYaml, *, own: bool, check: bool) -> None:
+        """Add a file's rows and variants; names in a user's own file must not be in use already."""
         self.problems += document.problems
         if not isinstance(document.data, dict):
             self.problems.append(document.problem((), "expected the keys 'components' and 'variants'"))
@@ -87,13 +97,13 @@ class _Contents:
                 self.problems.append(document.problem((key,), "expected a mapping from names"))
             else:
                 for name, value in section.items():
-                    self._add_one(key, name, value, document, own)
+                    self._add_one(key, name, value, document, own, check)
 
-    def _add_one(self, section: str, name: str, value: Any, document: LocatedYaml, own: bool) -> None:
+    def _add_one(self, section: str, name: str, value: Any, document: LocatedYaml, own: bool, check: bool) -> None:
         if own and name in (self.rows if section == "components" else self.variants):
             self.problems.append(document.problem((section, name), f"'{name}' is in use already; choose another name"))
         elif section == "components":
-            row, wrong = _read_row(name, value, document)
+            row, wrong = _read_row(name, value, document) if check else (Row.model_validate(value), [])
             self.problems += wrong
             self.rows[name] = row
             if not wrong:
@@ -105,10 +115,13 @@ class _Contents:
             self.problems.append(document.problem((section, name), "expected a mapping of arguments"))
 
 
-def _wrong_nodes(registry: Registry, contents: _Contents) -> list[Problem]:
-    """Problems in the rows' defaults and in the variants; makes paths in the defaults absolute."""
+def _wrong_nodes(
+    registry: Registry, rows: Mapping[str, LocatedYaml], variants: Mapping[str, LocatedYaml]
+) -> list[Problem]:
+    """Problems in the defaults of rows and in variants, each by name with its file; makes paths in the defaults
+    absolute."""
     checker = registry.checker()
-    for name, document in contents.row_sources.items():
+    for name, document in rows.items():
         kind, _, bare = name.partition("/")
         # Here, since a variant of another file may leave them as they are.
         row = registry.rows[name]
@@ -116,7 +129,7 @@ def _wrong_nodes(registry: Registry, contents: _Contents) -> list[Problem]:
         for preset in row.presets.values():
             preset.model = registry.anchored(kind, bare, preset.model, document.folder)
         checker.defaults(name, document)
-    for name, source in contents.sources.items():
+    for name, source in variants.items():
         checker.variant(name, source)
     return checker.problems
 

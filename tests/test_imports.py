@@ -54,7 +54,7 @@ def loaded_by(words: str, names: tuple[str, ...]) -> tuple[list[str], str]:
         ("import dlkd.blocks", (*TRAINING, *COMPUTING), ""),
         # The process that plans a grid trains nothing: Ray's start would wait for it.
         ("import dlkd.ablations.run.ray_training", ("lightning", "timm", "torchvision", "matplotlib"), ""),
-        ("list + list variants + show dkld", (*TRAINING, *COMPUTING), "dlkd-lfrb"),
+        ("list + list variants + show dkld", ("torch", *TRAINING, *COMPUTING), "dlkd-lfrb"),
     ],
 )
 def test_nothing_is_imported_that_is_not_needed(words: str, absent: tuple[str, ...], says: str) -> None:

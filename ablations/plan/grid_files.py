@@ -27,7 +27,7 @@ def load_grid(name: str) -> Grid:
     """
     if name in shipped_grids():
         file = importlib.resources.files("dlkd.ablations").joinpath("grids", f"{name}.yaml")
-        return _parse(parse_yaml(file.read_text(encoding="utf-8"), f"ablations/grids/{name}.yaml"), name)
+        return _parse(parse_yaml(file.read_text(encoding="utf-8"), f"ablations/grids/{name}.yaml", own=True), name)
     path = Path(name)
     if not path.suffix and not path.exists():
         located = LocatedYaml("ablations", {})

@@ -101,6 +101,7 @@ def test_an_installed_package_of_somebody_else_is_composed_by_yaml(tmp_path):
     (tmp_path / "their_parts.py").write_text(
         textwrap.dedent("""
             from torch import nn
+            import dlkd.blocks
             from dlkd.registry import register
 
             @register("block", "theirs")
@@ -133,12 +134,15 @@ def test_an_installed_package_of_somebody_else_is_composed_by_yaml(tmp_path):
         from pathlib import Path
         import torch
         from dlkd import create_model, load_registry
+        from dlkd.registry import component_starts
         model = create_model("with-theirs", registry=load_registry(Path("theirs.yaml")))
         local = model.decoder.frms[0].branches["local"]
         print(type(local).__name__, local.conv.kernel_size, tuple(model.eval()(torch.zeros(1, 3, 32, 40)).shape))
+        print(len(component_starts("block", "theirs")[1]), len(component_starts("block", "gfrb")[1]))
     """)
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.split("\n")[0] == "Theirs (5, 5) (1, 32, 40)", done.stderr
+    assert done.stdout.split("\n")[1] == "1 0"  # dlkd's blocks, which it imports, did not come with it

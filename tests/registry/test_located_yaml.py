@@ -1,10 +1,12 @@
 """YAML with lines: where keys stand, what is read, and that nothing in a file runs or crashes the reader."""
 
 import math
+from pathlib import Path
 
 import pytest
 import yaml
 
+import dlkd
 from dlkd.ablations.plan.grid_files import load_grid
 from dlkd.ablations.search.search_files import find_search
 from dlkd.registry import default_registry, load_registry
@@ -61,6 +63,14 @@ def test_duplicate_keys_are_all_collected_with_both_lines():
 def test_aliases_are_read():
     located = parse_yaml("a: &x {k: 1}\nb: *x\n", "f.yaml")
     assert located.data == {"a": {"k": 1}, "b": {"k": 1}}
+
+
+def test_own_files_are_read_as_those_of_users_are():
+    """Lines and texts too, by another parser."""
+    text = (Path(dlkd.__file__).parent / "registry.yaml").read_text(encoding="utf-8") + TEXT + "n: [1e-2, 012, 12:30]"
+    own = parse_yaml(text, "registry.yaml", own=True)
+    assert own == parse_yaml(text, "registry.yaml")
+    assert len(own.lines) > 500
 
 
 def test_an_empty_file_holds_nothing():
