@@ -1,6 +1,7 @@
 """Blocks: the parts of the student, each a module with a shape contract."""
 
 from dlkd.blocks.embed import Embed
+from dlkd.blocks.feature_mapping import FeatureMapping
 from dlkd.blocks.frfn import FRFN
 from dlkd.blocks.frm import FRM
 from dlkd.blocks.gfm import GFM
@@ -24,6 +25,7 @@ __all__ = [
     "PRL",
     "SS2D",
     "Embed",
+    "FeatureMapping",
     "LayerNorm2d",
     "Residual",
     "refine",

@@ -4,6 +4,7 @@ from dlkd.models.anomaly_map import cosine_map, distance_map, image_map, image_s
 from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.detector import Detection, Detector
 from dlkd.models.dlkd import DLKD, Reconstruction
+from dlkd.models.mb_pfm import MBPFM
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.optimizer import SGD, Adam, AdamW
 from dlkd.models.residual_decoder import ResidualDecoder
@@ -16,6 +17,7 @@ from dlkd.models.weights import TeacherWeightsError
 
 __all__ = [
     "DLKD",
+    "MBPFM",
     "SGD",
     "STFPM",
     "Adam",

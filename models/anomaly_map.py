@@ -1,4 +1,4 @@
-"""Anomaly maps: distances per location (eq. 7 and STFPM's), their sum at image size, and the image score."""
+"""Anomaly maps: distances per location (eq. 7, STFPM's and MB-PFM's), their sum at image size, and the image score."""
 
 from __future__ import annotations
 
@@ -30,7 +30,19 @@ def cosine_map(teacher: Tensor, student: Tensor) -> Tensor:
     return 1 - cosine(teacher, student)
 
 
-def distance_map(teacher: Tensor, student: Tensor, eps: float = 1e-12) -> Tensor:
+def unit(x: Tensor, eps: float = 1e-12) -> Tensor:
+    """A map (b, c, h, w) at norm 1 over channels at each location, in float32 or wider; a zero vector stays zero."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    # Bounded below before the root, whose slope at zero is infinite.
+    return x * x.square().sum(dim=1, keepdim=True).clamp(min=eps**2).rsqrt()
+
+
+def squared_map(teacher: Tensor, student: Tensor) -> Tensor:
+    """Squared distance over channels at each location. Two maps (b, c, h, w) -> (b, h, w)."""
+    return (teacher - student).square().sum(dim=1)
+
+
+def distance_map(teacher: Tensor, student: Tensor) -> Tensor:
     """Squared distance over channels, in [0, 4], of both maps at norm 1 at each location; a zero vector stays zero.
 
     Two maps (b, c, h, w) -> (b, h, w), in float32 or wider. It equals 2 - 2 cos where neither vector is zero; the
@@ -40,12 +52,7 @@ def distance_map(teacher: Tensor, student: Tensor, eps: float = 1e-12) -> Tensor
     >>> distance_map(teacher, -teacher).unique(), distance_map(teacher, 0 * teacher).unique()
     (tensor([4.]), tensor([1.]))
     """
-    wide = torch.promote_types(torch.promote_types(teacher.dtype, student.dtype), torch.float32)
-    # Bounded below before the root, whose slope at zero is infinite.
-    unit = [
-        x * x.square().sum(dim=1, keepdim=True).clamp(min=eps**2).rsqrt() for x in (teacher.to(wide), student.to(wide))
-    ]
-    return (unit[0] - unit[1]).square().sum(dim=1)
+    return squared_map(unit(teacher), unit(student))
 
 
 def image_map(

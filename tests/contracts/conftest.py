@@ -2,7 +2,15 @@
 
 import pytest
 
-LARGE = ("block/ocbe", "decoder/coarse", "decoder/residual", "model/dlkd", "model/reverse_distillation", "model/stfpm")
+LARGE = (
+    "block/ocbe",
+    "decoder/coarse",
+    "decoder/residual",
+    "model/dlkd",
+    "model/mb_pfm",
+    "model/reverse_distillation",
+    "model/stfpm",
+)
 SLOW = {f"{name}-{law}" for name in LARGE for law in ("compile", "export")}
 
 
