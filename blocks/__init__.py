@@ -7,9 +7,12 @@ from dlkd.blocks.frm import FRM
 from dlkd.blocks.gfm import GFM
 from dlkd.blocks.gfrb import GFRB
 from dlkd.blocks.lfrb import LFRB
+from dlkd.blocks.memory.farthest_first import FarthestFirst
+from dlkd.blocks.memory.memory_bank import MemoryBank
 from dlkd.blocks.mffm import MFFM
 from dlkd.blocks.norm import LayerNorm2d
 from dlkd.blocks.ocbe import OCBE
+from dlkd.blocks.patch_pooling import PatchPooling
 from dlkd.blocks.prl import PRL, refine
 from dlkd.blocks.residual import Residual
 from dlkd.blocks.ss2d import SS2D
@@ -25,8 +28,11 @@ __all__ = [
     "PRL",
     "SS2D",
     "Embed",
+    "FarthestFirst",
     "FeatureMapping",
     "LayerNorm2d",
+    "MemoryBank",
+    "PatchPooling",
     "Residual",
     "refine",
 ]

@@ -92,4 +92,7 @@ def show(
     for part, count in parameters:
         counts.add_row(part, f"{count:,}")
     out.print(counts)
-    out.print(f"\n{image_flops(model, sides) / 1e9:.3f} GFLOPs per image, frozen parts included")
+    try:
+        out.print(f"\n{image_flops(model, sides) / 1e9:.3f} GFLOPs per image, frozen parts included")
+    except ValueError as error:  # they depend on what the model keeps of its training images
+        out.print(f"\nFLOPs are not known before training ({error})")

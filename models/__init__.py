@@ -7,6 +7,7 @@ from dlkd.models.dlkd import DLKD, Reconstruction
 from dlkd.models.mb_pfm import MBPFM
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.optimizer import SGD, Adam, AdamW
+from dlkd.models.patchcore import PatchCore
 from dlkd.models.residual_decoder import ResidualDecoder
 from dlkd.models.reverse_distillation import ReverseDistillation
 from dlkd.models.schedule import Cosine, Drops
@@ -28,6 +29,7 @@ __all__ = [
     "Detector",
     "Drops",
     "GaussianNoise",
+    "PatchCore",
     "Reconstruction",
     "ResidualDecoder",
     "ReverseDistillation",

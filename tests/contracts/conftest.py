@@ -4,10 +4,12 @@ import pytest
 
 LARGE = (
     "block/ocbe",
+    "block/patch_pooling",
     "decoder/coarse",
     "decoder/residual",
     "model/dlkd",
     "model/mb_pfm",
+    "model/patchcore",
     "model/reverse_distillation",
     "model/stfpm",
 )

@@ -117,6 +117,48 @@ def test_reverse_distillation(ours_first: bool) -> None:
     compare_answers(ours, theirs, images)
 
 
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_patchcore(ours_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anomalib.models.components.dimensionality_reduction import SparseRandomProjection
+    from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+
+    from dlkd.blocks.memory import farthest_first
+
+    ours: Any = create_model(
+        "patchcore",
+        teacher={"backbone": "resnet18", "weights": "random"},
+        patches={"pooled": None, "out_channels": None},
+        memory={"distance": "euclidean", "coreset": {"projection": "sparse", "width": None, "start": "random"}},
+        crop=1.0,
+        score_neighbors=9,
+        upsampling="nearest",
+        border="reflect",
+    )
+    theirs = PatchcoreModel(LAYERS[1:], backbone="resnet18", pre_trained=False)
+    pair = (ours.teacher.network, theirs.feature_extractor.feature_extractor)
+    move(*(pair if ours_first else pair[::-1]))
+    images = pictures(1), pictures(2)
+    ours.eval()
+    with torch.no_grad():
+        for batch in images:
+            found = ours.features(batch).permute(0, 2, 3, 1).flatten(0, 2)
+            torch.testing.assert_close(found, theirs.train()(batch), **CLOSE)
+        # The map is drawn by dlkd and given to both; the random start is the first number after the same seed.
+        width = farthest_first.safe_width(sum(len(part) for part in theirs.embedding_store))
+        matrix = farthest_first.random_projection(384, width, "sparse")
+        monkeypatch.setattr(farthest_first, "random_projection", lambda *_: matrix)
+        monkeypatch.setattr(
+            SparseRandomProjection, "fit", lambda self, _: setattr(self, "sparse_random_matrix", matrix)
+        )
+        torch.manual_seed(0)
+        theirs.subsample_embedding(0.1)
+        torch.manual_seed(0)
+        ours.fit(images)
+    assert len(ours.memory.bank) == 25
+    torch.testing.assert_close(ours.memory.bank, theirs.memory_bank, **CLOSE)
+    compare_answers(ours, theirs, pictures())
+
+
 def leaves(module: nn.Module) -> list[nn.Module]:
     """Convolutions and norms of a module, in an order that is that of the other library's module."""
     return [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d)]

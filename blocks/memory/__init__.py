@@ -1,0 +1,1 @@
+"""A memory of vectors: how they are chosen, kept and searched."""
