@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TRIAL = ["table", "label", "dataset", "category", "seed"]
 VERDICT_COLUMNS = [
     *("table", "kind", "label", "other", "metric", "estimate", "low", "high", "p", "verdict", "repeat", "settle"),
-    *("new_images", "wins", "n_pairs", "n_failed", "note"),
+    *("new_images", "wins", "n_pairs", "n_seeds", "n_failed", "n_failed_other", "left_out", "note"),
 ]
 SETTINGS = ["variant", *sorted(MEASURED_WITH)]
 ALONE = ("latency_1", "latency_8", "images_per_second", "peak_memory_bytes", "device", "threads", "day", "note")
@@ -196,7 +196,8 @@ class Ablation:
 
         Columns: table, kind ("row", "main" or "interaction"), label, other, metric, estimate, low, high, p (after
         Holm), verdict ("helps", "harms", "equivalent" or "open"), repeat, settle, new_images (whether the claim is
-        about new test images too), wins, n_pairs, n_failed, note.
+        about new test images too), wins, n_pairs, n_seeds (that the comparison took), n_failed, n_failed_other,
+        left_out (settings that an effect is not averaged over; NaN for rows), note.
 
         Args:
             scope: "these" categories, or categories "like" these.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
-from dlkd.ablations.report.content import Report
+from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.report.content import Report, Section
 from dlkd.ablations.report.tables import Entry, Table, TableRow
 from dlkd.ablations.report.words import entries, numbers
 from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.tuning import HEADING, tuning_heads, tuning_lines
 from dlkd.files import file_name
 from dlkd.text import plain
 
@@ -45,18 +47,19 @@ SPECIAL = {
 
 
 def latex(report: Report) -> str:
-    """One table environment per grid, for \\input; needs the packages booktabs and graphicx."""
+    """One table environment per grid, for \\input, with what the report says under it; one more for tuned rows."""
     parts = ["% Needs \\usepackage{booktabs,graphicx}. Written by `dlkd report`."]
     if report.comparable:
         parts.append(f"% {plain(report.comparable)}")
-    tables = [_table(section.table) for section in report.sections]
+    tables = [text for section in report.sections for text in (_table(section), *_tuned(section.table.grid))]
     others = "".join(sorted({character for table in tables for character in table if character > LATIN}))
     if others:
         parts.append(f"% Needs lualatex or xelatex and a font that has {others}; pdflatex does not know these.")
     return "\n\n".join([*parts, *tables]) + "\n"
 
 
-def _table(table: Table) -> str:
+def _table(section: Section) -> str:
+    table = section.table
     each = 3 if table.grid.has_paper else 2
     groups, rules, names = [""], [], ["Row"]
     for i, metric in enumerate(table.metrics):
@@ -67,9 +70,8 @@ def _table(table: Table) -> str:
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\caption{{{_escape(entries.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$ in "
-            rf"points against {entries.base(table)}, for {entries.claimed(table.new_images)}; interval and p after "
-            rf"Holm's correction, of {_escape(label(table.grid.primary_metric))} alone.}}",
+            rf"\caption{{{_escape(entries.sentence(table.grid.title))} Per cent with 95\% intervals; $\Delta$: points "
+            rf"against {entries.base(table)}.}}",
             rf"\label{{tab:{file_name(table.grid.name)}}}",
             r"\resizebox{\textwidth}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * each * len(table.metrics)}}}",
@@ -81,9 +83,39 @@ def _table(table: Table) -> str:
             *body,
             r"\bottomrule",
             r"\end{tabular}}",
+            *_said(section),
             r"\end{table}",
         ]
     )
+
+
+def _said(section: Section) -> list[str]:
+    """The sentences of the other formats under the table, a paragraph each."""
+    failed = [f"{section.failures_heading}: {'; '.join(section.failures)}."] if section.failures else []
+    said = [section.headline, *section.notes, *failed]
+    return [r"\par\smallskip\footnotesize\raggedright", *(rf"{_escape(text)}\par" for text in said)]
+
+
+def _tuned(grid: Grid) -> list[str]:
+    """What each row was tuned to, as a table; nothing where no row was."""
+    heads, lines = tuning_heads(grid), tuning_lines(grid)
+    if not heads:
+        return []
+    rows = [" & ".join(map(_escape, line)) + r" \\" for line in (heads, *lines)]
+    return [
+        "\n".join(
+            [
+                r"\begin{table}",
+                rf"\caption{{{HEADING}: {_escape(entries.sentence(grid.title))}}}",
+                rf"\label{{tab:{file_name(grid.name)}-tuned}}",
+                r"\resizebox{\textwidth}{!}{%",
+                rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+                *(r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"),
+                r"\end{tabular}}",
+                r"\end{table}",
+            ]
+        )
+    ]
 
 
 def _row(table: Table, row: TableRow) -> str:

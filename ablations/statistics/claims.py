@@ -21,11 +21,14 @@ def claims(comparisons: Sequence[Pairs], *, margin: float = 0.005, max_seeds: in
     All comparisons are one family for Holm's correction, in each scope. `repeat` is `repeats.repeat_probability`,
     `settle` is `repeats.seeds_to_settle` (NaN where no number of seeds is known). `max_seeds` as in `verdicts`.
     """
-    lines = []
+    lines: list[dict[str, Any]] = []
     for scope in SCOPES:
-        for line in judge(comparisons, scope, max_seeds=max_seeds, margin=margin, alpha=0.05):
+        for i, line in enumerate(judge(comparisons, scope, max_seeds=max_seeds, margin=margin, alpha=0.05)):
             again = _of_means(line) if scope == "like" else line
             repeat, settle = repeat_probability(again, margin), seeds_to_settle(again, margin)
+            if scope == "like" and line["verdict"] == lines[i]["verdict"] != "open" and lines[i]["repeat"] < repeat:
+                # The wide claim is never surer than the narrow one.
+                repeat, settle = lines[i]["repeat"], lines[i]["settle"]
             lines.append({"scope": scope, "repeat": repeat, "settle": settle, **line})
     return pd.DataFrame(lines, columns=CLAIM_COLUMNS).astype({"settle": float})
 

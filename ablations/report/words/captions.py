@@ -22,7 +22,7 @@ def captions(table: Table) -> dict[str, Caption]:
     rows = listed([row.label for row in table.rows])
     without = table.failed_cells + table.not_run
     cells = f"{without} {'' if table.not_run else 'failed '}cell{'s' * (without > 1)}"
-    missing = f" {cells} left out; the list above names them." if without else ""
+    missing = f" {cells} left out; the list above names {'them' if without > 1 else 'it'}." if without else ""
     return {
         "examples": Caption(
             "Anomaly maps of each row",

@@ -74,7 +74,7 @@ def comparable(trials: pd.DataFrame) -> str:
     }
     says = (
         "The paper's figures were measured on MVTec AD with a ResNet18 teacher at 256 pixels (the paper does not "
-        "say for how many epochs; preset `paper` of this project trains for 200)."
+        "say for how many epochs; preset 'paper' of this project trains for 200)."
     )
     if all(measured[key] == {value} for key, value in PAPER.items()):
         return f"{says} This run has the same data, teacher and image size."
@@ -163,7 +163,7 @@ def cost_note(table: Table) -> str:
     )
     alone = [row.measured for row in table.rows if row.measured.key]
     if not alone:
-        says += " Time and memory of scoring were not measured: `dlkd ablate` measures them after the last cell."
+        says += " Time and memory of scoring were not measured: 'dlkd ablate' measures them after the last cell."
     places = in_order(f"{one.device}, {count(one.threads, 'thread', 'threads')}, on {one.day}" for one in alone)
     if places:
         says += (

@@ -31,8 +31,8 @@ def headline(table: Table) -> str:
         failed = count(table.failed_cells, "cell", "cells")
         says.append(f"{failed} failed: a row with a failed cell is never said to help, and its average is partial.")
     if table.not_run:
-        waiting = count(table.not_run, "cell was", "cells were")
-        says.append(f"{waiting} not run yet: the same `dlkd ablate` command continues with them.")
+        waiting, them = count(table.not_run, "cell was", "cells were"), "it" if table.not_run == 1 else "them"
+        says.append(f"{waiting} not run yet: the same 'dlkd ablate' command continues with {them}.")
     return " ".join(filter(None, says))
 
 

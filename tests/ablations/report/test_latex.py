@@ -1,10 +1,13 @@
 """Escaped text cannot end a LaTeX table, start a formula or become an argument."""
 
+import html
 import re
 
 import pytest
 
+from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.latex import LATIN, SPECIAL, _escape
+from dlkd.ablations.report.markdown import escape
 
 BACK = {text: character for character, text in SPECIAL.items()} | {r"-{}-": "--"}
 
@@ -30,3 +33,14 @@ def test_a_rows_end_takes_no_argument_from_the_next_row(text: str) -> None:
 
 def test_hyphens_stay_hyphens_and_dashes_dashes() -> None:
     assert _escape("--set a–b") == r"-{}-set a\textendash{}b"
+
+
+def test_latex_says_what_the_other_formats_say_under_a_table(full, undrawn) -> None:
+    trials, grids, folder, texts = full
+    page = html.unescape(texts["report.html"])
+    for section in make_report(trials, grids, folder / "store").sections:
+        assert section.notes
+        for said in (section.headline, *section.notes, *section.failures):
+            assert _escape(said) in texts["report.tex"]
+            assert escape(said) in texts["report.md"]
+            assert said in page

@@ -15,6 +15,7 @@ from dlkd.ablations.plan.grid_files import grid_of, load_grid
 from dlkd.ablations.report import content
 from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.html import html
+from dlkd.ablations.report.latex import latex
 from dlkd.ablations.report.markdown import markdown
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.run_folder import read_run, write_run
@@ -166,11 +167,12 @@ def test_the_best_setting_of_each_row_is_in_its_cells_and_in_the_report(
     assert grids[0].tuned == tuned.tuned
     monkeypatch.setattr(content, "captions", lambda _: {})  # no pictures, which take seconds
     report = make_report(trials, grids, tmp_path)
-    for text in (markdown(report), html(report)):
+    for text in (markdown(report), html(report), latex(report)):
         assert "tuned with the same budget: at most 2 settings" in text
         assert "was not tuned: it is not trained" in text
         assert "What each row was tuned to" in text
     assert "| LFRB | 2 | 70.00 | 60.00 | 0.02 | 0.02 | – |" in markdown(report)
+    assert r"LFRB & 2 & 70.00 & 60.00 & 0.02 & 0.02 & \textendash{} \\" in latex(report)
 
 
 def test_a_row_without_a_finished_setting_ends_the_run(tmp_path: Path, data: Data) -> None:

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from dlkd.ablations.statistics.claims import claims
+from dlkd.ablations.statistics.pairs import Pairs
 from dlkd.ablations.statistics.repeats import repeat_probability, seeds_to_settle
 from dlkd.ablations.statistics.verdict import verdicts
 
@@ -76,3 +78,18 @@ def test_nothing_there_settles_as_equivalent():
     open_line = line("open", 0.0, 0.003, df=6, seeds=3)
     seeds = seeds_to_settle(open_line)
     assert 3 < seeds <= 20
+
+
+def test_a_claim_on_categories_like_these_is_never_surer_to_repeat():
+    rng = np.random.default_rng(3)
+    same = 0
+    for effect in (0.0, 0.01):
+        for _ in range(15):
+            drawn = [np.asarray(each) for each in rng.normal(effect, 0.006, (5, 4))]
+            images = np.full(5, 1e-5)
+            found = claims([Pairs("a", "b", drawn, images, np.full(5, 58.0), 4, 20, 0, 0, math.nan, "")], margin=0.006)
+            these, like = found.to_dict("records")
+            if these["verdict"] == like["verdict"] != "open":
+                same += 1
+                assert like["repeat"] <= these["repeat"]
+    assert same > 10
