@@ -13,6 +13,7 @@ import dlkd
 from dlkd.ablations.ablate import load_grids, plan_cells
 from dlkd.ablations.asked import Asked
 from dlkd.ablations.looks.mode import least_and_most
+from dlkd.ablations.looks.until_decided import UntilDecided
 from dlkd.ablations.report.pair_data import courses
 from dlkd.ablations.report.words.conditions import notes
 from dlkd.ablations.report.words.headline import headline
@@ -142,6 +143,35 @@ def test_a_free_worker_takes_a_seed_further_on_that_no_look_uses_early(training,
     again = ablate(grid(name="h"), until_decided=4, out="h")  # these are other cells no longer
     assert len(training.asked) == len(set(training.asked))
     assert again.differences().query("scope == 'these'")["verdict"].tolist() == ["helps", "helps"]
+
+
+def test_an_end_does_not_go_over_all_cells(training, ablate, tiny_folder):
+    """It took the square of their number, hours for ten thousand."""
+
+    class Counted(list):
+        passes = 0
+
+        def __iter__(self):
+            Counted.passes += 1
+            return super().__iter__()
+
+    grids = load_grids([grid()])
+    asked = Asked(default_registry(), Pool(workers=1), [tiny_folder], seeds=3, until_decided=20)
+    cells = Counted(plan_cells(grids, asked, Terminal(quiet=True)))
+    looks = []
+    judged = [grids[0].model_copy(update={"seeds": 3, "until_decided": 20})]
+    feed = UntilDecided(cells, judged, [20], asked.store, lambda grid, found: looks.append(found))
+    assert len(feed.begin([cell.key for cell in cells])) == 9
+    before = Counted.passes
+    taken = list(iter(feed.take, None))
+    assert len(taken) == len(cells)
+    assert [cell.spec.seed for cell in taken] == sorted(cell.spec.seed for cell in taken)
+    for cell in taken[1:]:
+        assert feed.ended(cell.key) == []
+    assert (Counted.passes - before, looks) == (0, [])
+    feed.ended(taken[0].key)  # no result is in the store: the look ends there
+    assert len(looks) == 1
+    assert not feed.waits
 
 
 def test_comparisons_in_steps_keep_their_seeds_where_neighbours_get_more(training, ablate):
