@@ -11,12 +11,16 @@ DASH = "–"
 
 def number(value: float, digits: int = 2) -> str:
     """98.12, or a dash."""
-    return DASH if math.isnan(value) else f"{value:.{digits}f}"
+    return DASH if math.isnan(value) else f"{value:z.{digits}f}"
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """+1.20 or −0.40, with a true minus sign; a dash where there is none."""
-    return DASH if math.isnan(value) else f"{value:+.{digits}f}".replace("-", "−")
+    """With a true minus sign; a dash where there is none.
+
+    >>> signed(1.2), signed(-0.4), signed(-1e-15)  # rounding error is no minus
+    ('+1.20', '−0.40', '+0.00')
+    """
+    return DASH if math.isnan(value) else f"{value:+z.{digits}f}".replace("-", "−")
 
 
 def p_value(p: float) -> str:
