@@ -1,49 +1,34 @@
-"""Plans and runs grids, for the command `dlkd ablate` and for `dlkd.ablate` in Python."""
+"""`dlkd.ablate`: plans and runs grids in Python, as the command `dlkd ablate` does."""
 
 from __future__ import annotations
 
-import shlex
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from os import PathLike, fspath
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal, TypeAlias
-
-import pandas as pd
 
 from dlkd.ablations.ablation import Ablation
 from dlkd.ablations.asked import Asked
-from dlkd.ablations.looks.mode import feed_of, judged_as, refuse_undefined, seeds_of
-from dlkd.ablations.looks.record import Looks
-from dlkd.ablations.plan.cells import Cell, make_cells, unique
-from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.plan.grid_files import grid_of, load_grid
-from dlkd.ablations.report.families import Family
-from dlkd.ablations.run.costs import Measured, measure_costs
-from dlkd.ablations.run.display import Display
-from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.run_folder import TRIALS, holds_less, refuse_to_lose, write_run
-from dlkd.ablations.run.run_identity import identity_of
-from dlkd.ablations.run.runner import run_cells
-from dlkd.ablations.run.store import missing_cells
-from dlkd.ablations.run.trials import collect
+from dlkd.ablations.looks.mode import seeds_of
+from dlkd.ablations.run_grids import (
+    KEPT,
+    GridLike,
+    failed_trials,
+    keep_earlier,
+    load_grids,
+    make_pool,
+    plan_cells,
+    run_folder,
+    run_grids,
+    verify_missing,
+)
 from dlkd.ablations.tuned import plan_searches, run_searches
-from dlkd.data.named import verify_data
-from dlkd.files import file_name
-from dlkd.machine import cores, crowded, expanded
-from dlkd.progress import messages, progress_bar, reading
+from dlkd.machine import expanded
+from dlkd.progress import messages
 from dlkd.registry import read_registry
-from dlkd.registry.located_yaml import read_yaml
-from dlkd.text import Terminal
 
-GridLike: TypeAlias = "str | PathLike[str] | Mapping[str, Any] | Grid"
 Dataset: TypeAlias = "str | PathLike[str] | Mapping[str, Any]"
 Paths: TypeAlias = "Sequence[str | PathLike[str]]"
-
-KEPT = (
-    "finished trials are kept; running ones lose the steps since their last checkpoint, or all steps if they "
-    "have none yet."
-)
 
 
 def ablate(
@@ -135,7 +120,7 @@ def ablate(
     try:
         grids = run_searches(grids, plan_searches(grids, asked, terminal), asked, terminal)
         cells = plan_cells(grids, asked, terminal)
-        keep_earlier(cells, grids, asked)
+        keep_earlier(cells, grids, asked, terminal)
         verify_missing(cells, grids, asked, terminal)
         ablation, _ = run_grids(cells, grids, asked, terminal)
     except KeyboardInterrupt:
@@ -147,165 +132,8 @@ def ablate(
     return ablation
 
 
-def make_pool(terminal: Terminal, workers: int | None, threads: int, **settings: Any) -> Pool:
-    """The workers of a run, one per core by default; says where others compute too."""
-    for name, value, least in (("workers", workers, 1), ("threads", threads, 1)):
-        if value is not None and value < least:
-            raise ValueError(f"{name} is {least} at least, got {value}")
-    pool = Pool(workers=workers or max(1, cores() // threads), threads=threads, **settings)
-    if pool.address is None and (said := crowded(pool.workers, threads)):
-        terminal.print(said)
-    return pool
-
-
-def load_grids(given: Iterable[GridLike]) -> list[Grid]:
-    """The grids of these names, files or plain data.
-
-    Raises:
-        ValueError: two have one name, or a file holds a search.
-        ConfigError: a grid is unknown or wrong; every problem with file, line and key.
-    """
-    given = list(given)
-    grids = [_load(one) for one in given]
-    names = [grid.name for grid in grids]
-    for i, name in enumerate(names):
-        if (first := names.index(name)) != i:
-            both = [one if isinstance(one, str | PathLike) else f"grid {n + 1}" for n, one in enumerate(given)]
-            raise ValueError(
-                f"{both[first]} and {both[i]} are both the grid '{name}'; give one of them, or another `name:` in its "
-                "file"
-            )
-    return grids
-
-
-def _load(given: GridLike) -> Grid:
-    if isinstance(given, Grid):
-        return given
-    if isinstance(given, Mapping):
-        return grid_of({key: value for key, value in given.items() if key != "name"}, given.get("name", "grid"))
-    if not isinstance(given, str | PathLike):
-        raise ValueError(f"a grid is a name, a path or a dict, got a {type(given).__name__}")
-    path = expanded(given)
-    if path.is_file() and "search" in (read_yaml(path).data or ()):
-        raise ValueError(f"{given} holds a search, no grid: `dlkd ablate {given}` runs it")
-    return load_grid(fspath(given))
-
-
-def plan_cells(grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> list[Cell]:
-    """The cells of all grids, with all seeds that they may get, identical ones once.
-
-    Raises what `Asked.settle`, `seeds_of` and `make_cells` do.
-    """
-    cells: list[Cell] = []
-    for grid in grids:
-        chosen, data = asked.settle(grid)
-        seeds = range(seeds_of(grid, asked)[1])
-        with progress_bar(terminal) as bar:
-            cells += make_cells(grid, asked.registry, data, seeds, chosen, reading(bar))
-    return unique(cells)
-
-
-def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> None:
-    """Read the data that cells without a result will read. Raises DataError on damage, all of it at once.
-
-    Raises ValueError where the data have no metric to decide by.
-    """
-    refuse_undefined(cells, grids, asked)
-    todo = cells if asked.force else missing_cells(cells, asked.store)
-    judged = judged_as(grids, asked, cells, run_folder(grids, asked))
-    if (feed := feed_of(cells, grids, judged, asked)) is not None:
-        todo = feed.begin([cell.key for cell in todo])
-    verify_data(asked.registry, [(cell.spec.dataset, cell.spec.category) for cell in todo], terminal)
-
-
-def run_folder(grids: Sequence[Grid], asked: Asked) -> Path:
-    """Where the results go."""
-    return asked.folder or Path("runs") / file_name("-".join(grid.name for grid in grids))
-
-
-def keep_earlier(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked) -> None:
-    """Raise ValueError where the folder holds the results of another grid, unless they are to be replaced."""
-    if not asked.replace:
-        refuse_to_lose(run_folder(grids, asked), identity_of(cells))
-
-
-def run_grids(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> tuple[Ablation, bool]:
-    """Train the cells; the results, and whether the folder keeps an earlier run's since this one adds nothing.
-
-    The folder is written before the first trial begins, and again at the end, also where the run is broken off.
-    """
-    folder, identity = run_folder(grids, asked), identity_of(cells)
-    earlier = (folder / TRIALS).exists()
-    judged = judged_as(grids, asked, cells, folder)
-    display = Display(asked.store, terminal)
-    looks = Looks(folder, display)
-
-    def looked(grid: Grid, found: Family) -> None:
-        looks.looked(grid, found)
-        if feed is not None and feed.taken and not holds_less(trials := now(), folder, ended=False):
-            write(trials)  # so that it can be read while the run goes on
-
-    feed = feed_of(cells, grids, judged, asked, looked)
-
-    def now() -> pd.DataFrame:
-        return collect(cells if feed is None else feed.asked, asked.store)
-
-    def write(trials: pd.DataFrame) -> None:
-        write_run(folder, trials, judged, asked.store, identity)
-
-    def begun() -> None:
-        if not earlier and not asked.force:  # else the store holds what is about to be deleted
-            write(now())
-
-    ended = False
-    looks.earlier(judged)
-    try:
-        run_cells(cells, asked.store, asked.pool, display, force=asked.force, begun=begun, feed=feed)
-        ended = True
-    finally:
-        trials = now()
-        kept = holds_less(trials, folder, ended=ended)
-        if not kept:
-            write(trials)
-        elif earlier:
-            terminal.print(f"note: {folder / TRIALS} stays as it was: this run has no finished trial to add")
-    looks.end(judged, trials)
-    if not kept:
-        _measure(cells if feed is None else feed.asked, folder, asked, terminal)
-    return Ablation(tuple(judged), folder, asked.store, trials, identity), kept
-
-
-def _measure(cells: Sequence[Cell], folder: Path, asked: Asked, terminal: Terminal) -> None:
-    """Measure the rows' time and memory, now that nothing is trained any more; a failure is a note."""
-    with progress_bar(terminal) as bar:
-        task = bar.add_task("time and memory of each row, alone", total=None, visible=False)
-
-        def begun(total: int) -> None:
-            bar.update(task, total=total, visible=True)
-            if not terminal.is_terminal:
-                terminal.print(f"measuring time and memory: {total} models, each alone in a new process")
-
-        def tell(one: Measured) -> None:
-            bar.advance(task)
-            if one.note:
-                terminal.print(f"note: {one.row}: time and memory were not measured: {one.note}")
-
-        measure_costs(cells, folder, asked.store, asked.pool, begun=begun, tell=tell)
-
-
-def failed_trials(ablation: Ablation) -> list[str]:
-    """The trials that failed, a line each, with their reasons."""
-    failures = ablation.failures.itertuples()
-    return [f"{trial.label}, {trial.category}, seed {trial.seed}: {trial.reason}" for trial in failures]
-
-
 def _several(given: Any) -> list[Any]:
     """One thing or several, as a list."""
     if given is None:
         return []
     return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-
-
-def again(folder: Path) -> str:
-    """What Ctrl-C costs the command, and how to continue."""
-    return f"{KEPT} The same command continues; dlkd report {shlex.quote(str(folder))} shows the finished trials"

@@ -10,18 +10,17 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
+from dlkd.ablations.frames import TRIAL, comparison_frame, joined, score_frame, summary_frame, trial_frame
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.deciding import deciding_pairs
-from dlkd.ablations.report.tables import TRIAL_COSTS, Table, differences_of, effects_of, tabulate, trials_of
+from dlkd.ablations.report.tables import Table, differences_of, effects_of, tabulate, trials_of
 from dlkd.ablations.run.costs import read_costs
-from dlkd.ablations.run.run_folder import MEASURED_WITH, TRIALS, read_identity, read_run
+from dlkd.ablations.run.run_folder import TRIALS, read_identity, read_run
 from dlkd.ablations.run.run_identity import RunIdentity
 from dlkd.ablations.run.trials import NOT_RUN, renewed
 from dlkd.ablations.statistics.planning import plan
-from dlkd.ablations.statistics.row_means import row_means
 from dlkd.ablations.statistics.verdict import Scope
 from dlkd.registry.problems import nearest
 from dlkd.text import plain
@@ -31,12 +30,10 @@ if TYPE_CHECKING:
     from dlkd.ablations.plots import Plots
     from dlkd.training import TrainedModel
 
-TRIAL = ["table", "label", "dataset", "category", "seed"]
 VERDICT_COLUMNS = [
     *("table", "kind", "label", "other", "metric", "estimate", "low", "high", "p", "verdict", "repeat", "settle"),
     *("new_images", "wins", "n_pairs", "n_seeds", "n_failed", "n_failed_other", "left_out", "note"),
 ]
-SETTINGS = ["variant", *sorted(MEASURED_WITH)]
 ALONE = ("latency_1", "latency_8", "images_per_second", "peak_memory_bytes", "device", "threads", "day", "note")
 
 
@@ -84,12 +81,7 @@ class Ablation:
         "failed" or "not run"), reason, variant, the settings of its training, and its costs: parameters, flops (of one
         image), train_seconds (beside other trials); and key, the name of its folder in the store.
         """
-        lines = self._lines.drop_duplicates("key").rename(columns={"row": "label"})
-        measured = lines["status"].isin(["ok", "undefined"])
-        lines = lines.assign(status=lines["status"].where(~measured, "ok"), reason=lines["reason"].where(~measured, ""))
-        return lines.reindex(columns=[*TRIAL, "status", "reason", *SETTINGS, *TRIAL_COSTS, "key"]).reset_index(
-            drop=True
-        )
+        return trial_frame(self._lines)
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -98,8 +90,7 @@ class Ablation:
         Columns: table, label, dataset, category, seed, metric, value (NaN without one), status ("ok", "undefined",
         "failed" or "not run"), reason (why there is no value), key.
         """
-        columns = [*TRIAL, "metric", "value", "status", "reason", "key"]
-        return self._lines.rename(columns={"row": "label"})[columns].reset_index(drop=True)
+        return score_frame(self._lines)
 
     @property
     def costs(self) -> pd.DataFrame:
@@ -135,17 +126,7 @@ class Ablation:
         Raises:
             ValueError: a metric is unknown.
         """
-
-        def of_grid(own: pd.DataFrame, grid: Grid, names: list[str]) -> pd.DataFrame:
-            parts = {}
-            for name in names:
-                lines = own[own["metric"] == name]
-                missing = (~np.isfinite(lines["value"]) & (lines["status"] != "undefined")).groupby(lines["row"]).sum()
-                line = row_means(own, name).set_index("row").reindex(pd.unique(lines["row"])).rename_axis("label")
-                parts[name] = line.assign(n_missing=missing)[["mean", "low", "high", "n_missing"]]
-            return pd.concat(parts, axis=1, names=["metric", None])
-
-        found = {grid.name: of_grid(*part) for grid, part in self._parts(metrics)}
+        found = {grid.name: summary_frame(own, names) for grid, (own, _, names) in self._parts(metrics)}
         return next(iter(found.values())) if len(found) == 1 else pd.concat(found, names=["table"])
 
     def differences(self, metrics: str | Sequence[str] | None = None, *, reference: str | None = None) -> pd.DataFrame:
@@ -208,7 +189,7 @@ class Ablation:
             parts = [table.differences.assign(kind="row"), *([] if table.effects is None else [table.effects])]
             lines = pd.concat(parts, ignore_index=True)
             found[grid.name] = lines[lines["scope"] == scope].rename(columns={"row": "label"})
-        return _joined(found).reindex(columns=VERDICT_COLUMNS)
+        return joined(found).reindex(columns=VERDICT_COLUMNS)
 
     def seeds_to_detect(self, effect: float, *, seeds: int = 3) -> pd.DataFrame:
         """How many seeds and categories would show an effect in 8 of 10 runs, by the noise of these trials.
@@ -233,7 +214,7 @@ class Ablation:
             grid.name: plan(deciding_pairs(trials_of(self._lines, grid), grid), effect, seeds=seeds, margin=grid.margin)
             for grid in self.grids
         }
-        return _joined(dict(found)).rename(columns={"row": "label"})
+        return joined(dict(found)).rename(columns={"row": "label"})
 
     @property
     def plot(self) -> Plots:
@@ -326,25 +307,7 @@ class Ablation:
         metrics: str | Sequence[str] | None,
     ) -> pd.DataFrame:
         """What `make` gives of each table, one below the other."""
-        frame = _joined({grid.name: make(*part) for grid, part in self._parts(metrics)})
-        if frame.empty:
-            return frame
-        first = [
-            "table",
-            "row",
-            "other",
-            "metric",
-            "scope",
-            "estimate",
-            "low",
-            "high",
-            "p",
-            "verdict",
-            "repeat",
-            "settle",
-        ]
-        rest = [column for column in frame if column not in first]
-        return frame[first + rest].rename(columns={"row": "label"})
+        return comparison_frame({grid.name: make(*part) for grid, part in self._parts(metrics)})
 
     @functools.cached_property
     def _tables(self) -> dict[str, Table]:
@@ -396,12 +359,3 @@ def load_ablation(folder: str | PathLike[str]) -> Ablation:
         raise ValueError(f"{folder} holds a search, no ablation: `dlkd report {folder}` shows what it found")
     lines, grids, store = read_run(path)
     return Ablation(tuple(grids), path, store, renewed(lines, store), read_identity(path))
-
-
-def _joined(parts: dict[str, pd.DataFrame | None]) -> pd.DataFrame:
-    """Frames of tables one below the other, with the table's name in front."""
-    found = [part.assign(table=name) for name, part in parts.items() if part is not None and not part.empty]
-    if not found:
-        return pd.DataFrame()
-    frame = pd.concat(found, ignore_index=True)
-    return frame[["table", *(column for column in frame if column != "table")]]

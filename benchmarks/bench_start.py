@@ -39,7 +39,7 @@ FILL = """
 import json
 from pathlib import Path
 import numpy as np
-from dlkd.ablations.ablate import load_grids, make_pool, plan_cells
+from dlkd.ablations.run_grids import load_grids, make_pool, plan_cells
 from dlkd.ablations.asked import Asked
 from dlkd.cli.console import err
 from dlkd.registry import default_registry

@@ -88,8 +88,8 @@ def ablate(
     imports: Imports = None,
 ) -> None:
     """Train every cell of one or more grids in parallel and write the report."""
-    from dlkd.ablations.ablate import make_pool
     from dlkd.ablations.asked import Asked
+    from dlkd.ablations.run_grids import make_pool
     from dlkd.ablations.search.search_files import find_search
     from dlkd.registry import read_registry
 
@@ -129,7 +129,8 @@ def ablate(
 
 
 def _ablate_grids(names: list[str], asked: Asked, dry_run: bool, effect: float | None) -> None:
-    from dlkd.ablations.ablate import (
+    from dlkd.ablations.looks.mode import seeds_of
+    from dlkd.ablations.run_grids import (
         again,
         failed_trials,
         keep_earlier,
@@ -139,7 +140,6 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool, effect: float |
         run_grids,
         verify_missing,
     )
-    from dlkd.ablations.looks.mode import seeds_of
     from dlkd.ablations.tuned import as_stored, plan_searches, run_searches
 
     grids = load_grids(names)
@@ -152,13 +152,13 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool, effect: float |
         grids = as_stored(grids, searches, asked)
         cells = plan_cells(grids, asked, err)
         show_cells(cells, grids, searches, asked, effect)
-        keep_earlier(cells, grids, asked)
+        keep_earlier(cells, grids, asked, err)
         return
     folder = run_folder(grids, asked)
     session.if_interrupted(again(folder))
     grids = run_searches(grids, searches, asked, err)
     cells = plan_cells(grids, asked, err)
-    keep_earlier(cells, grids, asked)
+    keep_earlier(cells, grids, asked, err)
     verify_missing(cells, grids, asked, err)
     ablation, kept = run_grids(cells, grids, asked, err)
     if not kept:

@@ -23,8 +23,8 @@ def show_cells(
     cells: list[Cell], grids: Sequence[Grid], searches: Searches, asked: Asked, effect: float | None
 ) -> None:
     """Print each cell, why it is new and how long it takes, and the searches; with an effect, what would show it."""
-    from dlkd.ablations.ablate import run_folder
     from dlkd.ablations.looks.mode import least_and_most
+    from dlkd.ablations.run_grids import run_folder
 
     cost = _print_cells(cells, grids, asked)
     for line in tuning_forecast(searches, cells, cost.trials, asked):
@@ -80,10 +80,10 @@ def _print_cells(cells: list[Cell], grids: Sequence[Grid], asked: Asked) -> Fore
 
 def _print_plan(cells: list[Cell], grids: Sequence[Grid], asked: Asked, effect: float, cost: Forecast) -> None:
     """Print which seeds and categories would show an effect; trials of more seeds than asked tell of the noise too."""
-    from dlkd.ablations.ablate import plan_cells, run_folder
     from dlkd.ablations.forecast.detect import detect
     from dlkd.ablations.looks.mode import judged_as
     from dlkd.ablations.run.history import seeds_held
+    from dlkd.ablations.run_grids import plan_cells, run_folder
     from dlkd.ablations.statistics.verdict import MOST_SEEDS
 
     fixed = [grid.model_copy(update={"until_decided": None}) for grid in grids]

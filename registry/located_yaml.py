@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,47 +12,12 @@ import yaml
 
 from dlkd.machine import expanded
 from dlkd.registry.problems import ConfigError, KeyPath, Problem
+from dlkd.registry.yaml_nodes import MERGE, Dumper, Loader, OwnLoader, merged, refuse_tag, scalar
 
 MOST_TEXT = 2**20
 """Characters of a file that is read; the packaged registry has ten thousand."""
 MOST_VALUES = 100_000
 """Values that a file may hold once its aliases are followed, so that none expands without bound."""
-
-MERGE = "tag:yaml.org,2002:merge"
-
-_NUMBERS = {
-    "int": r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+",
-    "float": r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-}
-
-
-def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    kept = {
-        first: [(tag, rule) for tag, rule in rules if tag.rpartition(":")[2] in ("bool", "null", "merge")]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    for name, rule in _NUMBERS.items():
-        for first in "-+.0123456789":
-            kept.setdefault(first, []).append((f"tag:yaml.org,2002:{name}", re.compile(f"^(?:{rule})$")))
-    return kept
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2's numbers: 1e-2 is one; 012, 1_000, 12:30 and dates are text."""
-
-    yaml_implicit_resolvers = _resolvers()
-
-
-class _OwnLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The same on libyaml, ten times as fast; a user's file is not read by it, as its messages say less."""
-
-    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes text that `_Loader` would read as another type."""
-
-    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 @dataclass
@@ -123,7 +87,7 @@ def parse_yaml(text: str, file: str, *, own: bool = False) -> LocatedYaml:
     if len(text) > MOST_TEXT:
         raise _unreadable(file, 0, f"{len(text):,} characters; {MOST_TEXT:,} at most")
     try:
-        root = yaml.compose(text, Loader=_OwnLoader if own else _Loader)
+        root = yaml.compose(text, Loader=OwnLoader if own else Loader)
         if root is not None:
             located.data = _construct(root, (), located)
             located.problems.sort(key=lambda problem: problem.line)
@@ -146,7 +110,7 @@ def absolute(path: str, folder: Path) -> str:
 
 def dump_yaml(data: Any, **options: Any) -> str:
     """Plain data as YAML that `parse_yaml` reads back to the same values, keys in their order."""
-    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, **options)
+    text: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, **options)
     return text
 
 
@@ -166,12 +130,12 @@ def _construct(node: yaml.Node, path: KeyPath, located: LocatedYaml) -> Any:
         reason = f"more than {MOST_VALUES:,} values once its aliases are followed"
         raise _unreadable(located.file, located.line(path[:1]), reason)
     if isinstance(node, yaml.MappingNode):
-        _plain(node, "map")
+        refuse_tag(node, "map")
         return dict(_items(node, path, located))
     if isinstance(node, yaml.SequenceNode):
-        _plain(node, "seq")
+        refuse_tag(node, "seq")
         return [_construct(child, (*path, i), located) for i, child in enumerate(node.value)]
-    value = _scalar(node)
+    value = scalar(node)
     if not isinstance(value, str):
         located.texts[path] = node.value
     return value
@@ -183,7 +147,7 @@ def _items(node: yaml.MappingNode, path: KeyPath, located: LocatedYaml) -> Itera
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a name", key_node.start_mark)
-        _scalar(key_node)  # refuses a key with a tag that would run code
+        scalar(key_node)  # refuses a key with a tag that would run code
         key = key_node.value
         line = key_node.start_mark.line + 1
         if key in seen:
@@ -191,73 +155,12 @@ def _items(node: yaml.MappingNode, path: KeyPath, located: LocatedYaml) -> Itera
             located.problems.append(Problem(located.file, line, (*path, key), message))
         seen[key] = line
         if key_node.tag == MERGE:
-            merged = value_node
+            below = value_node
         else:
             own.append((key, key_node, value_node))
     if any(key_node.tag == MERGE for key_node, _ in node.value):
         names = {key for key, _, _ in own}
-        own = [*((k, n, v) for k, n, v in _merged(merged, located, ()) if k not in names), *own]
+        own = [*((k, n, v) for k, n, v in merged(below) if k not in names), *own]
     for key, key_node, value_node in own:
         located.lines[(*path, key)] = key_node.start_mark.line + 1
         yield key, _construct(value_node, (*path, key), located)
-
-
-def _merged(
-    node: yaml.Node, located: LocatedYaml, chain: tuple[int, ...]
-) -> list[tuple[str, yaml.ScalarNode, yaml.Node]]:
-    """Keys of the mappings that `<<:` names; if several have a key, the first one wins, as in YAML."""
-    if id(node) in chain:
-        raise RecursionError
-    chain = (*chain, id(node))
-    if isinstance(node, yaml.SequenceNode):
-        found: dict[str, tuple[str, yaml.ScalarNode, yaml.Node]] = {}
-        for child in node.value:
-            if not isinstance(child, yaml.MappingNode):
-                raise _no_mapping(child)
-            for entry in _merged(child, located, chain):
-                found.setdefault(entry[0], entry)
-        return list(found.values())
-    if not isinstance(node, yaml.MappingNode):
-        raise _no_mapping(node)
-    entries: dict[str, tuple[str, yaml.ScalarNode, yaml.Node]] = {}
-    for key_node, value_node in node.value:
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise yaml.constructor.ConstructorError(None, None, "a key must be a name", key_node.start_mark)
-        if key_node.tag == MERGE:
-            for entry in _merged(value_node, located, chain):
-                entries.setdefault(entry[0], entry)
-    for key_node, value_node in node.value:
-        if key_node.tag != MERGE:
-            entries[key_node.value] = (key_node.value, key_node, value_node)
-    return list(entries.values())
-
-
-def _no_mapping(node: yaml.Node) -> yaml.MarkedYAMLError:
-    message = "'<<' merges a mapping or a list of mappings, such as `<<: *base`"
-    return yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-
-
-def _plain(node: yaml.Node, kind: str) -> None:
-    """Refuse a mapping or sequence with a tag, such as the tags of Python objects."""
-    if node.tag != f"tag:yaml.org,2002:{kind}":
-        message = f"could not determine a constructor for the tag {node.tag!r}"
-        raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-
-
-def _scalar(node: yaml.Node) -> Any:
-    """The plain value of a scalar, through PyYAML's safe constructors."""
-    constructor = _Loader("")
-    try:
-        value = node.value if node.tag == MERGE else constructor.construct_document(node)
-    except yaml.YAMLError:
-        raise
-    except Exception as error:  # what a tag calls a date or a number and is none: PyYAML checks little
-        kind = node.tag.rpartition(":")[2]
-        said = f"{node.value!r}: {error}" if isinstance(error, ValueError) else f"{node.value!r} is no {kind}"
-        raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
-    finally:
-        constructor.dispose()
-    if value is not None and not isinstance(value, str | int | float):
-        message = f"a value is text, a number, true, false or null, not {node.tag.rpartition(':')[2]}"
-        raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-    return value

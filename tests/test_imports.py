@@ -11,6 +11,7 @@ import pytest
 
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.run.run_folder import write_run
+from dlkd.ablations.run.run_identity import RunIdentity
 
 # Run the commands `dlkd ...`, or import a package; then print which of the libraries are there.
 CODE = """
@@ -67,7 +68,7 @@ def test_a_report_is_written_without_what_trains_and_an_unchanged_one_without_wh
     measured = {"dataset": "d", "category": "c", "seed": 0, "metric": "pro", "value": 0.5, "status": "ok", "reason": ""}
     how = {"image_size": 64, "epochs": 1, "max_steps": 1, "pro_limit": 0.3, "score_at": "network", "settings": ""}
     trials = pd.DataFrame([{"table": "g", "row": "a", "variant": "dlkd", "key": "k", **measured, **how}])
-    write_run(tmp_path, trials, [GRID], tmp_path)
+    write_run(tmp_path, trials, [GRID], tmp_path, RunIdentity())
     for absent in (("torch", *TRAINING), ("torch", *TRAINING, "matplotlib", "scipy.stats")):
         loaded, said = loaded_by(f"report {tmp_path}", absent)
         assert "wrote" in said

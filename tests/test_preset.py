@@ -39,7 +39,7 @@ def model_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         raise Found
 
     monkeypatch.setitem(PRESETS, "demo", SMALL)
-    for place in ("training.train.run_trial", "ablations.ablate.run_cells", "ablations.search.runner.run_search"):
+    for place in ("training.train.run_trial", "ablations.run_grids.run_cells", "ablations.search.runner.run_search"):
         monkeypatch.setattr(f"dlkd.{place}", stop)
     try:
         cli.app(words, standalone_mode=False)

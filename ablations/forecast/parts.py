@@ -19,7 +19,7 @@ from dlkd.registry import Registry
 from dlkd.training import TrialSpec
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
-from dlkd.training.evaluate import evaluate
+from dlkd.training.evaluate import Evaluation, evaluate
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.fit import fit, fit_rest
 from dlkd.training.module import DetectorTask
@@ -68,21 +68,7 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
     model: Detector = registry.build("model", spec.model)
     data = CategoryData(some, config, model.to(device()), spec.trial_seed)
     fixed = now() - begun
-    bare = ImageDataset(
-        some.test or some.train,
-        image_size=config.sides,
-        mean=data.mean,
-        std=data.std,
-        with_masks=some.has_masks,
-        cache_bytes=0,
-    )
-    picture = seconds_of(lambda: [bare[i] for i in range(len(bare))]) / len(bare)
-    images = torch.stack([bare[i % len(bare)]["image"] for i in range(size)]).to(device())
-    model.eval()
-    feature = 0.0
-    if model.clean_key():
-        with torch.inference_mode():
-            feature = min(seconds_of(lambda: model.clean(images)) for _ in range(2)) / size
+    picture, feature = _time_inputs(model, data, some)
     task = DetectorTask(model, config, spec.trial_seed, feature_cache(model, data.train_set, config))
     clock = _Clock()
     begun = perf_counter()
@@ -99,13 +85,7 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
     found = evaluate(model, data)
     scored = now() - begun
     tests = max(1, len(some.test))
-    begun = perf_counter()
-    save_weights(model, folder / WEIGHTS)
-    keep_images(folder, found, data, NormalRange(0.0, 1.0))
-    costs(model, spec, 1.0)
-    versions()
-    (folder / RESULT).write_text(json.dumps({"curve": curve}), encoding="utf-8")
-    fixed += now() - begun
+    fixed += seconds_of(lambda: _write(model, spec, data, found, curve, folder))
     (folder / WEIGHTS).unlink()
     return Parts(
         fixed=fixed,
@@ -118,6 +98,38 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
         score=found.seconds / tests if some.test else step / size,
         metric=(scored - found.seconds) / tests,
     )
+
+
+def _time_inputs(model: Detector, data: CategoryData, some: Category) -> tuple[float, float]:
+    """Seconds of reading and resizing a picture, and of an image's part of the frozen parts' clean pass."""
+    size = data.config.batch_size
+    bare = ImageDataset(
+        some.test or some.train,
+        image_size=data.config.sides,
+        mean=data.mean,
+        std=data.std,
+        with_masks=some.has_masks,
+        cache_bytes=0,
+    )
+    picture = seconds_of(lambda: [bare[i] for i in range(len(bare))]) / len(bare)
+    images = torch.stack([bare[i % len(bare)]["image"] for i in range(size)]).to(device())
+    model.eval()
+    feature = 0.0
+    if model.clean_key():
+        with torch.inference_mode():
+            feature = min(seconds_of(lambda: model.clean(images)) for _ in range(2)) / size
+    return picture, feature
+
+
+def _write(
+    model: Detector, spec: TrialSpec, data: CategoryData, found: Evaluation, curve: list[dict[str, float]], folder: Path
+) -> None:
+    """Write what a trial leaves."""
+    save_weights(model, folder / WEIGHTS)
+    keep_images(folder, found, data, NormalRange(0.0, 1.0))
+    costs(model, spec, 1.0)
+    versions()
+    (folder / RESULT).write_text(json.dumps({"curve": curve}), encoding="utf-8")
 
 
 def _some(category: Category, size: int) -> Category:

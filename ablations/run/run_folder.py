@@ -20,12 +20,10 @@ MEASURED_WITH = {"image_size", "epochs", "max_steps", "pro_limit", "score_at", "
 NEEDED = {*PLACE, "metric", "value", "status", "reason", "key", *MEASURED_WITH}
 
 
-def write_run(
-    folder: Path, trials: pd.DataFrame, grids: Sequence[Grid], store: Path, identity: RunIdentity | None = None
-) -> None:
+def write_run(folder: Path, trials: pd.DataFrame, grids: Sequence[Grid], store: Path, identity: RunIdentity) -> None:
     """Write `trials.parquet`, which holds all else too, so that it changes together or not at all."""
     about = {"grids": [grid.model_dump(mode="json") for grid in grids], "store": str(store.resolve())}
-    write_trials(trials, folder / TRIALS, about | {"identity": (identity or RunIdentity()).as_data()})
+    write_trials(trials, folder / TRIALS, about | {"identity": identity.as_data()})
 
 
 def read_run(folder: Path) -> tuple[pd.DataFrame, list[Grid], Path]:
@@ -59,21 +57,27 @@ def read_identity(folder: Path) -> RunIdentity:
         raise ValueError(f"{path} does not say what its rows are: write it again with `dlkd ablate`") from error
 
 
-def refuse_to_lose(folder: Path, identity: RunIdentity) -> None:
+def refuse_to_lose(folder: Path, identity: RunIdentity) -> str:
     """Raise ValueError where a run in `folder` has finished trials of rows or data that a new run does not have.
 
-    More rows, categories and seeds are the ordinary way, and so is other code.
+    More rows, categories and seeds are the ordinary way, and so is other code. Returns a sentence if nobody can tell,
+    else "".
     """
+    if not (folder / TRIALS).exists():
+        return ""
     try:
         finished, before = _finished(read_trials(folder / TRIALS)), read_identity(folder)
-    except ValueError:
-        return  # no run, or none that can be read
+    except ValueError as error:
+        return f"{error}. It is not compared with this run, which takes its place"
+    if finished and not before.rows:
+        return f"{folder / TRIALS} does not say what its rows are; this run takes its place"
     if finished and (changes := lost(before, identity)):
         raise ValueError(
             f"{folder} holds the results of another grid, which would be replaced ({'; '.join(changes)}). Give this "
             f"grid another `name:` or folder (--out, in Python out=), or replace the report in {folder} (--replace, in "
             "Python replace=True). Finished trials stay in the store either way"
         )
+    return ""
 
 
 def whole(trials: pd.DataFrame, path: Path) -> pd.DataFrame:

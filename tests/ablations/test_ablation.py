@@ -17,6 +17,7 @@ import dlkd
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.run.costs import COSTS, Measured
 from dlkd.ablations.run.run_folder import write_run
+from dlkd.ablations.run.run_identity import RunIdentity
 
 SHOWN = ("image_auroc", "pro")
 ROWS = {"none": (0, 0), "A": (1, 0), "B": (0, 1), "A and $B$ <i>": (1, 1)}
@@ -61,7 +62,7 @@ def ablation(tmp_path):
     both = [grid(), grid("h", dict(list(ROWS.items())[:2]), factors=False)]
     trials = pd.concat(map(lines, both), ignore_index=True)
     fail(trials, trials["key"] == "0-1-brick-0")
-    write_run(tmp_path / "run", trials, both, tmp_path / "store")
+    write_run(tmp_path / "run", trials, both, tmp_path / "store", RunIdentity())
     alone = [Measured(of.name, row.label, latency_1=0.02, images_per_second=60.0) for of in both for row in of.rows]
     (tmp_path / "run" / COSTS).write_text(json.dumps([dataclasses.asdict(one) for one in alone[:-1]]))
     return dlkd.load_ablation(tmp_path / "run")
@@ -207,7 +208,7 @@ def test_a_grid_that_runs_is_read_from_its_store(tmp_path, finish_cell):
     of, store = grid(rows=dict(list(ROWS.items())[:2])), tmp_path / "store"
     trials = lines(of, seeds=1)
     fail(trials, trials["seed"] == 0, "not run", "not run")
-    write_run(tmp_path / "run", trials, [of], store)
+    write_run(tmp_path / "run", trials, [of], store, RunIdentity())
     before = dlkd.load_ablation(tmp_path / "run")
     assert set(before.trials["status"]) == {"not run"}
     assert before.summary()["pro"]["n_missing"].tolist() == [2, 2]

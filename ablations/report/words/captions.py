@@ -31,6 +31,13 @@ def captions(table: Table) -> dict[str, Caption]:
             "are in units of each row's own threshold, mean + 3 standard deviations of its normal training images' "
             "scores; the number under a map is the image's score, bold where it is above 1. Ground truth is outlined.",
         ),
+        **_of_comparisons(table, rows, missing),
+        **_of_rows(table, rows, missing),
+    }
+
+
+def _of_comparisons(table: Table, rows: str, missing: str) -> dict[str, Caption]:
+    return {
         "effects": Caption(
             "Effects",
             f"Forest plot of the {'factors' if table.effects is not None else 'rows'}' effects with 95% intervals.",
@@ -50,6 +57,11 @@ def captions(table: Table) -> dict[str, Caption]:
             f"Estimate and 95% interval after Holm's correction, by {label(table.grid.primary_metric)}, on these "
             f"categories with so many seeds. A dot marks the verdicts helps and harms. {_looks(table)}",
         ),
+    }
+
+
+def _of_rows(table: Table, rows: str, missing: str) -> dict[str, Caption]:
+    return {
         "profile": Caption(
             "Profile over categories",
             f"{label(table.primary_shown)} of {rows} in each category.",

@@ -14,6 +14,7 @@ from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.tables import trials_of
 from dlkd.ablations.run.history import seeds_held
 from dlkd.ablations.run.run_folder import write_run
+from dlkd.ablations.run.run_identity import RunIdentity
 from dlkd.ablations.run.store import describe, write_description
 from dlkd.ablations.run.trials import collect
 from dlkd.ablations.statistics.planning import categories_needed, seeds_needed
@@ -77,7 +78,7 @@ def test_noise_of_an_earlier_run_names_it_and_what_differs(make_tiny_cells, fini
     finish(cells, tmp_path / "old", finish_cell)
     trials = collect(cells, tmp_path / "old")
     other = trials.assign(category="ring", value=trials["value"] + 0.04 * (trials["row"] == "A"), max_steps=7)
-    write_run(tmp_path / "runs/beside", pd.concat([trials, other]), [GRID], tmp_path / "old")
+    write_run(tmp_path / "runs/beside", pd.concat([trials, other]), [GRID], tmp_path / "old", RunIdentity())
     (tmp_path / "runs/broken").mkdir()
     (tmp_path / "runs/broken/trials.parquet").write_text("no table")
     new = make_tiny_cells(seeds=1)

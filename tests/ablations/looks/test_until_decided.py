@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 import dlkd
-from dlkd.ablations.ablate import load_grids, plan_cells
 from dlkd.ablations.asked import Asked
 from dlkd.ablations.looks.mode import least_and_most
 from dlkd.ablations.looks.until_decided import UntilDecided
@@ -20,6 +19,7 @@ from dlkd.ablations.report.words.headline import headline
 from dlkd.ablations.run import ray_training
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.store import missing_cells
+from dlkd.ablations.run_grids import load_grids, plan_cells
 from dlkd.registry import default_registry
 from dlkd.text import Terminal
 

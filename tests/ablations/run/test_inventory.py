@@ -12,6 +12,7 @@ from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.run import inventory
 from dlkd.ablations.run.history import OLDER
 from dlkd.ablations.run.run_folder import write_run
+from dlkd.ablations.run.run_identity import RunIdentity
 from dlkd.ablations.run.store import describe, write_description
 from dlkd.files import alone
 from dlkd.registry import default_registry
@@ -43,7 +44,7 @@ def store(
     for name in (BROKEN, "mine", "search-1/2"):
         (folder / name).mkdir(parents=True)
     shown = pd.DataFrame([{"table": "g", "row": "A", "key": SHOWN}, {"table": "g", "row": "A", "key": cell.key}])
-    write_run(tmp_path / "runs/g", shown, [GRID], folder)
+    write_run(tmp_path / "runs/g", shown, [GRID], folder, RunIdentity())
     return folder, cell.key
 
 
@@ -88,7 +89,7 @@ def test_data_that_changed_and_runs_that_cannot_be_read_are_said(store: tuple[Pa
         assert {one.held.folder.name: one.state for one in listed(folder)}[key] == "the data changed"
     finally:
         away.rename(image)  # the folder is of all tests
-    write_run(folder.parent / "g", pd.DataFrame([{"row": "A"}]), [GRID], folder)
+    write_run(folder.parent / "g", pd.DataFrame([{"row": "A"}]), [GRID], folder, RunIdentity())
     with pytest.raises(ValueError, match=r"g/trials\.parquet does not say which trials it shows"):
         listed(folder)
     (folder.parent / "g/trials.parquet").write_text("broken")

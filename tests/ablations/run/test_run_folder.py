@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from dlkd.ablations.plan.grid_files import load_grid
-from dlkd.ablations.run.run_folder import TRIALS, holds_less, read_run, write_run
+from dlkd.ablations.run.run_folder import TRIALS, holds_less, read_run, refuse_to_lose, write_run
+from dlkd.ablations.run.run_identity import RunIdentity
 from dlkd.ablations.run.trials import write_trials
 
 
@@ -22,7 +23,7 @@ def trials(*statuses: str, key: str = "k") -> pd.DataFrame:
 
 def test_a_run_comes_back(tmp_path: Path) -> None:
     grid = load_grid("table4")
-    write_run(tmp_path, trials("ok"), [grid], tmp_path / "store")
+    write_run(tmp_path, trials("ok"), [grid], tmp_path / "store", RunIdentity())
     assert [p.name for p in tmp_path.iterdir()] == [TRIALS]
     found, grids, store = read_run(tmp_path)
     pd.testing.assert_frame_equal(found, trials("ok"))
@@ -50,7 +51,7 @@ def test_a_folder_of_an_older_dlkd_says_what_to_do(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=r"older dlkd.*`dlkd ablate` command again, and all cells are trained again"):
         read_run(tmp_path)
-    write_run(tmp_path, trials("ok"), [load_grid("table4")], tmp_path / "store")  # as that command does
+    write_run(tmp_path, trials("ok"), [load_grid("table4")], tmp_path / "store", RunIdentity())  # as that command does
     read_run(tmp_path)
 
 
@@ -78,8 +79,21 @@ def test_a_folder_never_holds_less_than_before(
     assert holds_less(trials(*new), tmp_path, ended=False) == if_broken_off
 
 
+def test_an_earlier_run_that_cannot_be_compared_is_said(tmp_path: Path) -> None:
+    new = RunIdentity({("g", "A"): {"model": {}}})
+    assert refuse_to_lose(tmp_path, new) == ""
+    write_run(tmp_path, trials("ok"), [load_grid("table4")], tmp_path / "store", new)
+    assert refuse_to_lose(tmp_path, new) == ""
+    write_run(tmp_path, trials("failed"), [load_grid("table4")], tmp_path / "store", RunIdentity())
+    assert refuse_to_lose(tmp_path, new) == ""
+    write_run(tmp_path, trials("ok"), [load_grid("table4")], tmp_path / "store", RunIdentity())
+    assert "trials.parquet does not say what its rows are; this run takes its place" in refuse_to_lose(tmp_path, new)
+    (tmp_path / TRIALS).write_bytes(b"PAR1 and no more")
+    assert "It is not compared with this run, which takes its place" in refuse_to_lose(tmp_path, new)
+
+
 @pytest.mark.parametrize("key", ["../x", "/etc", "a/b", "a\\b", "..", "C:x", ""])
 def test_a_key_that_leads_out_of_the_store_is_refused(tmp_path: Path, key: str) -> None:
-    write_run(tmp_path, trials("ok").assign(key=key), [load_grid("table4")], tmp_path / "store")
+    write_run(tmp_path, trials("ok").assign(key=key), [load_grid("table4")], tmp_path / "store", RunIdentity())
     with pytest.raises(ValueError, match=r"cannot read .*trials\.parquet: the key .* names no folder of a store"):
         read_run(tmp_path)

@@ -19,6 +19,7 @@ from dlkd.ablations.report.latex import latex
 from dlkd.ablations.report.markdown import markdown
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.run_folder import read_run, write_run
+from dlkd.ablations.run.run_identity import RunIdentity
 from dlkd.ablations.run.trials import collect
 from dlkd.ablations.search.records import trial_key
 from dlkd.ablations.search.rows import Data, RowSearch, row_searches, tune_rows, with_chosen
@@ -162,7 +163,7 @@ def test_the_best_setting_of_each_row_is_in_its_cells_and_in_the_report(
     assert (found["LFRB"].tried, found["LFRB"].score, found["LFRB"].unchanged) == (2, 0.7, 0.6)
 
     # The choice stands in the run's folder, and in the report that is made of it.
-    write_run(tmp_path, collect(list(after.values()), tmp_path), [tuned], tmp_path)
+    write_run(tmp_path, collect(list(after.values()), tmp_path), [tuned], tmp_path, RunIdentity())
     trials, grids, _ = read_run(tmp_path)
     assert grids[0].tuned == tuned.tuned
     monkeypatch.setattr(content, "captions", lambda _: {})  # no pictures, which take seconds
