@@ -31,6 +31,7 @@ class Residual(nn.Module):
         resize: see `Resize`.
         bottleneck: three convolutions around a narrow middle, as in ResNet50, instead of two.
         width: the bottleneck's middle has `width * out_channels / 4` channels; 2 in WideResNet50-2.
+        last_relu: the sum of body and skip passes a ReLU, as in ResNet.
         norm: norm class.
 
     Raises:
@@ -48,10 +49,12 @@ class Residual(nn.Module):
         resize: Resize = "none",
         bottleneck: bool = False,
         width: float = 1.0,
+        last_relu: bool = True,
         norm: Norm = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
         self.channels = channels
+        self.last_relu = last_relu
         out = out_channels or channels
         if bottleneck:
             require("residual", "c", out, f"multiple of {EXPANSION}")
@@ -68,7 +71,8 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, out_channels, h', w') with the sides of `resize`."""
         require_map("residual", x, self.channels)
-        return torch.relu(self.body(x) + self.skip(x))
+        out: Tensor = self.body(x) + self.skip(x)
+        return torch.relu(out) if self.last_relu else out
 
 
 def start_as_resnet(module: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ class ResidualDecoder(nn.Module):
         depths: residual units of each scale, largest map first; those of the teacher in reversed order.
         bottleneck: kind of the units, see `Residual`.
         width: of the units' middle, see `Residual`.
+        last_relu: each scale's map passes a ReLU at its end, as a ResNet's features do. Without it the map may have
+            both signs, as the features of EfficientNets have.
         norm: norm class.
 
     Raises:
@@ -45,6 +48,7 @@ class ResidualDecoder(nn.Module):
         depths: Sequence[int] = (6, 4, 3),
         bottleneck: bool = True,
         width: float = 2.0,
+        last_relu: bool = True,
         norm: Norm = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
@@ -58,10 +62,10 @@ class ResidualDecoder(nn.Module):
         self.ups = nn.ModuleList()
         self.units = nn.ModuleList()
         for c, wide, depth in zip(channels, [*channels[1:], in_channels], depths, strict=True):
-            up = Residual(wide, out_channels=c, resize="up", bottleneck=bottleneck, width=width, norm=norm)
-            more = (Residual(c, bottleneck=bottleneck, width=width, norm=norm) for _ in range(depth - 1))
-            self.ups.append(up)
-            self.units.append(nn.Sequential(*more))
+            unit = functools.partial(Residual, bottleneck=bottleneck, width=width, norm=norm)
+            relus = [*[True] * (depth - 1), last_relu]
+            self.ups.append(unit(wide, out_channels=c, resize="up", last_relu=relus[0]))
+            self.units.append(nn.Sequential(*(unit(c, last_relu=relu) for relu in relus[1:])))
 
     def forward(self, x: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> list[Tensor]:
         """Embedding (b, in_channels, h, w) -> [(b, c_k, h_k, w_k), ...], largest map first.

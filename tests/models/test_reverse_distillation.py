@@ -93,6 +93,25 @@ def test_unit_is_the_sum_of_body_and_skip(bottleneck: bool, resize: Any) -> None
 
 
 @torch.no_grad()
+def test_maps_have_both_signs_without_the_last_relu() -> None:
+    with_, without = (
+        drawn(ResidualDecoder([8, 12, 16], in_channels=32, depths=[3, 2, 1], bottleneck=False, last_relu=relu)).eval()
+        for relu in (True, False)
+    )
+    without.load_state_dict(with_.state_dict())
+    x = torch.randn(2, 32, 2, 2)
+    assert all(out.min() >= 0 for out in with_(x))
+    assert all(out.min() < 0 for out in without(x))
+    # The deepest scale comes first and is alone in having the same input.
+    torch.testing.assert_close(torch.relu(without(x)[-1]), with_(x)[-1])
+    assert [[unit.last_relu for unit in (up, *more)] for up, more in zip(without.ups, without.units, strict=True)] == [
+        [True, True, False],
+        [True, False],
+        [False],
+    ]
+
+
+@torch.no_grad()
 def test_embedding_is_the_fusion_with_a_residual_stage() -> None:
     ocbe = drawn(OCBE([8, 12, 16], depth=2, bottleneck=False)).double().eval()
     a, b, c = (torch.randn(2, ch, side, side, dtype=torch.float64) for ch, side in ((8, 16), (12, 8), (16, 4)))
