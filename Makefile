@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+ANOMALIB := $(VENV)/.anomalib
 # Processes that share the tests, each on one thread. One of them by hand needs none: `pytest tests/data`.
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
@@ -15,8 +16,8 @@ demo: $(INSTALLED)  ## Tables 4 and 5 on the embedded textures: runs/demo/report
 test: $(INSTALLED)  ## the default suite
 	$(PYTEST)
 
-test-slow: $(INSTALLED)  ## the slow tests, which the default suite leaves out
-	$(PYTEST) -m "slow and not gpu"
+test-slow: $(ANOMALIB)  ## the slow tests, which the default suite leaves out, and those of the extra anomalib
+	$(PYTEST) -m "(slow or anomalib) and not gpu"
 
 lint: $(INSTALLED)  ## ruff and mypy, the latter through a link, since it cannot see an editable install
 	$(BIN)/ruff check .
@@ -31,6 +32,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev,offline]"
 	touch $(INSTALLED)
+
+$(ANOMALIB): $(INSTALLED)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[anomalib]"
+	touch $(ANOMALIB)
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

@@ -1,5 +1,6 @@
 """Models: the contract of a detector, the detectors and their parts, optimisers, and anomaly maps."""
 
+from dlkd.models.anomalib_model import Anomalib
 from dlkd.models.anomaly_map import cosine_map, distance_map, image_map, image_score
 from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.detector import Detection, Detector
@@ -23,6 +24,7 @@ __all__ = [
     "STFPM",
     "Adam",
     "AdamW",
+    "Anomalib",
     "CoarseDecoder",
     "Cosine",
     "Detection",

