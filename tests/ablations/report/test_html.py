@@ -163,10 +163,11 @@ addEventListener("load", () => {
   const images = [...document.images].map(image => image.complete && image.naturalWidth > 0);
   const focused = document.activeElement === button;
   const wide = document.documentElement.scrollWidth > innerWidth;
+  const cut = [...document.querySelectorAll("section .scroll")].map(e => e.scrollWidth > e.clientWidth);
   const fetched = performance.getEntriesByType("resource").filter(e => !e.name.startsWith("data:")).map(e => e.name);
   const found = document.createElement("pre");
   found.id = "found";
-  found.textContent = JSON.stringify({errors, orders, images, focused, wide, fetched});
+  found.textContent = JSON.stringify({errors, orders, images, focused, wide, cut, fetched});
   document.body.append(found);
 });
 </script>
@@ -205,3 +206,4 @@ def test_the_page_works_in_chromium(full, tmp_path, size):
     ]
     assert found["focused"]
     assert not found["wide"], "the page itself must not scroll sideways"
+    assert size == "500,900" or found["cut"] == [False] * 4, "tables fit a laptop's screen"
