@@ -1,0 +1,1 @@
+"""DLKD in other libraries."""
