@@ -1,0 +1,314 @@
+"""The paper's other systems at 256x256 beside anomalib's own, and MB-PFM beside a plain version.
+
+    python benchmarks/bench_systems.py --json systems.json         # three minutes
+
+STFPM, RD and PatchCore stand beside anomalib's models (2.7, extra `bench`) with the same untrained resnet18, the same
+images and anomalib's reading of the system (docs/systems.md), in the same process, in rounds that run both once, so
+that a busy machine slows both alike; ratios are medians over rounds of the ratio within a round. MB-PFM is not in
+anomalib: its plain version is written as its authors describe it, with PyTorch's modules. A training step computes the
+teacher's features anew, as anomalib does; "features kept" is the step of a trial, which has them from its first epoch.
+PatchCore's fit is features and a coreset of 10%. Threads are PyTorch's; set OMP_NUM_THREADS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import json
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dlkd.registry import create_model
+from dlkd.training.memory import kept_memory
+
+Run = Callable[[], object]
+Clock = Callable[[], float]
+BATCH, SIDE = 8, 256
+PICTURES = 8
+"""Of PatchCore's fit."""
+RESNET: dict[str, Any] = {"backbone": "resnet18", "weights": "random"}
+LAYERS = ["layer1", "layer2", "layer3"]
+BOUNDS = {"training step": 1.0, "inference": 1.0, "fit": 1 / 3, "search": 1.0}
+"""Targets of the ratio to the other implementation."""
+
+
+def training(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], loss: Callable[[], Tensor]) -> Run:
+    """One training step."""
+
+    def step() -> None:
+        model.train()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+
+    return step
+
+
+def inference(model: nn.Module, run: Run) -> Run:
+    """Scores and maps of a batch."""
+
+    def infer() -> object:
+        model.eval()
+        with torch.inference_mode():
+            return run()
+
+    return infer
+
+
+def ours(model: Any, images: Tensor) -> dict[str, Run]:
+    """The runs of one of dlkd's models that is trained by gradient."""
+    optimizers = model.optimizers()
+    kept = model.clean(images)
+    return {
+        "training step": training(model, optimizers, lambda: model.losses(images)["total"]),
+        "training step, features kept": training(model, optimizers, lambda: model.losses(images, clean=kept)["total"]),
+        "inference": inference(model, lambda: model.detect(images)),
+    }
+
+
+def stfpm(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
+    """Runs of dlkd's and anomalib's STFPM, by name."""
+    from anomalib.models.image.stfpm.loss import STFPMLoss
+    from anomalib.models.image.stfpm.torch_model import STFPMModel
+
+    reading: dict[str, Any] = {"zero_init_last": True, "factor": 0.5, "batch_sum": True, "combine_at": "image"}
+    mine = ours(create_model("stfpm", teacher=RESNET, optimizer={"weight_decay": 0.001}, **reading), images)
+    model, loss = STFPMModel(layers=LAYERS, backbone="resnet18"), STFPMLoss()
+    optimizer = torch.optim.SGD(model.student_model.parameters(), lr=0.4, momentum=0.9, weight_decay=0.001)
+    yield from beside(mine, training(model, [optimizer], lambda: loss(*model(images))), model, images)
+
+
+def reverse_distillation(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
+    """Runs of dlkd's and anomalib's RD, by name."""
+    from anomalib.models.image.reverse_distillation.anomaly_map import AnomalyMapGenerationMode
+    from anomalib.models.image.reverse_distillation.loss import ReverseDistillationLoss
+    from anomalib.models.image.reverse_distillation.torch_model import ReverseDistillationModel
+
+    narrow = {
+        "fusion": {"depth": 2, "bottleneck": False},
+        "decoder": {"depths": [2, 2, 2], "bottleneck": False},
+        "optimizer": {"betas": [0.5, 0.99]},
+    }
+    mine = ours(create_model("reverse_distillation", teacher=RESNET, border="reflect", **narrow), images)
+    mode, loss = AnomalyMapGenerationMode.ADD, ReverseDistillationLoss()
+    model = ReverseDistillationModel("resnet18", (SIDE, SIDE), LAYERS, mode, pre_trained=False)
+    trained = [*model.decoder.parameters(), *model.bottleneck.parameters()]
+    optimizer = torch.optim.Adam(trained, lr=0.005, betas=(0.5, 0.99))
+    yield from beside(mine, training(model, [optimizer], lambda: loss(*model(images))), model, images)
+
+
+def beside(mine: dict[str, Run], step: Run, model: nn.Module, images: Tensor) -> Iterator[tuple[str, Run, Run]]:
+    """Each of our runs with the other implementation's."""
+    for what, run in mine.items():
+        yield what, run, inference(model, lambda: model(images)) if what == "inference" else step
+
+
+def patchcore(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
+    """Fit and scoring of dlkd's and anomalib's PatchCore, and the search at the size of 200 pictures."""
+    from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+
+    coreset = {"projection": "sparse", "width": None, "start": "random"}
+    mine: Any = create_model(
+        "patchcore",
+        teacher=RESNET,
+        patches={"pooled": None, "out_channels": None},
+        memory={"distance": "euclidean", "coreset": coreset},
+        crop=1.0,
+        score_neighbors=9,
+        upsampling="nearest",
+        border="reflect",
+    )
+    theirs = PatchcoreModel(LAYERS[1:], backbone="resnet18", pre_trained=False)
+    batches = torch.randn(PICTURES // BATCH, BATCH, 3, SIDE, SIDE)
+
+    def fit() -> None:
+        with torch.no_grad():
+            mine.eval().fit(batches)
+
+    def fit_theirs() -> None:
+        with torch.no_grad():
+            theirs.train()
+            for batch in batches:
+                theirs(batch)
+            theirs.subsample_embedding(0.1)
+
+    yield "fit", fit, fit_theirs
+    yield "inference", inference(mine, lambda: mine.detect(images)), inference(theirs, lambda: theirs(images))
+    bank, queries = torch.randn(16_385, 1024), torch.randn(1024, 1024)
+
+    def search() -> object:
+        mine.memory.bank = bank
+        return mine.memory.search(queries, 1)
+
+    def search_theirs() -> object:
+        theirs.memory_bank = bank
+        return theirs.nearest_neighbors(queries, 1)
+
+    yield "search", inference(mine, search), inference(theirs, search_theirs)
+
+
+class PlainMapping(nn.Module):
+    """MB-PFM's mapping of a scale, in PyTorch's modules."""
+
+    def __init__(self, channels: tuple[int, int], latent: int) -> None:
+        super().__init__()
+        wide = 2 * latent
+        sizes = [(c, (c + wide) // 2) for c in channels]
+        self.encoders = nn.ModuleList(self.layers([c, middle, wide]) for c, middle in sizes)
+        self.shared = nn.Conv2d(wide, latent, 1)
+        self.decoders = nn.ModuleList(
+            nn.Sequential(self.layers([latent, wide, middle]), nn.Conv2d(middle, c, 1)) for c, middle in sizes
+        )
+
+    @staticmethod
+    def layers(sizes: list[int]) -> nn.Sequential:
+        each = [(nn.Conv2d(a, b, 1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in itertools.pairwise(sizes)]
+        return nn.Sequential(*(layer for one in each for layer in one))
+
+    def forward(self, pair: Sequence[Tensor]) -> list[Tensor]:
+        codes = [self.shared(encode(x)) for encode, x in zip(self.encoders, pair, strict=True)]
+        return [decode(code) for decode, code in zip(self.decoders, codes[::-1], strict=True)]
+
+
+class PlainMbPfm(nn.Module):
+    """MB-PFM as its authors describe it: two frozen networks, three mappings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        made = [timm.create_model(f"resnet{n}", features_only=True, out_indices=(1, 2, 3)) for n in (34, 50)]
+        self.networks = nn.ModuleList(made).requires_grad_(False)
+        pairs = zip(*(network.feature_info.channels() for network in made), strict=True)
+        self.mappings = nn.ModuleList(PlainMapping(p, n) for p, n in zip(pairs, (200, 400, 900), strict=True))
+
+    def pairs(self, images: Tensor) -> list[tuple[Sequence[Tensor], Sequence[Tensor]]]:
+        """Per scale both networks' maps, of norm 1 at each place, and what each is predicted as."""
+        self.networks.eval()
+        with torch.no_grad():
+            maps = [[F.normalize(x, dim=1) for x in network(images)] for network in self.networks]
+        scales = list(zip(*maps, strict=True))
+        return [(scale, mapping(scale)) for scale, mapping in zip(scales, self.mappings, strict=True)]
+
+    def loss(self, images: Tensor) -> Tensor:
+        """Both directions' mean squared errors, added."""
+        errors = [F.mse_loss(a, b) for true, made in self.pairs(images) for a, b in zip(true, made, strict=True)]
+        return torch.stack(errors).sum()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (b, h, w) and scores (b,)."""
+        maps = []
+        for true, made in self.pairs(images):
+            far = sum((a - b).square().sum(dim=1, keepdim=True) / 2 for a, b in zip(true, made, strict=True))
+            maps.append(F.interpolate(far, images.shape[2:], mode="bilinear"))
+        combined = torch.cat(maps, dim=1).mean(dim=1)
+        return combined, combined.amax(dim=(1, 2))
+
+
+def mb_pfm(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
+    """Runs of dlkd's MB-PFM and of the plain one."""
+    teachers = {
+        name: {"backbone": f"resnet{n}", "weights": "random"} for name, n in (("teacher", 34), ("second_teacher", 50))
+    }
+    mine = ours(create_model("mb_pfm", **teachers), images)
+    model = PlainMbPfm()
+    rates = (3e-3, 3e-4, 3e-4)
+    optimizers = [
+        torch.optim.Adam(m.parameters(), lr=r, weight_decay=1e-5) for m, r in zip(model.mappings, rates, strict=True)
+    ]
+    yield from beside(mine, training(model, optimizers, lambda: model.loss(images)), model, images)
+
+
+def untrained(*arguments: Any, create: Callable[..., Any] = timm.create_model, **named: Any) -> Any:
+    """timm's network without weights, which anomalib would download; what they are changes no time."""
+    return create(*arguments, **{**named, "pretrained": False})
+
+
+SYSTEMS = {"STFPM": stfpm, "RD": reverse_distillation, "PatchCore": patchcore, "MB-PFM": mb_pfm}
+
+
+def seconds(run: Run, clock: Clock) -> float:
+    start = clock()
+    run()
+    return clock() - start
+
+
+def measured(mine: Run, other: Run, rounds: int, clock: Clock) -> dict[str, Any]:
+    """Medians of both, and of the ratio within a round; the first round is not counted."""
+    found = [(seconds(mine, clock), seconds(other, clock)) for _ in range(rounds + 1)][1:]
+    medians = [statistics.median(times) for times in zip(*found, strict=True)]
+    return {"dlkd": medians[0], "other": medians[1], "ratio": statistics.median(a / b for a, b in found)}
+
+
+def measure(rounds: int, names: Sequence[str], clock: Clock) -> dict[str, Any]:
+    """All figures; a system whose other implementation is missing is left out, with the reason."""
+    images = torch.randn(BATCH, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    figures: dict[str, Any] = {}
+    for name in names:
+        if name != "MB-PFM" and not importlib.util.find_spec("anomalib"):
+            figures[name] = {"skipped": f"{name}: anomalib is not installed: pip install dlkd[bench]"}
+            continue
+        torch.manual_seed(0)
+        # Memory as in a trial, for both.
+        with warnings.catch_warnings(), kept_memory(), patch("timm.create_model", untrained):
+            warnings.simplefilter("ignore")
+            # A fit takes as long as several steps.
+            runs = ((what, a, b, min(rounds, 2) if what == "fit" else rounds) for what, a, b in SYSTEMS[name](images))
+            times = {what: measured(a, b, n, clock) for what, a, b, n in runs}
+        other = "plain" if name == "MB-PFM" else "anomalib"
+        targets = [
+            {
+                "what": f"{name}, {what}, dlkd / {other}",
+                "measured": found["ratio"],
+                "target": f"<= {BOUNDS[what]:.2g}",
+                "met": found["ratio"] <= BOUNDS[what],
+            }
+            for what, found in times.items()
+            if what in BOUNDS
+        ]
+        figures[name] = {"seconds": times, "targets": targets}
+        show(name, times)
+    machine = {
+        "processor": platform.processor(),
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    return {"machine": machine, **figures}
+
+
+def show(name: str, times: dict[str, dict[str, float]]) -> None:
+    """Print a system's figures as rows of a Markdown table."""
+    for what, found in times.items():
+        mine, other = (f"{1000 * found[key]:.0f}" for key in ("dlkd", "other"))
+        print(f"| {name} | {what} | {mine} | {other} | {found['ratio']:.2f} |", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), metavar="NAME")
+    parser.add_argument("--cpu", action="store_true", help="seconds of processor, for a busy machine and one thread")
+    options = parser.parse_args(arguments)
+    figures = measure(options.rounds, options.only, time.process_time if options.cpu else time.perf_counter)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
