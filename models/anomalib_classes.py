@@ -136,7 +136,7 @@ def _backbones(weights: str) -> Iterator[None]:
     if weights == "timm":
         yield
         return
-    timm.create_model = create_model
+    timm.create_model = create_model  # type: ignore[assignment]
     try:
         yield
     finally:

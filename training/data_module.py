@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from dlkd.data import Category, ImageDataset, Item
 from dlkd.models.detector import Detector
@@ -46,11 +46,12 @@ class CategoryData(L.LightningDataModule):
         """In the category's order."""
         return self._loader(self.test_set, None)
 
-    def train_batches(self, device: torch.device) -> Batches:
-        """Training images on a device, in the category's order."""
-        return Batches(self._loader(self.train_set, None), device)
+    def train_batches(self, device: torch.device, only: Sequence[int] | None = None) -> Batches:
+        """Training images on a device, in the category's order: those numbered in `only`, or all."""
+        chosen = self.train_set if only is None else Subset(self.train_set, only)
+        return Batches(self._loader(chosen, None), device)
 
-    def _loader(self, dataset: ImageDataset, sampler: DistributedSampler[Item] | None) -> DataLoader[Item]:
+    def _loader(self, dataset: Dataset[Item], sampler: DistributedSampler[Item] | None) -> DataLoader[Item]:
         return DataLoader(
             dataset,
             batch_size=self.config.batch_size,

@@ -108,24 +108,48 @@ def normal_range(model: Detector, data: CategoryData, *, images: int = 64, bar: 
     """The range of normal training images; the threshold is the mean + 3 standard deviations of their scores.
 
     Takes at most `images` of them, evenly spaced, in batches as training does, and no test image. The student was
-    trained on them, so that the threshold tends to be low.
+    trained on them, so that the threshold tends to be low. `held_out.held_out_range` is for models with a `fit`.
     """
+    return range_of(data, score_normal(model, data, spaced(data, images), bar=bar))
+
+
+def spaced(data: CategoryData, images: int) -> list[int]:
+    """Numbers of at most so many training images, evenly spaced."""
+    total = len(data.train_set)
+    return sorted({int(i) for i in np.linspace(0, total - 1, min(images, total))})
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    """Normal training images as a model scores them: their numbers, their scores, and the medians of their maps."""
+
+    numbers: list[int] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    levels: list[float] = field(default_factory=list)
+
+
+def score_normal(model: Detector, data: CategoryData, numbers: Sequence[int], *, bar: bool = False) -> NormalScores:
+    """The training images of these numbers, in batches as training has them."""
     model.eval()
-    chosen = np.unique(np.linspace(0, len(data.train_set) - 1, min(images, len(data.train_set))).astype(int))
-    scores, levels = [], []
+    found = NormalScores(list(numbers))
     with torch.inference_mode():
-        starts = range(0, len(chosen), data.config.batch_size)
+        starts = range(0, len(numbers), data.config.batch_size)
         for start in progress(starts, "scoring normal images", shown=bar):
-            part = chosen[start : start + data.config.batch_size]
-            batch = torch.stack([data.train_set[int(i)]["image"] for i in part])
+            part = numbers[start : start + data.config.batch_size]
+            batch = torch.stack([data.train_set[i]["image"] for i in part])
             detected = model.detect(batch.to(model.device))
-            scores += detected.scores.double().tolist()
+            found.scores.extend(detected.scores.double().tolist())
             if detected.maps is not None:
-                levels += detected.maps.float().flatten(1).median(dim=1).values.tolist()
-    shapes = [proportions(data.train_set.samples[i].image) for i in chosen]
-    threshold = float(np.mean(scores) + DEVIATIONS * np.std(scores))
-    level = float(np.median(levels)) if levels else math.nan
-    return NormalRange(level, threshold, len(chosen), float(np.median(shapes)))
+                found.levels.extend(detected.maps.float().flatten(1).median(dim=1).values.tolist())
+    return found
+
+
+def range_of(data: CategoryData, found: NormalScores) -> NormalRange:
+    """The range of these scores."""
+    shapes = [proportions(data.train_set.samples[i].image) for i in found.numbers]
+    threshold = float(np.mean(found.scores) + DEVIATIONS * np.std(found.scores))
+    level = float(np.median(found.levels)) if found.levels else math.nan
+    return NormalRange(level, threshold, len(found.numbers), float(np.median(shapes)))
 
 
 def alarm(found: Evaluation, threshold: float) -> Alarm:

@@ -40,21 +40,39 @@ def fit(
 
     Training continues from the last checkpoint in `folder` if there is one.
     """
-    model, config = task.model, task.config
-    curve: list[dict[str, float]] = []
-    if config.epochs and config.max_steps and model.optimizers():
-        curve = _train(task, data, folder, bar, on_epoch, keep_state, more)
-    fit_rest(model, data, task.seed)
+    curve = train(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state, more=more)
+    fit_rest(task.model, data, task.seed)
     return curve
 
 
-def fit_rest(model: Detector, data: CategoryData, seed: int) -> None:
-    """Let the model `fit` what needs no gradient."""
-    if type(model).fit is Detector.fit:
+def train(
+    task: DetectorTask,
+    data: CategoryData,
+    folder: Path,
+    *,
+    bar: bool = False,
+    on_epoch: Callable[[float], None] | None = None,
+    keep_state: bool = False,
+    more: Sequence[L.Callback] = (),
+) -> list[dict[str, float]]:
+    """Train the parts with gradient, as `fit` does; the loss curve by epoch."""
+    if not (task.config.epochs and task.config.max_steps and task.model.optimizers()):
+        return []
+    return _train(task, data, folder, bar, on_epoch, keep_state, more)
+
+
+def fit_rest(model: Detector, data: CategoryData, seed: int, only: Sequence[int] | None = None) -> None:
+    """Let the model `fit` what needs no gradient, to the training images numbered in `only` or to all."""
+    if not has_fit(model):
         return
     L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
     with torch.no_grad():
-        model.to(device()).eval().fit(data.train_batches(device()))
+        model.to(device()).eval().fit(data.train_batches(device(), only))
+
+
+def has_fit(model: Detector) -> bool:
+    """Whether the model has parts that are fitted without gradient."""
+    return type(model).fit is not Detector.fit
 
 
 def _train(

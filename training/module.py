@@ -66,7 +66,8 @@ class DetectorTask(L.LightningModule):
             shown = ", ".join(f"{k} {v.item():.4g}" for k, v in terms.items())
             raise NonFiniteLossError(f"the loss is not finite at step {self.global_step}: {shown}")
         self.log("loss", terms["total"], prog_bar=True, batch_size=len(batch["image"]))
-        return {"loss": terms["total"], **{name: term.detach() for name, term in terms.items()}}
+        # Last, so that a term of that name does not take its place.
+        return {**{name: term.detach() for name, term in terms.items()}, "loss": terms["total"]}
 
     def configure_optimizers(self) -> Optimizer:
         """The model's own, as one."""

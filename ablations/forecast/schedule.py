@@ -18,7 +18,8 @@ def trial_seconds(parts: Parts, spec: TrialSpec, category: Category) -> float:
     """Seconds of a trial in a process that has run its model before, on pictures that were read before."""
     train, test = len(category.train), len(category.test)
     scored = test + min(RANGE_IMAGES, train)
-    trained = spec.train.steps(math.ceil(train / spec.train.batch_size)) * parts.step + train * parts.fit
+    # Two halves are fitted for the threshold, then all of it.
+    trained = spec.train.steps(math.ceil(train / spec.train.batch_size)) * parts.step + 2 * train * parts.fit
     return parts.fixed + trained + scored * parts.score + test * parts.metric
 
 

@@ -5,7 +5,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import PropertyMock, patch
 
+import lightning as L
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,6 +20,10 @@ from dlkd.models.schedule import Drops
 from dlkd.models.together import Together
 from dlkd.registry import ConfigError, Registry, default_registry, load_registry, register, rows
 from dlkd.training import PRESETS, TrainConfig, TrialSpec, load_model, run_trial
+from dlkd.training.data_module import CategoryData
+from dlkd.training.module import DetectorTask
+from dlkd.training.seeds import derive_seed
+from dlkd.training.trials.trial_spec import load_category
 
 RATE = SGD(lr=0.1, weight_decay=0.01, schedule=functools.partial(Drops, at=[0.7], by=0.1))
 
@@ -63,7 +70,7 @@ class Bank(Detector):
     def fit(self, batches: Any) -> None:
         assert not torch.is_grad_enabled()
         assert not self.training
-        assert len(list(batches)) == 2  # and once more
+        assert len(list(batches)) in (1, 2)  # of half the images, or of all; and once more
         colours = torch.cat([x[:, :, ::7, ::7].movedim(1, -1).flatten(0, 2) for x in batches])
         self.memory.colours = colours[torch.randperm(len(colours))[:40]]
 
@@ -116,6 +123,38 @@ def test_several_optimisers_and_stages_resume_to_the_same_bits(
     assert resumed.curve == whole.curve
     # As many steps as batches, not as optimisers.
     assert [(epoch["step"], epoch["stage"]) for epoch in whole.curve] == [(2, 0), (4, 0), (6, 1), (8, 1)]
+
+
+def test_normal_images_are_scored_by_a_memory_without_them(
+    spec_of: Callable[..., TrialSpec], registry: Registry, tmp_path: Path
+) -> None:
+    spec = spec_of("bank")
+    result = run_trial(spec, tmp_path / "t", registry)
+    data = CategoryData(load_category(spec, registry), spec.train, Bank(), spec.trial_seed)
+    images = [data.train_set[i]["image"] for i in range(len(data.train_set))]
+    scores: list[float] = []
+    for half in (0, 1):
+        model = Bank().eval()
+        own, others = torch.stack(images[half::2]), data.train_batches(torch.device("cpu"), range(1 - half, 6, 2))
+        assert torch.equal(torch.cat(list(others)), torch.stack(images[1 - half :: 2]))
+        L.seed_everything(derive_seed(spec.trial_seed, "fit"), verbose=False)  # a DataLoader draws a number too
+        with torch.no_grad():
+            model.fit(others)
+            scores += [x for part in own.split(spec.train.batch_size) for x in model.detect(part).scores.tolist()]
+    every = np.array(scores)
+    assert len(every) == len(images) == 6
+    assert np.isclose(result.normal.threshold, every.mean() + 3 * every.std(), rtol=1e-4)
+
+
+def test_a_term_named_loss_does_not_take_the_place_of_the_total() -> None:
+    model = Staged()
+    task = DetectorTask(model, TrainConfig(), 0, None)
+    task.made = tuple(model.optimizers())
+    terms = {"total": torch.ones((), requires_grad=True), "loss": torch.zeros(())}
+    step = patch.object(DetectorTask, "global_step", new_callable=PropertyMock, return_value=0)
+    with patch.object(model, "losses", return_value=terms), patch.object(task, "log"), step:
+        found = task.training_step({"image": torch.rand(2, 3, 8, 8)}, 0)
+    assert found["loss"] is terms["total"]
 
 
 def test_a_paced_training_that_is_made_longer_begins_anew(

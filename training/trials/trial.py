@@ -19,7 +19,8 @@ from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.evaluate import alarm, evaluate, normal_range
 from dlkd.training.feature_cache import feature_cache
-from dlkd.training.fit import fit
+from dlkd.training.fit import fit_rest, has_fit, train
+from dlkd.training.held_out import held_out_range
 from dlkd.training.module import DetectorTask
 from dlkd.training.saved_weights import load_weights, save_weights
 from dlkd.training.trials.claim import claim
@@ -100,10 +101,14 @@ def _run(
     features = feature_cache(model.to(device()), data.train_set, spec.train)
     task = DetectorTask(model, spec.train, spec.trial_seed, features)
     start = perf_counter()
-    curve = fit(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
+    curve = train(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
     seconds = perf_counter() - start
+    held_out = held_out_range(model, data, spec.trial_seed, bar=bar) if has_fit(model) else None
+    start = perf_counter()
+    fit_rest(model, data, spec.trial_seed)
+    seconds += perf_counter() - start
     evaluation = evaluate(model.to(device()), data, bar=bar)
-    normal = normal_range(model, data, bar=bar)
+    normal = held_out or normal_range(model, data, bar=bar)
     result = TrialResult(
         evaluation.metrics,
         evaluation.undefined,
