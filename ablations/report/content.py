@@ -76,7 +76,7 @@ def make_report(
     tables = [tabulate(trials, grid, measured) for grid in grids]
     used = pd.concat([table.trials for table in tables])
     return Report(
-        title=f"Ablation of DLKD on {listed(list(dict.fromkeys(used['dataset'])))}",
+        title=f"Ablation on {listed(list(dict.fromkeys(used['dataset'])))}",
         training=training_matters(tables),
         facts=how_measured(used, store),
         comparable=comparable(used) if any(grid.has_paper for grid in grids) else "",

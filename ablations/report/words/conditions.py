@@ -95,7 +95,7 @@ def notes(table: Table) -> list[str]:
         found.append(
             f"Source of the paper's figures: {table.grid.source}."
             if table.grid.has_paper
-            else f"{table.grid.source.capitalize()}."
+            else f"{table.grid.source[0].upper()}{table.grid.source[1:]}."
         )
     found += tuning(table.grid)
     found.append(

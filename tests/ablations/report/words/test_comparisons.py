@@ -1,5 +1,7 @@
 """The sentences say what the figures say, and no more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,6 +106,12 @@ def test_means_that_happen_to_agree_do_not_settle_a_wide_claim():
     assert finding.verdict == finding.like["verdict"] == "equivalent"
     assert finding.these["low"] == finding.like["low"]
     assert finding.like["repeat"] < finding.these["repeat"] - 0.1
+
+
+def test_a_source_keeps_its_capitals() -> None:
+    found = steps([0.0, 0.03])
+    said = replace(found, grid=found.grid.model_copy(update={"source": "at the size of a CPU"}))
+    assert notes(said)[0] == "At the size of a CPU."
 
 
 def test_a_claim_about_new_images_is_said_to_be_one_where_their_influences_are_known():
