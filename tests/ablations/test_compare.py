@@ -58,7 +58,10 @@ def run(
     return trials
 
 
-def write(folder, trials, identity=None):
+NOT_SAID = RunIdentity()
+
+
+def write(folder, trials, identity=NOT_SAID):
     made = [GridRow(label=row, variant="dlkd") for row in trials["row"].unique()]
     grid = Grid(name=trials["table"][0], title="t", rows=made, reference=made[-1].label, metrics=METRICS)
     write_run(folder, trials, [grid], folder / "store", identity)

@@ -18,10 +18,13 @@ RANDOM = {"teacher": {"backbone": "test_resnet", "weights": "random"}}
 
 @pytest.mark.parametrize("variant", list_variants())
 def test_every_variant_builds_and_runs(variant):
-    decoder = default_registry().resolve(variant).get("decoder") or {}
-    overrides = RANDOM if decoder.get("global") is None else {**RANDOM, "decoder": {"global": {"d_state": 2}}}
+    resolved = default_registry().resolve(variant)
+    overrides = {slot: RANDOM["teacher"] for slot in ("teacher", "second_teacher") if slot in resolved}
+    if (resolved.get("decoder") or {}).get("global") is not None:
+        overrides["decoder"] = {"global": {"d_state": 2}}
     model = create_model(variant, **overrides).eval()
     with torch.no_grad():
+        model.fit([torch.rand(2, 3, 32, 32)])
         assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 32, 32)
 
 

@@ -30,7 +30,9 @@ def test_a_resolved_variant_resolves_to_itself(variant):
 def test_the_rows_of_tables_4_and_5_differ_in_what_the_tables_say():
     resolve = default_registry().resolve
     full = resolve("dlkd")
-    losses = {name: [k for k, v in resolve(name)["loss"].items() if isinstance(v, dict)] for name in list_variants()}
+    losses = {
+        name: [k for k, v in resolve(name)["loss"].items() if isinstance(v, dict)] for name in list_variants("dlkd*")
+    }
     assert resolve("dlkd-lfrb") == {**full, "decoder": {**full["decoder"], "global": None}, "refiner": None}
     assert resolve("dlkd-lfrb-gfrb") == {**full, "refiner": None}
     assert losses["dlkd-distillation"] == ["ckd", "pkd"]
