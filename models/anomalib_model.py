@@ -1,4 +1,4 @@
-"""Any of anomalib's image models as a detector, trained by its own recipe."""
+"""An image model of anomalib as a detector, trained by its own recipe."""
 
 from __future__ import annotations
 

@@ -107,6 +107,8 @@ class Detector(nn.Module):
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Fit the parts without gradient to the normal training images; called once, after the last step.
 
+        Before that, two deep copies of the model are fitted to half of the images each, for the alarm threshold.
+
         Args:
             batches: images (b, 3, h, w), each image once, in the same order each time that one iterates. The model
                 is in eval mode, gradients are off, and PyTorch's and NumPy's own generators are seeded.

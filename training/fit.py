@@ -26,7 +26,7 @@ from dlkd.training.trials.trial_folder import LAST
 from dlkd.training.trials.trial_spec import TrialError
 
 
-def fit(
+def train_by_gradient(
     task: DetectorTask,
     data: CategoryData,
     folder: Path,
@@ -36,56 +36,13 @@ def fit(
     keep_state: bool = False,
     more: Sequence[L.Callback] = (),
 ) -> list[dict[str, float]]:
-    """Train, and then let the model `fit` what needs no gradient; the loss curve by epoch.
+    """Train the parts with gradient; the loss curve by epoch, empty where nothing is trained.
 
     Training continues from the last checkpoint in `folder` if there is one.
     """
-    curve = train(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state, more=more)
-    fit_rest(task.model, data, task.seed)
-    return curve
-
-
-def train(
-    task: DetectorTask,
-    data: CategoryData,
-    folder: Path,
-    *,
-    bar: bool = False,
-    on_epoch: Callable[[float], None] | None = None,
-    keep_state: bool = False,
-    more: Sequence[L.Callback] = (),
-) -> list[dict[str, float]]:
-    """Train the parts with gradient, as `fit` does; the loss curve by epoch."""
-    if not (task.config.epochs and task.config.max_steps and task.model.optimizers()):
-        return []
-    return _train(task, data, folder, bar, on_epoch, keep_state, more)
-
-
-def fit_rest(model: Detector, data: CategoryData, seed: int, only: Sequence[int] | None = None) -> None:
-    """Let the model `fit` what needs no gradient, to the training images numbered in `only` or to all."""
-    if not has_fit(model):
-        return
-    L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
-    with torch.no_grad():
-        model.to(device()).eval().fit(data.train_batches(device(), only))
-
-
-def has_fit(model: Detector) -> bool:
-    """Whether the model has parts that are fitted without gradient."""
-    return type(model).fit is not Detector.fit
-
-
-def _train(
-    task: DetectorTask,
-    data: CategoryData,
-    folder: Path,
-    bar: bool,
-    on_epoch: Callable[[float], None] | None,
-    keep_state: bool,
-    more: Sequence[L.Callback],
-) -> list[dict[str, float]]:
-    """Train with Lightning; the loss curve by epoch."""
     config = task.config
+    if not (config.epochs and config.max_steps and task.model.optimizers()):
+        return []
     if config.compile and not task.model.compiled:
         raise TrialError("train.compile: this model names nothing that is to be compiled; leave `compile` out")
     batches = data.train_dataloader()
@@ -122,6 +79,20 @@ def _train(
                 "or `norm: layer`"
             ) from error
     return curve.epochs
+
+
+def fit_rest(model: Detector, data: CategoryData, seed: int, only: Sequence[int] | None = None) -> None:
+    """Let the model `fit` what needs no gradient, to the training images numbered in `only` or to all."""
+    if not has_fit(model):
+        return
+    L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
+    with torch.no_grad():
+        model.to(device()).eval().fit(data.train_batches(device(), only))
+
+
+def has_fit(model: Detector) -> bool:
+    """Whether the model has parts that are fitted without gradient."""
+    return type(model).fit is not Detector.fit
 
 
 def _trainer(config: TrainConfig, folder: Path, callbacks: list[L.Callback]) -> L.Trainer:

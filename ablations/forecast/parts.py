@@ -21,7 +21,7 @@ from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.evaluate import Evaluation, evaluate
 from dlkd.training.feature_cache import feature_cache
-from dlkd.training.fit import fit, fit_rest
+from dlkd.training.fit import fit_rest, train_by_gradient
 from dlkd.training.module import DetectorTask
 from dlkd.training.saved_weights import save_weights
 from dlkd.training.trials.costs import costs, versions
@@ -72,13 +72,13 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
     task = DetectorTask(model, config, spec.trial_seed, feature_cache(model, data.train_set, config))
     clock = _Clock()
     begun = perf_counter()
-    curve = fit(task, data, folder, more=[clock])
+    curve = train_by_gradient(task, data, folder, more=[clock])
     whole = now() - begun
     rest = seconds_of(lambda: fit_rest(model, data, spec.trial_seed))
     later = [b - a for a, b in pairwise(clock.times[1:])]
     step = sum(later) / max(1, len(later))
     first = max(0.0, clock.times[1] - clock.times[0] - step) if later else 0.0
-    fixed += whole - rest - (clock.times[-1] - clock.times[0] if later else 0.0)
+    fixed += whole - (clock.times[-1] - clock.times[0] if later else 0.0)
     model.to(device())
     evaluate(model, data)  # the first one reads the pictures
     begun = perf_counter()

@@ -21,7 +21,7 @@ from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device, hide_gpus
 from dlkd.training.evaluate import evaluate
 from dlkd.training.feature_cache import feature_cache
-from dlkd.training.fit import fit
+from dlkd.training.fit import fit_rest, train_by_gradient
 from dlkd.training.module import DetectorTask, NonFiniteLossError
 from dlkd.training.seeds import derive_seed
 from dlkd.training.trials.claim import mend_trial
@@ -160,7 +160,8 @@ def _score(
     mend_trial(folder)
     folder.mkdir(parents=True, exist_ok=True)
     task = DetectorTask(model, config, seed, features, steps=train.steps(batches))
-    curve = fit(task, data, folder, more=[_SaveAtEnd(folder)])
+    curve = train_by_gradient(task, data, folder, more=[_SaveAtEnd(folder)])
+    fit_rest(model, data, seed)
     done = int(curve[-1]["step"]) if curve else 0  # a model without gradient has no steps
     return evaluate(model.to(device()), data).metrics[study.search.metric], done
 

@@ -19,7 +19,7 @@ from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.evaluate import alarm, evaluate, normal_range
 from dlkd.training.feature_cache import feature_cache
-from dlkd.training.fit import fit_rest, has_fit, train
+from dlkd.training.fit import fit_rest, has_fit, train_by_gradient
 from dlkd.training.held_out import held_out_range
 from dlkd.training.module import DetectorTask
 from dlkd.training.saved_weights import load_weights, save_weights
@@ -101,7 +101,7 @@ def _run(
     features = feature_cache(model.to(device()), data.train_set, spec.train)
     task = DetectorTask(model, spec.train, spec.trial_seed, features)
     start = perf_counter()
-    curve = train(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
+    curve = train_by_gradient(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
     seconds = perf_counter() - start
     held_out = held_out_range(model, data, spec.trial_seed, bar=bar) if has_fit(model) else None
     start = perf_counter()
