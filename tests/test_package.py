@@ -102,11 +102,13 @@ def examples_in(path: Path) -> list[doctest.Example]:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_doctests(module: str) -> None:
-    """Every module can be imported, and every example in its docstrings runs.
+def test_doctests(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every module can be imported, and every example in its docstrings runs, in an empty folder.
 
-    Not by --doctest-modules, which imports the checkout a second time under the name of its folder.
+    The checkout's own folder may hold `runs/`, which examples name. Not by --doctest-modules, which imports the
+    checkout a second time under the name of its folder.
     """
+    monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         if module.startswith("dlkd.integrations."):  # named after the library that it needs, which is an extra
             warnings.simplefilter("ignore")
