@@ -1,5 +1,6 @@
 """Blocks: the parts of the student, each a module with a shape contract."""
 
+from dlkd.blocks.aspp import ASPP
 from dlkd.blocks.embed import Embed
 from dlkd.blocks.feature_mapping import FeatureMapping
 from dlkd.blocks.frfn import FRFN
@@ -15,9 +16,11 @@ from dlkd.blocks.ocbe import OCBE
 from dlkd.blocks.patch_pooling import PatchPooling
 from dlkd.blocks.prl import PRL, refine
 from dlkd.blocks.residual import Residual
+from dlkd.blocks.segmentation_head import SegmentationHead
 from dlkd.blocks.ss2d import SS2D
 
 __all__ = [
+    "ASPP",
     "FRFN",
     "FRM",
     "GFM",
@@ -34,5 +37,6 @@ __all__ = [
     "MemoryBank",
     "PatchPooling",
     "Residual",
+    "SegmentationHead",
     "refine",
 ]

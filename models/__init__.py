@@ -2,6 +2,7 @@
 
 from dlkd.models.anomalib_model import Anomalib
 from dlkd.models.anomaly_map import cosine_map, distance_map, image_map, image_score
+from dlkd.models.bilinear_decoder import BilinearDecoder
 from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.detector import Detection, Detector
 from dlkd.models.dlkd import DLKD, Reconstruction
@@ -25,6 +26,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Anomalib",
+    "BilinearDecoder",
     "CoarseDecoder",
     "Cosine",
     "Detection",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -15,11 +17,12 @@ class Student(nn.Module):
         teacher: gives backbone and stages.
         zero_init_last: keep the zeros that timm gives to the last norm of each residual unit; otherwise every norm
             starts at one, as in torchvision.
+        stages: of the backbone that are given, instead of the teacher's.
     """
 
-    def __init__(self, teacher: Teacher, *, zero_init_last: bool = False) -> None:
+    def __init__(self, teacher: Teacher, *, zero_init_last: bool = False, stages: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.network = backbone_features(teacher.backbone, "random", teacher.stages)
+        self.network = backbone_features(teacher.backbone, "random", teacher.stages if stages is None else stages)
         self.gives_channels_last = teacher.gives_channels_last
         if not zero_init_last:
             for module in self.network.modules():

@@ -5,6 +5,8 @@ import pytest
 LARGE = (
     "block/ocbe",
     "block/patch_pooling",
+    "block/segmentation_head",
+    "decoder/bilinear",
     "decoder/coarse",
     "decoder/residual",
     "model/dlkd",

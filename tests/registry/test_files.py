@@ -67,11 +67,11 @@ def test_a_users_file_adds_rows_and_variants(own, read):
         ("a: {extends: a}", "a.extends: 'extends' runs in a circle: a -> a"),
         ("a: {teacher: none}", "a.teacher: a teacher is needed here and cannot be none"),
         ("a: {teacher: null}", "a.teacher: a teacher is needed here and cannot be none"),
-        ("a: {refiner: ckd}", "a.refiner.name: unknown block 'ckd'; known: embed, feature_mapping, frfn, frm, gfm"),
+        ("a: {refiner: ckd}", "a.refiner.name: unknown block 'ckd'; known: aspp, embed, feature_mapping, frfn, frm"),
         ("a: {refiner: {local: {channels: 8}}}", "a.refiner.local.channels: block/lfrb has no argument 'channels'; "
          "block/lfrb is given it by what encloses it"),
         ("a: {decoder: [coarse]}", "a.decoder: expected a decoder's name or a mapping, got ['coarse']"),
-        ("a: {decoder: {name: [1]}}", "a.decoder.name: unknown decoder '[1]'; known: coarse"),
+        ("a: {decoder: {name: [1]}}", "a.decoder.name: unknown decoder '[1]'; known: bilinear, coarse"),
         ("a: 3", "a: expected a mapping of arguments"),
         ("dlkd: {}", "dlkd: 'dlkd' is in use already; choose another name"),
         # of the right type, and refused by a constructor
