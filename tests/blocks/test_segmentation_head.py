@@ -18,8 +18,9 @@ def drawn(module: nn.Module) -> Any:
     """Statistics and weights of norms as after a training, so that no norm is the identity."""
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
-            for tensor in (part.weight, part.bias, part.running_mean, part.running_var):
+            for tensor in (part.weight, part.bias, part.running_var):
                 nn.init.uniform_(tensor, 0.5, 1.5)
+            nn.init.uniform_(part.running_mean, -0.5, 0.5)
     return module.double().eval()
 
 
@@ -59,7 +60,9 @@ def test_the_head_is_residual_units_aspp_and_a_convolution() -> None:
     for unit in head.residual:
         change = unit.body[4](unit.body[3](torch.relu(unit.body[1](unit.body[0](y)))))
         y = torch.relu(change + (unit.skip(y) if y.shape[1] == 5 else y))
-    torch.testing.assert_close(head(x)[0], literal(head.aspp(y)[0], head.last))
+    found = head(x)[0]
+    assert len(found.unique()) > 20  # where a ReLU leaves nothing, all maps are equal
+    torch.testing.assert_close(found, literal(head.aspp(y)[0], head.last))
 
 
 def test_sizes_at_the_published_width() -> None:
