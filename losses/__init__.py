@@ -3,8 +3,9 @@
 from dlkd.losses.contrast import Contrast
 from dlkd.losses.distillation import CKD, PKD
 from dlkd.losses.flat_cosine import FlatCosine
+from dlkd.losses.focal import Focal
 from dlkd.losses.mse import MSE
 from dlkd.losses.similarity import AnomalySimilarity
 from dlkd.losses.total import TotalLoss
 
-__all__ = ["CKD", "MSE", "PKD", "AnomalySimilarity", "Contrast", "FlatCosine", "TotalLoss"]
+__all__ = ["CKD", "MSE", "PKD", "AnomalySimilarity", "Contrast", "FlatCosine", "Focal", "TotalLoss"]

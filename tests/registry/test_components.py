@@ -48,7 +48,16 @@ def test_an_unknown_component_names_the_nearest():
 
 
 def test_lists():
-    assert list_components("loss") == ["anomaly_similarity", "ckd", "contrast", "flat_cosine", "mse", "pkd", "total"]
+    assert list_components("loss") == [
+        "anomaly_similarity",
+        "ckd",
+        "contrast",
+        "flat_cosine",
+        "focal",
+        "mse",
+        "pkd",
+        "total",
+    ]
     assert list_components() == sorted(list_components())
     assert list_variants()[:3] == ["dlkd", "dlkd-lfrb", "dlkd-lfrb-gfrb"]
     assert dlkd.list_variants is list_variants
