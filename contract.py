@@ -40,8 +40,12 @@ LAWS = (
     "clean",
     "frozen",
     "resume",
+    "in_range",
+    "seeded",
+    "each_image",
 )
-"""Names of the laws that every component keeps, and from "detect" on every model; `dlkd.check` says what each is."""
+"""Names of the laws that every component keeps, from "detect" on every model, and from "in_range" on what is drawn for
+images; `dlkd.check` says what each is."""
 
 _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,

@@ -201,7 +201,7 @@ def _law(test: Any, *methods: str) -> Law:
         lambda component: _of_a_detector(component, *methods),
         f"a Detector with {needs} of its own" if methods else "a Detector",
         drawn=False,
-        kind="model",
+        kinds=("model",),
     )
 
 

@@ -21,7 +21,7 @@ class Law:
         test: raises `BrokenContract`, or anything else, where the law is broken; its docstring is the law in words.
         applies: whether the law applies to a component.
         needs: what a component has to which the law applies, in words.
-        kind: kind of the components to which the law applies; "" for all.
+        kinds: kinds of the components to which the law applies; empty for all.
         drawn: tested at several drawn sets of sizes; otherwise at one, because the law is slow or draws sizes itself.
     """
 
@@ -30,11 +30,11 @@ class Law:
     applies: Callable[[Component], bool] = lambda component: True
     needs: str = ""
     drawn: bool = True
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
 
     def concerns(self, component: Component) -> bool:
         """Whether the law applies to components of this kind."""
-        return self.kind in ("", component.kind)
+        return not self.kinds or component.kind in self.kinds
 
     @property
     def says(self) -> str:

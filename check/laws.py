@@ -10,6 +10,7 @@ from torch import Tensor
 from dlkd.check import deployment, sizes
 from dlkd.check.component import Case, Component
 from dlkd.check.detector_laws import DETECTOR_LAWS
+from dlkd.check.drawn_laws import DRAWN_KINDS, DRAWN_LAWS
 from dlkd.check.law import Law, broken
 from dlkd.check.tensors import changed, close, scalar, tensors
 from dlkd.contract import ContractError, TensorShape, matches
@@ -146,31 +147,40 @@ def _pairs(output: Any, expected: list[TensorShape]) -> list[tuple[Tensor, Tenso
     return list(zip(found, expected, strict=True))
 
 
+def _is_determined(component: Component) -> bool:
+    return component.kind not in DRAWN_KINDS
+
+
 def _has_batch(component: Component) -> bool:
-    return all(t and t[0].text == "b" for t in component.input_shapes() + component.output_shapes())
+    return _is_determined(component) and all(
+        t and t[0].text == "b" for t in component.input_shapes() + component.output_shapes()
+    )
 
 
 def _has_features(component: Component) -> bool:
-    return any(len(t) == 4 for t in component.input_shapes())
+    return _is_determined(component) and any(len(t) == 4 for t in component.input_shapes())
 
+
+DETERMINED = "an output without random numbers"
 
 # Their names stand in `dlkd.contract.LAWS` too, for the rows' `expected_failures:`, as rows know nothing of tests.
 LAWS: dict[str, Law] = {
     law.name: law
     for law in (
         Law("shape", shape),
-        Law("gradient", gradient),
-        Law("repeatable", repeatable),
+        Law("gradient", gradient, _is_determined, DETERMINED),
+        Law("repeatable", repeatable, _is_determined, DETERMINED),
         Law("batch_independence", batch_independence, _has_batch, "inputs and outputs with a batch axis"),
-        Law("state_dict", state_dict),
+        Law("state_dict", state_dict, _is_determined, DETERMINED),
         Law("float64", float64),
         Law("autocast", autocast),
         Law("training", training),
         Law("requires", requires, lambda c: bool(sizes.breaking(c)), "a rule in `requires:`", drawn=False),
         Law("channels_last", deployment.channels_last, _has_features, "a map (b, c, h, w) as input"),
-        Law("pickle", deployment.pickled),
-        Law("compile", deployment.compiled, drawn=False),
-        Law("export", deployment.exported, drawn=False),
+        Law("pickle", deployment.pickled, _is_determined, DETERMINED),
+        Law("compile", deployment.compiled, _is_determined, DETERMINED, drawn=False),
+        Law("export", deployment.exported, _is_determined, DETERMINED, drawn=False),
         *DETECTOR_LAWS,
+        *DRAWN_LAWS,
     )
 }

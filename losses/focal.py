@@ -11,27 +11,30 @@ from dlkd.registry import register
 
 @register("loss", "focal")
 class Focal(nn.Module):
-    """Mean over places of -alpha (1 - p)^gamma log p, where p is the probability of the class that is true there.
+    """Mean over places of -w (1 - p)^gamma log p, where p is the probability of the class that is true there.
 
-    Lin et al., ICCV 2017. The defaults are DRAEM's (`loss.py`); DeSTSeg has gamma 4 and no smoothing.
+    Lin et al., ICCV 2017. The defaults are DRAEM's (`loss.py`); DeSTSeg has gamma 4 and no smoothing. anomalib's DRAEM
+    has alpha 1 and no smoothing, so that normal places count for nothing.
 
     Args:
         gamma: exponent; with 0 it is the cross entropy.
-        alpha: factor of both classes.
+        alpha: the weight w of anomalous places; normal ones have 1 - alpha. None: all have 1.
         smoothing: the true class counts 1 - smoothing and the other one smoothing, and this is added to p once more.
 
     Raises:
         ContractError: the shapes do not fit.
-        ValueError: `gamma` or `alpha` is negative, or `smoothing` not from 0 to below 0.5.
+        ValueError: `gamma` is negative, `alpha` not from 0 to 1, or `smoothing` not from 0 to below 0.5.
 
     >>> Focal(gamma=1, smoothing=0)(torch.full((2, 2, 4, 4), 0.5), torch.ones(2, 1, 4, 4))
     tensor(0.3466)
     """
 
-    def __init__(self, *, gamma: float = 2.0, alpha: float = 1.0, smoothing: float = 1e-5) -> None:
+    def __init__(self, *, gamma: float = 2.0, alpha: float | None = None, smoothing: float = 1e-5) -> None:
         super().__init__()
-        if gamma < 0 or alpha < 0:
-            raise ValueError(f"focal: gamma and alpha must be at least 0, got {gamma} and {alpha}")
+        if gamma < 0:
+            raise ValueError(f"focal: gamma must be at least 0, got {gamma}")
+        if alpha is not None and not 0 <= alpha <= 1:
+            raise ValueError(f"focal: alpha must be from 0 to 1, got {alpha}")
         if not 0 <= smoothing < 0.5:
             raise ValueError(f"focal: smoothing must be from 0 to below 0.5, got {smoothing}")
         self.gamma = gamma
@@ -51,4 +54,7 @@ class Focal(nn.Module):
         p = anomalous * p[:, 1:] + (1 - anomalous) * p[:, :1] + self.smoothing
         # A probability that is 0 in float32 has no logarithm.
         p = p.clamp(torch.finfo(p.dtype).tiny, 1)
-        return -self.alpha * ((1 - p) ** self.gamma * p.log()).mean()
+        loss = -((1 - p) ** self.gamma) * p.log()
+        if self.alpha is not None:
+            loss = loss * (self.alpha * masks + (1 - self.alpha) * (1 - masks))
+        return loss.mean()

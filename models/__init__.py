@@ -7,7 +7,6 @@ from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.detector import Detection, Detector
 from dlkd.models.dlkd import DLKD, Reconstruction
 from dlkd.models.mb_pfm import MBPFM
-from dlkd.models.noco import NoCo
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.optimizer import SGD, Adam, AdamW
 from dlkd.models.patchcore import PatchCore
@@ -18,6 +17,7 @@ from dlkd.models.stfpm import STFPM
 from dlkd.models.student import Student
 from dlkd.models.teacher import Teacher
 from dlkd.models.weights import TeacherWeightsError
+from dlkd.pseudo_anomalies import PastedTexture
 
 __all__ = [
     "DLKD",
@@ -34,7 +34,7 @@ __all__ = [
     "Detector",
     "Drops",
     "GaussianNoise",
-    "NoCo",
+    "PastedTexture",
     "PatchCore",
     "Reconstruction",
     "ResidualDecoder",

@@ -153,13 +153,13 @@ def test_a_law_notices_what_breaks_it(load: Load, law: str, block: type[nn.Modul
         check_law(load(block), "block/good", law, examples=5)
 
 
-@pytest.mark.parametrize("law", [law.name for law in LAWS.values() if not law.kind])
+@pytest.mark.parametrize("law", [law.name for law in LAWS.values() if not law.kinds])
 def test_a_good_block_keeps_every_law(load: Load, law: str) -> None:
     check_law(load(Good), "block/good", law, examples=2)
 
 
 def test_every_law_is_broken_above_and_known_to_rows() -> None:
-    assert list(dict.fromkeys(law for law, *_ in BREAKS)) == [law.name for law in LAWS.values() if not law.kind]
+    assert list(dict.fromkeys(law for law, *_ in BREAKS)) == [law.name for law in LAWS.values() if not law.kinds]
     assert list(LAWS) == list(contract.LAWS)
 
 

@@ -11,7 +11,6 @@ LARGE = (
     "decoder/residual",
     "model/dlkd",
     "model/mb_pfm",
-    "model/noco",
     "model/patchcore",
     "model/reverse_distillation",
     "model/stfpm",

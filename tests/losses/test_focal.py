@@ -13,8 +13,8 @@ from dlkd.contract import ContractError
 from dlkd.losses import Focal
 
 
-@pytest.mark.parametrize(("gamma", "alpha", "smoothing"), [(2.0, 1.0, 1e-5), (4.0, 1.0, 0.0), (1.5, 0.3, 0.1)])
-def test_it_equals_loops(gamma: float, alpha: float, smoothing: float) -> None:
+@pytest.mark.parametrize(("gamma", "alpha", "smoothing"), [(2.0, None, 1e-5), (4.0, 1.0, 0.0), (1.5, 0.3, 0.1)])
+def test_it_equals_loops(gamma: float, alpha: float | None, smoothing: float) -> None:
     probabilities = torch.randn(2, 2, 3, 4, dtype=torch.float64).softmax(dim=1)
     masks = (torch.rand(2, 1, 3, 4) < 0.5).double()
     total = 0.0
@@ -24,7 +24,8 @@ def test_it_equals_loops(gamma: float, alpha: float, smoothing: float) -> None:
             counts = 1 - smoothing if k == masks[n, 0, y, x] else smoothing
             p += counts * probabilities[n, k, y, x].item()
         p += smoothing
-        total += -alpha * (1 - p) ** gamma * math.log(p) / 24
+        weight = 1 if alpha is None else alpha if masks[n, 0, y, x] else 1 - alpha
+        total += -weight * (1 - p) ** gamma * math.log(p) / 24
     found = Focal(gamma=gamma, alpha=alpha, smoothing=smoothing)(probabilities, masks)
     assert found.item() == pytest.approx(total, rel=1e-12)
 
@@ -46,7 +47,7 @@ def test_probabilities_of_0_and_1_give_numbers(smoothing: float) -> None:
     assert logits.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("arguments", [{"gamma": -1}, {"alpha": -1}, {"smoothing": 0.5}])
+@pytest.mark.parametrize("arguments", [{"gamma": -1}, {"alpha": 2}, {"smoothing": 0.5}])
 def test_what_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"focal: .*{next(iter(arguments))}"):
         Focal(**arguments)

@@ -56,6 +56,7 @@ def test_lists():
         "focal",
         "mse",
         "pkd",
+        "ssim",
         "total",
     ]
     assert list_components() == sorted(list_components())

@@ -1,0 +1,31 @@
+"""Random numbers of pseudo-anomalies: few, drawn on the CPU, so that they do not depend on the images' device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def on_the_cpu(generator: torch.Generator | None) -> torch.Generator:
+    """A generator of the CPU: the one given, one seeded by it where it is a GPU's, or PyTorch's own for None."""
+    if generator is None:
+        return torch.default_generator
+    if generator.device.type == "cpu":
+        return generator
+    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+    return torch.Generator().manual_seed(int(seed))
+
+
+def uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """(count,) float32 numbers from `low` to below `high`."""
+    return low + (high - low) * torch.rand(count, generator=generator)
+
+
+def one(low: float, high: float, generator: torch.Generator) -> float:
+    """One number from `low` to below `high`."""
+    return float(uniform(1, low, high, generator))
+
+
+def whole(low: int, high: int, count: int, generator: torch.Generator) -> Tensor:
+    """(count,) whole numbers from `low` to `high`, both included."""
+    return torch.randint(low, high + 1, (count,), generator=generator)
