@@ -135,6 +135,11 @@ class Detector(nn.Module):
         return {"score": scores} if maps is None else {"anomaly map": maps}
 
 
+def has_fit(model: Detector) -> bool:
+    """Whether the model has parts that are fitted without gradient."""
+    return type(model).fit is not Detector.fit
+
+
 def kept_state(model: Detector) -> dict[str, Tensor]:
     """The state that is saved of a model: its state_dict without frozen parts, on the CPU."""
     return {k: v.contiguous().cpu() for k, v in model.state_dict().items() if not is_frozen(model, k)}

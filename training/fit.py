@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
-from dlkd.models.detector import Detector
+from dlkd.models.detector import Detector, has_fit
 from dlkd.training.checkpoint import AtomicCheckpointIO, SaveLast
 from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
@@ -88,11 +88,6 @@ def fit_rest(model: Detector, data: CategoryData, seed: int, only: Sequence[int]
     L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
     with torch.no_grad():
         model.to(device()).eval().fit(data.train_batches(device(), only))
-
-
-def has_fit(model: Detector) -> bool:
-    """Whether the model has parts that are fitted without gradient."""
-    return type(model).fit is not Detector.fit
 
 
 def _trainer(config: TrainConfig, folder: Path, callbacks: list[L.Callback]) -> L.Trainer:

@@ -27,25 +27,32 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def test_engine_fits_tests_and_predicts(tiny_folder: Path, tmp_path: Path) -> None:
+TEACHER = {"teacher": {"name": "timm", "backbone": "test_resnet", "weights": "random"}}
+
+
+@pytest.fixture
+def disc(tiny_folder: Path) -> Any:
+    """A data module of anomalib."""
     from anomalib.data import Folder
+
+    return Folder(
+        "disc", normal_dir="train/good", abnormal_dir="test/square", mask_dir="ground_truth/square",
+        root=tiny_folder / "disc", normal_test_dir="test/good", train_batch_size=3, eval_batch_size=3, num_workers=0,
+    )  # fmt: skip
+
+
+def test_engine_fits_tests_and_predicts(disc: Any, tmp_path: Path) -> None:
     from anomalib.engine import Engine
 
     from dlkd.integrations.anomalib import Dlkd
 
-    teacher = {"name": "timm", "backbone": "test_resnet", "weights": "random"}
-    model = Dlkd("stfpm", {"teacher": teacher}, image_size=(32, 32), visualizer=False)
-    root = tiny_folder / "disc"
-    data: Any = Folder(
-        "disc", normal_dir="train/good", abnormal_dir="test/square", mask_dir="ground_truth/square", root=root,
-        normal_test_dir="test/good", train_batch_size=3, eval_batch_size=3, num_workers=0,
-    )  # fmt: skip
+    model = Dlkd("stfpm", TEACHER, image_size=(32, 32), visualizer=False)
     before = {n: p.clone() for n, p in model.model.detector.student.named_parameters()}
     frozen = {n: p.clone() for n, p in model.model.detector.teacher.state_dict().items()}
     engine = Engine(max_epochs=2, accelerator="cpu", default_root_dir=tmp_path, logger=False)
-    engine.fit(model=model, datamodule=data)
-    [metrics] = engine.test(model=model, datamodule=data)
-    answers = engine.predict(model=model, datamodule=data)
+    engine.fit(model=model, datamodule=disc)
+    [metrics] = engine.test(model=model, datamodule=disc)
+    answers = engine.predict(model=model, datamodule=disc)
     assert 0 <= metrics["image_AUROC"] <= 1
     assert 0 <= metrics["pixel_AUROC"] <= 1
     after = dict(model.model.detector.student.named_parameters())
@@ -55,11 +62,36 @@ def test_engine_fits_tests_and_predicts(tiny_folder: Path, tmp_path: Path) -> No
     assert all(batch.anomaly_map.shape[1:] == (32, 32) for batch in answers)
 
 
-def test_without_gradient_is_refused() -> None:
+def test_engine_fits_a_memory(disc: Any, tmp_path: Path) -> None:
+    """Of every training image, once, as the pre-processor gives it; a checkpoint brings it back."""
+    from anomalib.engine import Engine
+
     from dlkd.integrations.anomalib import Dlkd
 
-    with pytest.raises(ValueError, match="patchcore is fitted without gradient"):
-        Dlkd("patchcore", {"teacher": {"name": "timm", "backbone": "test_resnet", "weights": "random"}})
+    everything = {**TEACHER, "memory": {"coreset": None}, "crop": 1.0}
+    model = Dlkd("patchcore", everything, image_size=(64, 64), visualizer=False)
+    engine = Engine(max_epochs=3, accelerator="cpu", default_root_dir=tmp_path, logger=False)
+    engine.fit(model=model, datamodule=disc)
+    [metrics] = engine.test(model=model, datamodule=disc)
+    assert 0 <= metrics["image_AUROC"] <= 1
+    detector: Any = model.model.detector
+    seen = [model.pre_processor.transform(disc.train_data[i].image[None]) for i in range(len(disc.train_data))]
+    with torch.no_grad():
+        torch.testing.assert_close(detector.score(detector(torch.cat(seen))), torch.zeros(len(seen)), atol=1e-3, rtol=0)
+        bank = detector.memory.bank.clone()
+        detector.fit([torch.cat(seen)])
+    torch.testing.assert_close(detector.memory.bank, bank)
+
+    engine.trainer.save_checkpoint(tmp_path / "kept.ckpt")
+    empty: Any = Dlkd("patchcore", everything, image_size=(64, 64), visualizer=False)
+    empty.load_state_dict(torch.load(tmp_path / "kept.ckpt", weights_only=False)["state_dict"])
+    torch.testing.assert_close(empty.model.detector.memory.bank, detector.memory.bank)
+
+
+def test_steps_of_other_seeds_draw_other_numbers() -> None:
+    from dlkd.integrations.anomalib import _seed_of
+
+    assert len({_seed_of(seed, step) for seed in range(3) for step in range(3)}) == 9
 
 
 def test_our_block_is_trained_in_their_model(tmp_path: Path) -> None:

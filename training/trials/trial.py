@@ -13,13 +13,13 @@ import lightning as L
 
 from dlkd.data.verify import verify
 from dlkd.files import alone, delete, write_text
-from dlkd.models.detector import Detector
+from dlkd.models.detector import Detector, has_fit
 from dlkd.registry import Registry
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.evaluate import alarm, evaluate, normal_range
 from dlkd.training.feature_cache import feature_cache
-from dlkd.training.fit import fit_rest, has_fit, train_by_gradient
+from dlkd.training.fit import fit_rest, train_by_gradient
 from dlkd.training.held_out import held_out_range
 from dlkd.training.module import DetectorTask
 from dlkd.training.saved_weights import load_weights, save_weights
