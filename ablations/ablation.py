@@ -8,11 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pandas as pd
 
-from dlkd.ablations.frames import TRIAL, comparison_frame, joined, score_frame, summary_frame, trial_frame
+from dlkd.ablations.frames import (
+    TRIAL,
+    By,
+    comparison_frame,
+    joined,
+    part_frame,
+    score_frame,
+    summary_frame,
+    trial_frame,
+)
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.deciding import deciding_pairs
 from dlkd.ablations.report.tables import Table, differences_of, effects_of, tabulate, trials_of
@@ -114,19 +123,26 @@ class Ablation:
         logs = [str(self.store / key / "failure.txt") for key in failed["key"]]
         return failed[[*TRIAL, "reason", "key"]].assign(log=logs)
 
-    def summary(self, metrics: str | Sequence[str] | None = None) -> pd.DataFrame:
+    def summary(self, metrics: str | Sequence[str] | None = None, *, by: By = "row") -> pd.DataFrame:
         """Average of each row over seeds, then categories, with the 95% interval for new seeds.
 
-        Index: label; of several tables, table and label. Columns: metric, and below it mean, low, high and n_missing
+        Index: label; by group also group, of the grid's `groups:` and "total"; by category also dataset and category;
+        of several tables, table first. Columns: metric, and below it mean, low, high and n_missing
         (cells without a value, which the average leaves out). An end of an interval is NaN where none can be given.
 
         Args:
             metrics: default those of the table's own grid.
+            by: "row" averages all categories of a row, "group" those of each group, "category" none.
 
         Raises:
-            ValueError: a metric is unknown.
+            ValueError: a metric is unknown, or `by` is none of these.
         """
-        found = {grid.name: summary_frame(own, names) for grid, (own, _, names) in self._parts(metrics)}
+        if by not in get_args(By):
+            raise ValueError(f"by is '{by}'{nearest(by, get_args(By))}")
+        found = {
+            grid.name: summary_frame(own, names) if by == "row" else part_frame(own, grid, names, by)
+            for grid, (own, _, names) in self._parts(metrics)
+        }
         return next(iter(found.values())) if len(found) == 1 else pd.concat(found, names=["table"])
 
     def differences(self, metrics: str | Sequence[str] | None = None, *, reference: str | None = None) -> pd.DataFrame:

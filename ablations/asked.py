@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.plan.groups import refuse_unknown
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.search.definition import SearchFile
 from dlkd.data.named import categories_of, dataset_node, refuse_pictures
@@ -57,6 +58,9 @@ class Asked:
         nodes = [dataset_node(self.registry, name) for name in self.datasets or file.datasets or ["textures"]]
         only = list(self.categories) or list(file.categories) or None
         data = [(node, categories_of(self.registry, node, only, some=len(nodes) > 1)) for node in nodes]
+        if isinstance(file, Grid):
+            known = list(dict.fromkeys(name for _, categories in data for name in categories))
+            refuse_unknown(file, known, whole=only is None, own_data=bool(file.datasets and not self.datasets))
         for (node, categories), place in itertools.product(data, filter(None, (self.folder, self.store))):
             refuse_pictures(place, node, categories)
         return chosen, data

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
+from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.report.parts import parts_of, within
 from dlkd.ablations.report.tables import TRIAL_COSTS
 from dlkd.ablations.run.run_folder import MEASURED_WITH
 from dlkd.ablations.statistics.row_means import row_means
 
+By = Literal["row", "group", "category"]
+"""What an average is taken over: all categories of a row, those of a group, or one."""
 TRIAL = ["table", "label", "dataset", "category", "seed"]
 SETTINGS = ["variant", *sorted(MEASURED_WITH)]
 COMPARED = [
@@ -40,6 +46,18 @@ def summary_frame(lines: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
         line = row_means(lines, name).set_index("row").reindex(pd.unique(own["row"])).rename_axis("label")
         parts[name] = line.assign(n_missing=missing)[["mean", "low", "high", "n_missing"]]
     return pd.concat(parts, axis=1, names=["metric", None])
+
+
+def part_frame(lines: pd.DataFrame, grid: Grid, metrics: list[str], by: By) -> pd.DataFrame:
+    """The averages of one table by group or category, see `Ablation.summary`."""
+    found = {}
+    for part in parts_of(lines, grid):
+        if part.average == (by == "group"):
+            key = (part.name,) if part.average else (part.places[0][0], part.name)
+            found[key] = summary_frame(within(lines, part.places), metrics)
+    names = ["group"] if by == "group" else ["dataset", "category"]
+    frame = pd.concat(found, names=names).reorder_levels(["label", *names])
+    return frame.reindex(pd.unique(lines["row"]), level="label")
 
 
 def comparison_frame(parts: dict[str, pd.DataFrame | None]) -> pd.DataFrame:

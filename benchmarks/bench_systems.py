@@ -1,13 +1,13 @@
-"""The paper's other systems at 256x256 beside anomalib's own, and MB-PFM beside a plain version.
+"""The paper's other systems at 256x256 beside anomalib's own, and those that it lacks beside a plain version.
 
     python benchmarks/bench_systems.py --json systems.json         # two to three minutes
 
 STFPM, RD and PatchCore stand beside anomalib's models (2.7, extra `bench`) with the same untrained resnet18, the same
 images and anomalib's reading of the system (docs/systems.md), in the same process, in rounds that run both once, so
-that a busy machine slows both alike; ratios are medians over rounds of the ratio within a round. MB-PFM is not in
-anomalib: its plain version is written as its authors describe it, with PyTorch's modules. A training step computes the
-teacher's features anew, as anomalib does; "features kept" is the step of a trial, which has them from its first epoch.
-PatchCore's fit is features and a coreset of 10%. Threads are PyTorch's; set OMP_NUM_THREADS.
+that a busy machine slows both alike; ratios are medians over rounds of the ratio within a round. MB-PFM and NoCo are
+not in anomalib: their plain versions are written as their authors describe them, in PyTorch's modules. A training step
+computes the teacher's features anew, as anomalib does; "features kept" is the step of a trial, which has them from its
+first epoch. PatchCore's fit is features and a coreset of 10%. Threads are PyTorch's; set OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
@@ -232,12 +232,66 @@ def mb_pfm(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
     yield from beside(mine, training(model, optimizers, lambda: model.loss(images)), model, images)
 
 
+class PlainNoco(nn.Module):
+    """NoCo as its authors describe it, of a network whose stages end in a ReLU, as the slope costs both nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = timm.create_model("resnet18", features_only=True, out_indices=(1, 2, 3)).requires_grad_(False)
+        width = sum(self.network.feature_info.channels())
+        self.projector = nn.Conv2d(width, width, 1)
+        self.radius = nn.Parameter(torch.tensor([1e-5]))
+        self.register_buffer("centre", F.normalize(torch.randn(1, width)))
+
+    def distances(self, images: Tensor) -> Tensor:
+        """From the centre, (b, 56, 56), of the crop."""
+        self.network.eval()
+        crop = images[:, :, 16:240, 16:240]
+        with torch.no_grad():
+            pooled = [F.avg_pool2d(x, 3, 1, 1) for x in self.network(crop)]
+            sides = pooled[0].shape[2:]
+            whole = torch.cat([F.interpolate(x, sides, mode="bilinear") for x in pooled], dim=1)
+        vectors = self.projector(whole).flatten(2).transpose(1, 2)
+        return torch.cdist(vectors, self.centre).view(-1, *sides)
+
+    def loss(self, images: Tensor) -> Tensor:
+        """What lies outside the sphere."""
+        return 1000 * torch.relu(self.distances(images) - self.radius**2).mean()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (b, 224, 224) and scores (b,)."""
+        maps = F.interpolate(self.distances(images)[:, None], (224, 224), mode="bilinear")
+        offsets = torch.arange(-16, 17)
+        kernel = torch.exp(-0.5 * (offsets / 4) ** 2)
+        kernel = (kernel / kernel.sum()).view(1, 1, -1, 1)
+        padded = F.pad(maps, (16, 16, 16, 16), mode="reflect")
+        smooth = F.conv2d(F.conv2d(padded, kernel), kernel.transpose(2, 3))[:, 0]
+        return smooth, smooth.amax(dim=(1, 2))
+
+
+def noco(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
+    """Runs of dlkd's NoCo and of the plain one."""
+    mine = ours(create_model("noco", teacher={**RESNET, "last_slope": 0.01}), images)
+    model = PlainNoco()
+    trained = [*model.projector.parameters(), model.radius]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=5e-4, amsgrad=True)
+    yield from beside(mine, training(model, [optimizer], lambda: model.loss(images)), model, images)
+
+
 def untrained(*arguments: Any, create: Callable[..., Any] = timm.create_model, **named: Any) -> Any:
     """timm's network without weights, which anomalib would download; what they are changes no time."""
     return create(*arguments, **{**named, "pretrained": False})
 
 
-SYSTEMS = {"STFPM": stfpm, "RD": reverse_distillation, "PatchCore": patchcore, "MB-PFM": mb_pfm}
+SYSTEMS = {
+    "STFPM": stfpm,
+    "RD": reverse_distillation,
+    "PatchCore": patchcore,
+    "MB-PFM": mb_pfm,
+    "NoCo": noco,
+}
+PLAIN = ("MB-PFM", "NoCo")
+"""Systems that stand beside a plain version."""
 
 
 def seconds(run: Run, clock: Clock) -> float:
@@ -258,7 +312,7 @@ def measure(rounds: int, names: Sequence[str], clock: Clock) -> dict[str, Any]:
     images = torch.randn(BATCH, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     figures: dict[str, Any] = {}
     for name in names:
-        if name != "MB-PFM" and not importlib.util.find_spec("anomalib"):
+        if name not in PLAIN and not importlib.util.find_spec("anomalib"):
             figures[name] = {"skipped": f"{name}: anomalib is not installed: pip install dlkd[bench]"}
             continue
         torch.manual_seed(0)
@@ -270,7 +324,7 @@ def measure(rounds: int, names: Sequence[str], clock: Clock) -> dict[str, Any]:
                 what: measured(a, b, min(rounds, 2) if what == "fit" or name == "MB-PFM" else rounds, clock)
                 for what, a, b in SYSTEMS[name](images)
             }
-        other = "plain" if name == "MB-PFM" else "anomalib"
+        other = "plain" if name in PLAIN else "anomalib"
         targets = [
             {
                 "what": f"{name}, {what}, dlkd / {other}",

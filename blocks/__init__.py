@@ -1,6 +1,7 @@
 """Blocks: the parts of the student, each a module with a shape contract."""
 
 from dlkd.blocks.aspp import ASPP
+from dlkd.blocks.centre import Centre
 from dlkd.blocks.embed import Embed
 from dlkd.blocks.feature_mapping import FeatureMapping
 from dlkd.blocks.frfn import FRFN
@@ -15,6 +16,7 @@ from dlkd.blocks.norm import LayerNorm2d
 from dlkd.blocks.ocbe import OCBE
 from dlkd.blocks.patch_pooling import PatchPooling
 from dlkd.blocks.prl import PRL, refine
+from dlkd.blocks.projector import Projector
 from dlkd.blocks.residual import Residual
 from dlkd.blocks.segmentation_head import SegmentationHead
 from dlkd.blocks.ss2d import SS2D
@@ -30,12 +32,14 @@ __all__ = [
     "OCBE",
     "PRL",
     "SS2D",
+    "Centre",
     "Embed",
     "FarthestFirst",
     "FeatureMapping",
     "LayerNorm2d",
     "MemoryBank",
     "PatchPooling",
+    "Projector",
     "Residual",
     "SegmentationHead",
     "refine",

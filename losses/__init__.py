@@ -6,7 +6,8 @@ from dlkd.losses.flat_cosine import FlatCosine
 from dlkd.losses.focal import Focal
 from dlkd.losses.mse import MSE
 from dlkd.losses.similarity import AnomalySimilarity
+from dlkd.losses.sphere import Sphere
 from dlkd.losses.ssim import SSIM
 from dlkd.losses.total import TotalLoss
 
-__all__ = ["CKD", "MSE", "PKD", "SSIM", "AnomalySimilarity", "Contrast", "FlatCosine", "Focal", "TotalLoss"]
+__all__ = ["CKD", "MSE", "PKD", "SSIM", "AnomalySimilarity", "Contrast", "FlatCosine", "Focal", "Sphere", "TotalLoss"]

@@ -7,6 +7,7 @@ from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.detector import Detection, Detector
 from dlkd.models.dlkd import DLKD, Reconstruction
 from dlkd.models.mb_pfm import MBPFM
+from dlkd.models.noco import NoCo
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.optimizer import SGD, Adam, AdamW
 from dlkd.models.patchcore import PatchCore
@@ -34,6 +35,7 @@ __all__ = [
     "Detector",
     "Drops",
     "GaussianNoise",
+    "NoCo",
     "PastedTexture",
     "PatchCore",
     "Reconstruction",

@@ -92,6 +92,7 @@ class Adam(OptimizerSettings):
         weight_decay: see above.
         spared: parameters without it, see `Spared`.
         schedule: class of the learning rate's schedule, None for a constant one.
+        amsgrad: divide by the largest second moment so far (Reddi et al., 2018) instead of the present one.
     """
 
     kind: type[torch.optim.Optimizer] = torch.optim.Adam
@@ -104,10 +105,12 @@ class Adam(OptimizerSettings):
         weight_decay: float = 0.0,
         spared: Spared = "marked",
         schedule: Callable[[], Schedule] | None = None,
+        amsgrad: bool = False,
     ) -> None:
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"adam: betas must be two numbers from 0 to below 1, got {list(betas)}")
-        super().__init__(type(self).kind, lr, weight_decay, spared, schedule, betas=tuple(betas), fused=True)
+        settings = {"betas": tuple(betas), "amsgrad": amsgrad, "fused": True}
+        super().__init__(type(self).kind, lr, weight_decay, spared, schedule, **settings)
 
 
 @register("optimizer", "adamw")

@@ -14,6 +14,7 @@ from dlkd.blocks.memory.memory_bank import MemoryBank
 from dlkd.blocks.patch_pooling import PatchPooling
 from dlkd.contract import require
 from dlkd.models.anomaly_map import Border, gaussian_blur
+from dlkd.models.crop import SMALLEST, Window, middle_part
 from dlkd.models.detector import Detection, Detector
 from dlkd.models.teacher import Teacher
 from dlkd.registry import register
@@ -23,9 +24,6 @@ WIDE_RESNET = functools.partial(Teacher, backbone="wide_resnet50_2.tv_in1k", sta
 
 Upsampling: TypeAlias = Literal["bilinear", "nearest"]
 """How a map of patches is brought to the size of the image."""
-
-SMALLEST = 32
-"""Pixels of the smallest side that a teacher takes."""
 
 
 @register("model", "patchcore")
@@ -91,8 +89,7 @@ class PatchCore(Detector):
         """Patch features of the crop of images (b, 3, h, w), normalised by the teacher's statistics: (b, c, h', w')."""
         for axis, side in zip("hw", images.shape[2:], strict=True):
             require("patchcore", axis, side, f">= {SMALLEST}")
-        (top, left), (height, width) = self._window(images.shape[-2:])
-        features: Tensor = self.patches(self.teacher(images[..., top : top + height, left : left + width]))
+        features: Tensor = self.patches(self.teacher(self._window(images).cut(images)))
         return features
 
     def detect(self, images: Tensor) -> Detection:
@@ -107,7 +104,7 @@ class PatchCore(Detector):
         if self.score_neighbors > 1:
             at = worst + h * w * torch.arange(b, device=worst.device)
             scores = scores * self._weight(vectors[at], numbers[at, 0])
-        return Detection(scores, self._map(patches.view(b, h, w), images.shape[-2:]))
+        return Detection(scores, self._map(patches.view(b, h, w), self._window(images)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (b, 3, h, w), normalised by the teacher's statistics -> anomaly maps (b, h, w)."""
@@ -117,17 +114,13 @@ class PatchCore(Detector):
 
     def stages(self, images: Tensor) -> Mapping[str, Tensor | Sequence[Tensor]]:
         """The teacher's features and the patch features; with a filled memory the score and the anomaly map too."""
-        (top, left), (height, width) = self._window(images.shape[-2:])
-        crop = images[..., top : top + height, left : left + width]
+        crop = self._window(images).cut(images)
         found = {"crop": crop, "teacher": self.teacher(crop), "patch features": self.features(images)}
         return {**found, **super().stages(images)} if len(self.memory.bank) else found
 
-    def _window(self, sides: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Top left corner and sides of the crop."""
-        own = [min(side, max(SMALLEST, round(self.crop * side))) for side in sides]
-        # As torchvision's CenterCrop, which rounds half a pixel to the even one.
-        starts = [round((side - cropped) / 2) for side, cropped in zip(sides, own, strict=True)]
-        return (starts[0], starts[1]), (own[0], own[1])
+    def _window(self, images: Tensor) -> Window:
+        """What is looked at."""
+        return middle_part(images.shape[-2:], self.crop)
 
     def _weight(self, vectors: Tensor, nearest: Tensor) -> Tensor:
         """The weight (b,) of the paper's equation 7.
@@ -141,13 +134,7 @@ class PatchCore(Detector):
         far = (vectors.unsqueeze(1) - bank[around]).square().sum(dim=2)
         return 1 - F.softmax(far.sqrt() if self.memory.distance == "euclidean" else far, dim=1)[:, 0]
 
-    def _map(self, patches: Tensor, sides: Sequence[int]) -> Tensor:
+    def _map(self, patches: Tensor, window: Window) -> Tensor:
         """Distances (b, h', w') as maps (b, h, w) of the whole image."""
-        (top, left), size = self._window(sides)
-        maps = F.interpolate(patches.unsqueeze(1), size, mode=self.upsampling).squeeze(1)
-        maps = gaussian_blur(maps, self.sigma, self.border)
-        if size == tuple(sides):
-            return maps
-        whole = maps.amin(dim=(1, 2), keepdim=True).repeat(1, *sides)
-        whole[:, top : top + size[0], left : left + size[1]] = maps
-        return whole
+        maps = F.interpolate(patches.unsqueeze(1), window.size, mode=self.upsampling).squeeze(1)
+        return window.uncut(gaussian_blur(maps, self.sigma, self.border))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dlkd.models.last_relu import leak
 from dlkd.models.teacher import Teacher, backbone_features
 
 
@@ -14,7 +15,7 @@ class Student(nn.Module):
     """The teacher's backbone with random weights, up to the last stage that the teacher takes; all of it is trained.
 
     Args:
-        teacher: gives backbone and stages.
+        teacher: gives backbone, stages and how these end.
         zero_init_last: keep the zeros that timm gives to the last norm of each residual unit; otherwise every norm
             starts at one, as in torchvision.
         stages: of the backbone that are given, instead of the teacher's.
@@ -23,6 +24,7 @@ class Student(nn.Module):
     def __init__(self, teacher: Teacher, *, zero_init_last: bool = False, stages: Sequence[int] | None = None) -> None:
         super().__init__()
         self.network = backbone_features(teacher.backbone, "random", teacher.stages if stages is None else stages)
+        leak(self.network, teacher.last_slope, teacher.backbone)
         self.gives_channels_last = teacher.gives_channels_last
         if not zero_init_last:
             for module in self.network.modules():

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dlkd.contract import ContractError, require, require_map
+from dlkd.models.last_relu import leak
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.offline_weights import offline_state
 from dlkd.models.weights import TeacherWeightsError, find_weights, read_checkpoint
@@ -46,6 +47,8 @@ class Teacher(nn.Module):
             of the timm model (torchvision's names are the same for ResNets) may be at any depth, under any prefix and
             among other entries, see `dlkd.models.weights`.
         stages: which of the backbone's feature maps are taken; default those at 1/4, 1/8 and 1/16 of the image.
+        last_slope: of the last ReLU of each stage that is taken, below zero: its map keeps so much of the negative
+            values, and the next stage takes none of them. 0 is the ReLU as it is; anything else is for ResNets only.
 
     Attributes:
         channels: channels of each feature map. reductions: image side over map side of each. stages: their numbers.
@@ -53,7 +56,7 @@ class Teacher(nn.Module):
 
     Raises:
         TeacherWeightsError: the weights are not to be had.
-        ValueError: timm does not know the backbone, or it has no such stages.
+        ValueError: timm does not know the backbone, or it has no such stages, or they do not end in a ReLU.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Teacher(nn.Module):
         backbone: str = "resnet18.tv_in1k",
         weights: Literal["timm", "pypi", "random"] | str | PathLike[str] = "timm",  # words, or a path
         stages: Sequence[int] | None = None,
+        last_slope: float = 0.0,
     ) -> None:
         super().__init__()
         from timm.layers.format import Format
@@ -77,6 +81,8 @@ class Teacher(nn.Module):
         self.std: tuple[float, ...] = tuple(config["std"])
         self.gives_channels_last = getattr(self.network, "output_fmt", None) == Format.NHWC
         self._first_tap = [_submodule(self.network, info.module_name()[0])]  # in a list: it is a part already
+        self.last_slope = last_slope
+        leak(self.network, last_slope, backbone)
         self.requires_grad_(False)
         self.eval()
 
@@ -122,7 +128,7 @@ class Teacher(nn.Module):
     def clean_key(self, place: NoisePlace = "every") -> str:
         """What `clean` depends on, except images and weights; for `Detector.clean_key`."""
         kind = f"{type(self).__module__}.{type(self).__qualname__}"
-        return repr((kind, self.backbone, self.stages, place))
+        return repr((kind, self.backbone, self.stages, self.last_slope, place))
 
     @torch.no_grad()
     def pseudo_anomalies(

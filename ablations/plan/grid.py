@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pydantic
@@ -35,6 +36,17 @@ def _level(value: Any) -> bool | str:
 Level = Annotated[bool | str, pydantic.PlainValidator(_level)]
 """Of a factor: whether it is on, or which of several it is."""
 
+TOTAL = "total"
+"""The average of all categories, where figures stand by group and category."""
+
+
+def _by_part(figures: Any) -> Any:
+    return figures if isinstance(figures, Mapping) else {TOTAL: figures}
+
+
+Published = Annotated[dict[str, float], pydantic.BeforeValidator(_by_part)]
+"""Figures by category, group and `TOTAL`; a figure alone is the total."""
+
 
 class GridRow(pydantic.BaseModel):
     """One row of a table.
@@ -44,7 +56,7 @@ class GridRow(pydantic.BaseModel):
         variant: name of a variant of the registry.
         overrides: laid over the variant, nested as in YAML.
         train: laid over the training configuration.
-        paper: the paper's own figures in per cent, by metric.
+        paper: the paper's own figures in per cent, by metric: one of all categories, or by category, group and "total".
         factors: the level of each factor, for factorial grids: true or false, or a name.
     """
 
@@ -54,8 +66,12 @@ class GridRow(pydantic.BaseModel):
     variant: str
     overrides: dict[str, Any] = {}
     train: dict[str, Any] = {}
-    paper: dict[str, float] = {}
+    paper: dict[str, Published] = {}
     factors: dict[str, Level] = {}
+
+    def published(self, metric: str, part: str = TOTAL) -> float:
+        """The paper's figure in per cent of a category, a group or all; NaN where there is none."""
+        return self.paper.get(metric, {}).get(part, float("nan"))
 
 
 class Grid(pydantic.BaseModel):
@@ -75,6 +91,7 @@ class Grid(pydantic.BaseModel):
         margin: a difference within it, as a fraction, does not matter: 0.005 is half a point.
         datasets: NAME, NAME:PATH or a folder, as `--dataset` takes them.
         categories: only these.
+        groups: categories by the name of their group, whose average is shown too; not on data that have none of them.
         seeds: how many base seeds.
         until_decided: comparisons that are open get one more seed each, to so many; p and intervals hold at every look.
         added_to: where seeds were added to a finished run, how many it had; `ablate` writes it into the run's folder.
@@ -97,6 +114,7 @@ class Grid(pydantic.BaseModel):
     margin: float = pydantic.Field(0.005, ge=0, lt=1)
     datasets: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = {}
     seeds: int | None = pydantic.Field(None, ge=1)
     until_decided: int | None = pydantic.Field(None, ge=2)
     added_to: int | None = None
@@ -117,3 +135,8 @@ class Grid(pydantic.BaseModel):
     def has_paper(self) -> bool:
         """Whether any row has a figure of the paper's."""
         return any(row.paper for row in self.rows)
+
+    @property
+    def by_part(self) -> bool:
+        """Whether the grid is about groups or categories, and not the average of all alone."""
+        return bool(self.groups) or any({*figures} - {TOTAL} for row in self.rows for figures in row.paper.values())

@@ -10,7 +10,8 @@ from typing import Any
 import pydantic
 
 from dlkd.ablations.plan.factors import KEYS, written_out
-from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.ablations.plan.grid import TOTAL, Grid, GridRow
+from dlkd.ablations.plan.groups import group_problems
 from dlkd.ablations.plan.shipped import shipped_grids
 from dlkd.ablations.plan.tuning import Parameter, Tuning
 from dlkd.registry import list_components, python_data
@@ -77,6 +78,7 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
     for i, row in enumerate(grid.rows):
         problems += _row_problems(grid, i, row, document)
     problems += _factor_problems(grid, document)
+    problems += group_problems(grid, document)
     problems += _metric_problems({("metrics", i): metric for i, metric in enumerate(grid.metrics)}, document)
     if grid.tune is not None:
         metric = grid.tune.metric if "metric" in grid.tune.model_fields_set else grid.primary_metric
@@ -104,7 +106,7 @@ def _form_problems(error: pydantic.ValidationError, data: dict[str, Any], docume
         known = _known(tuple(e["loc"]))
         unknown = e["type"] == "extra_forbidden"
         message = f"unknown key{nearest(str(e['loc'][-1]), known)}" if unknown else e["msg"]
-        yield document.problem(tuple(e["loc"]), message)
+        yield document.problem(_figure_path(tuple(e["loc"]), document), message)
 
 
 def _known(path: KeyPath) -> Iterable[str]:
@@ -119,16 +121,23 @@ def _row_problems(grid: Grid, i: int, row: GridRow, document: LocatedYaml) -> It
     """What is wrong with one row: its label, the paper's figures, its training arguments."""
     if [other.label for other in grid.rows].index(row.label) != i:
         yield document.problem(("rows", i, "label"), f"the label '{row.label}' stands twice")
-    for metric, figure in row.paper.items():
-        if not 0 <= figure <= 100:
-            message = f"a figure in per cent is from 0 to 100, got {figure}"
-            yield document.problem(("rows", i, "paper", metric), message)
-        yield from _metric_problems({("rows", i, "paper", metric): metric}, document)
+    for metric, figures in row.paper.items():
+        own: KeyPath = ("rows", i, "paper", metric)
+        for part, figure in figures.items():
+            if not 0 <= figure <= 100:
+                message = f"a figure in per cent is from 0 to 100, got {figure}"
+                yield document.problem(_figure_path((*own, part), document), message)
+        yield from _metric_problems({own: metric}, document)
     places = [(document, ("train",)), (document, ("rows", i, "train"))]
     try:
         Preset(train=TrainConfig()).trained(grid.train, row.train, places=places)
     except ConfigError as error:
         yield from error.problems
+
+
+def _figure_path(path: KeyPath, document: LocatedYaml) -> KeyPath:
+    """The place of a paper's figure, which has no key of its own where it is the only one of its metric."""
+    return path if path in document.lines or path[-1] != TOTAL else path[:-1]
 
 
 def _metric_problems(metrics: dict[KeyPath, str], document: LocatedYaml) -> Iterator[Problem]:

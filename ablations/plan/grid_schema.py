@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.plan.grid import TOTAL, Grid
 from dlkd.training import METRICS, PRESETS, TrainConfig
 
 WRITTEN_BY_RUNS = ("added_to", "tuned")
@@ -23,11 +23,13 @@ def grid_schema() -> dict[str, Any]:
     known = {key: value for key, value in schema["properties"].items() if key not in WRITTEN_BY_RUNS}
     row = definitions["GridRow"]["properties"]
     metric = {"enum": list(METRICS)}
+    figure = {"type": "number", "minimum": 0, "maximum": 100}
+    figures = {"anyOf": [figure, {"type": "object", "additionalProperties": figure}]}
     train = _train()
     row |= {
         "label": TEXT,
         "train": {"$ref": "#/$defs/train"},
-        "paper": {"type": "object", "propertyNames": metric, "additionalProperties": {"minimum": 0, "maximum": 100}},
+        "paper": {"type": "object", "propertyNames": metric, "additionalProperties": figures},
         "factors": {"type": "object", "additionalProperties": TEXT},
     }
     known |= {
@@ -46,6 +48,11 @@ def grid_schema() -> dict[str, Any]:
         "primary": metric,
         "datasets": {"type": "array", "items": TEXT},
         "categories": {"type": "array", "items": TEXT},
+        "groups": {
+            "type": "object",
+            "propertyNames": {"not": {"const": TOTAL}},
+            "additionalProperties": {"type": "array", "minItems": 1, "uniqueItems": True, "items": TEXT},
+        },
         "preset": {"enum": list(PRESETS)},
         "train": {"$ref": "#/$defs/train"},
     }

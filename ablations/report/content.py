@@ -10,6 +10,7 @@ import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report import pair_data, plot_data
+from dlkd.ablations.report.parts import Parts, by_part
 from dlkd.ablations.report.pictures import Drawn, Picture, make_picture
 from dlkd.ablations.report.tables import Table, tabulate
 from dlkd.ablations.report.words.captions import captions
@@ -36,6 +37,7 @@ class Section:
     Attributes:
         anchor: names the section and its pictures' files.
         table: the figures.
+        parts: the same by group and category, where the grid is about these.
         headline: the verdicts in a few sentences.
         notes: notes under the table.
         failures_heading: heading of `failures`.
@@ -46,6 +48,7 @@ class Section:
 
     anchor: str
     table: Table
+    parts: Parts | None
     headline: str
     notes: list[str]
     failures_heading: str
@@ -105,6 +108,7 @@ def _section(table: Table, store: Path, before: Drawn) -> Section:
     return Section(
         anchor=anchor,
         table=table,
+        parts=by_part(table),
         headline=headline(table),
         notes=notes(table),
         failures_heading=failures_heading(table),

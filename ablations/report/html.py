@@ -7,7 +7,7 @@ import importlib.resources
 import jinja2
 
 from dlkd.ablations.report.content import Report
-from dlkd.ablations.report.words import entries, numbers, tuning
+from dlkd.ablations.report.words import entries, numbers, parts, tuning
 from dlkd.ablations.report.words.conditions import cost_note
 from dlkd.text import plain
 
@@ -23,5 +23,6 @@ def html(report: Report) -> str:
     )
     source = importlib.resources.files("dlkd.ablations.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(
-        report=report, numbers=numbers, entries=entries, tuning=tuning, label=entries.label, cost_note=cost_note
-    )
+        report=report, numbers=numbers, entries=entries, parts=parts, tuning=tuning, label=entries.label,
+        cost_note=cost_note,
+    )  # fmt: skip

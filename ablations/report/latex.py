@@ -6,9 +6,11 @@ import math
 
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.content import Report, Section
+from dlkd.ablations.report.parts import Part
 from dlkd.ablations.report.tables import Entry, Table, TableRow
 from dlkd.ablations.report.words import entries, numbers
 from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.parts import part_heading, part_note, trained_in
 from dlkd.ablations.report.words.tuning import HEADING, tuning_heads, tuning_lines
 from dlkd.files import file_name
 from dlkd.text import plain
@@ -51,7 +53,11 @@ def latex(report: Report) -> str:
     parts = ["% Needs \\usepackage{booktabs,graphicx}. Written by `dlkd report`."]
     if report.comparable:
         parts.append(f"% {plain(report.comparable)}")
-    tables = [text for section in report.sections for text in (_table(section), *_tuned(section.table.grid))]
+    tables = [
+        text
+        for section in report.sections
+        for text in (_table(section), *_by_part(section), *_tuned(section.table.grid))
+    ]
     others = "".join(sorted({character for table in tables for character in table if character > LATIN}))
     if others:
         parts.append(f"% Needs lualatex or xelatex and a font that has {others}; pdflatex does not know these.")
@@ -96,26 +102,56 @@ def _said(section: Section) -> list[str]:
     return [r"\par\smallskip\footnotesize\raggedright", *(rf"{_escape(text)}\par" for text in said)]
 
 
+def _by_part(section: Section) -> list[str]:
+    """A table per metric: groups and categories by rows of the grid."""
+    found, grid = section.parts, section.table.grid
+    tables = []
+    for metric, published in {} if found is None else found.metrics.items():
+        heads, names, body = [""], [_escape(label(metric))], [[_part_name(part)] for part in found.parts]
+        for row in section.table.rows:
+            both = row.label in published
+            heads.append(rf"\multicolumn{{{1 + both}}}{{c}}{{\parbox[b]{{3cm}}{{\centering {_escape(row.label)}}}}}")
+            names += ["paper"] * both + ["measured"]
+            for i, line in enumerate(body):
+                entry = found.entries[i, metric, row.label]
+                line += [_escape(numbers.number(entry.paper))] * both
+                line.append(_escape(", ".join([_plain(entry), *trained_in(found.seconds[i, row.label])])))
+        lines = [" & ".join(line) + r" \\" for line in (heads, names, *body)]
+        said = f"{entries.sentence(grid.title)} {part_heading(section.table)}: {label(metric)}. {part_note(found)}"
+        rows = [*(r"\toprule", *lines[:2]), r"\midrule", *lines[2:], r"\bottomrule"]
+        tables.append(_plain_table(said, f"{file_name(grid.name)}-{metric}", "r" * (len(names) - 1), rows))
+    return tables
+
+
+def _part_name(part: Part) -> str:
+    return rf"\textbf{{{_escape(part.label)}}}" if part.average else _escape(part.label)
+
+
+def _plain_table(caption: str, name: str, columns: str, rows: list[str]) -> str:
+    """A table environment as wide as the text, whose first column holds names."""
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{_escape(caption)}}}",
+            rf"\label{{tab:{name}}}",
+            r"\resizebox{\textwidth}{!}{%",
+            rf"\begin{{tabular}}{{l{columns}}}",
+            *rows,
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    )
+
+
 def _tuned(grid: Grid) -> list[str]:
     """What each row was tuned to, as a table; nothing where no row was."""
     heads, lines = tuning_heads(grid), tuning_lines(grid)
     if not heads:
         return []
     rows = [" & ".join(map(_escape, line)) + r" \\" for line in (heads, *lines)]
-    return [
-        "\n".join(
-            [
-                r"\begin{table}",
-                rf"\caption{{{HEADING}: {_escape(entries.sentence(grid.title))}}}",
-                rf"\label{{tab:{file_name(grid.name)}-tuned}}",
-                r"\resizebox{\textwidth}{!}{%",
-                rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
-                *(r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"),
-                r"\end{tabular}}",
-                r"\end{table}",
-            ]
-        )
-    ]
+    lines = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
+    caption = f"{HEADING}: {entries.sentence(grid.title)}"
+    return [_plain_table(caption, f"{file_name(grid.name)}-tuned", "r" * (len(heads) - 1), lines)]
 
 
 def _row(table: Table, row: TableRow) -> str:
@@ -129,11 +165,15 @@ def _row(table: Table, row: TableRow) -> str:
 
 
 def _measured(entry: Entry) -> str:
+    return _escape(_plain(entry))
+
+
+def _plain(entry: Entry) -> str:
     if reason := entries.absent(entry):
-        return _escape(reason)
+        return reason
     within = f" ({entries.interval(entry)})" if entries.interval(entry) else ""
     left_out = f", {entries.partial(entry)}" if entry.partial else ""
-    return _escape(f"{numbers.number(entry.mean)}{within}{left_out}")
+    return f"{numbers.number(entry.mean)}{within}{left_out}"
 
 
 def _difference(entry: Entry) -> str:

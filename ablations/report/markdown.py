@@ -7,10 +7,12 @@ import re
 
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.content import Report, Section
+from dlkd.ablations.report.parts import Part
 from dlkd.ablations.report.tables import Entry, Table, TableRow
 from dlkd.ablations.report.words import entries, numbers
 from dlkd.ablations.report.words.conditions import cost_note
 from dlkd.ablations.report.words.entries import label
+from dlkd.ablations.report.words.parts import part_heading, part_note, trained_in
 from dlkd.ablations.report.words.tuning import HEADING, tuning_heads, tuning_lines
 from dlkd.text import plain
 
@@ -32,6 +34,7 @@ def markdown(report: Report) -> str:
         table = section.table
         parts += [f"## {escape(table.grid.title)}", _results(table)]
         parts.append(_notes(section))
+        parts += _by_part(section)
         parts += _tuning(table.grid)
         for picture in section.pictures:
             parts += [
@@ -92,6 +95,29 @@ def _notes(section: Section) -> str:
         lines.append(f"- {section.failures_heading}:")
         lines += [f"  - {escape(failure)}" for failure in section.failures]
     return "\n".join(lines)
+
+
+def _by_part(section: Section) -> list[str]:
+    """A table per metric: groups and categories by rows of the grid."""
+    found = section.parts
+    if found is None:
+        return []
+    said = [f"### {part_heading(section.table)}"]
+    for metric, published in found.metrics.items():
+        head, lines = [label(metric)], [[_part_name(part)] for part in found.parts]
+        for row in section.table.rows:
+            name = escape(row.label)
+            head += [f"{name}, paper"] * (row.label in published) + [f"{name}, measured"]
+            for i, line in enumerate(lines):
+                entry = found.entries[i, metric, row.label]
+                line += [numbers.number(entry.paper)] * (row.label in published)
+                line.append("<br>".join([_measured(entry), *trained_in(found.seconds[i, row.label])]))
+        said.append(markdown_table(head, lines))
+    return [*said, escape(part_note(found))]
+
+
+def _part_name(part: Part) -> str:
+    return f"**{escape(part.label)}**" if part.average else escape(part.label)
 
 
 def _tuning(grid: Grid) -> list[str]:

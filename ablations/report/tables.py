@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -224,7 +224,10 @@ def _row(
 ) -> TableRow:
     own = trials[trials["row"] == row.label]
     entries = {
-        metric: _entry(own[own["metric"] == metric], row, metric, summary, differences)
+        metric: replace(
+            make_entry(own[own["metric"] == metric], row.label, row.published(metric), summary),
+            **_compared(row.label, metric, differences),
+        )
         for metric, summary in summaries.items()
     }
     untrained = not own.empty and bool(((own["epochs"] == 0) | (own["max_steps"] == 0)).all())
@@ -233,12 +236,12 @@ def _row(
     return TableRow(row.label, row.variant, untrained, row.label == grid.reference, compared, entries, costs, measured)
 
 
-def _entry(own: pd.DataFrame, row: GridRow, metric: str, summary: pd.DataFrame, differences: pd.DataFrame) -> Entry:
-    paper = row.paper.get(metric, NAN)
+def make_entry(own: pd.DataFrame, row: str, paper: float, summary: pd.DataFrame) -> Entry:
+    """One metric of a row in its own trials, beside the paper's figure; `summary` is that of `row_means`, by row."""
     if own.empty:
         return Entry(paper=paper, failed="not in these trials")
     said = own[own["status"] == "undefined"]
-    line = summary.loc[row.label] if row.label in summary.index else None
+    line = summary.loc[row] if row in summary.index else None
     expected = own[(own["status"] != "undefined")]
     missing = int((~np.isfinite(expected["value"])).sum())
     failed = ""
@@ -255,7 +258,6 @@ def _entry(own: pd.DataFrame, row: GridRow, metric: str, summary: pd.DataFrame, 
         missing=missing,
         cells=len(expected),
         **{name: value * 100 for name, value in found.items()},
-        **_compared(row.label, metric, differences),
     )
 
 

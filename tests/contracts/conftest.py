@@ -11,6 +11,7 @@ LARGE = (
     "decoder/residual",
     "model/dlkd",
     "model/mb_pfm",
+    "model/noco",
     "model/patchcore",
     "model/reverse_distillation",
     "model/stfpm",

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dlkd.contract import ContractError
-from dlkd.models import GaussianNoise, Teacher, TeacherWeightsError
+from dlkd.models import GaussianNoise, Student, Teacher, TeacherWeightsError
 from dlkd.models.offline_weights import OFFLINE_BACKBONES, offline_state
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
@@ -66,6 +66,41 @@ def test_any_backbone_announces_the_shapes_it_gives(backbone, stages, channels, 
 def test_statistics_are_the_backbones():
     assert Teacher(backbone="resnet18", weights="random").mean == (0.485, 0.456, 0.406)
     assert Teacher(backbone="test_vit", weights="random", stages=[0]).std == (0.5, 0.5, 0.5)
+
+
+# The last ReLU of each stage.
+
+
+def test_a_slope_gives_the_negative_values_of_each_stage_and_changes_nothing_else():
+    plain, leaky = small(), small(last_slope=0.25)
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)  # timm starts some at zero, which leaves nothing negative in stage 1
+    leaky.load_state_dict(plain.state_dict())
+    for before, after in zip(plain(images(2)), leaky(images(2)), strict=True):
+        assert (before >= 0).all()
+        assert (after < 0).any()
+        assert torch.equal(after.relu(), before)
+    assert plain.clean_key() != leaky.clean_key()
+
+
+def test_a_student_ends_its_stages_as_its_teacher_does():
+    features = Student(small(last_slope=0.25))(images(2))
+    assert all((x < 0).any() for x in features)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"last_slope": 1.0}, "last_slope must be from 0 to below 1, got 1.0"),
+        ({"last_slope": 0.01, "stages": [0, 1]}, "test_resnet has a stage among those taken that does not end in one"),
+        ({"last_slope": 0.01, "backbone": OFFLINE_BACKBONE}, "set `last_slope: 0`"),
+        ({"last_slope": 0.01, "backbone": "test_convnext", "stages": [0, 1]}, "set `last_slope: 0`"),
+    ],
+)
+def test_a_slope_where_no_last_relu_is_is_refused(arguments, told):
+    with pytest.raises(ValueError, match=told):
+        small(**arguments)
 
 
 # Frozen.

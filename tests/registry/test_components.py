@@ -56,6 +56,7 @@ def test_lists():
         "focal",
         "mse",
         "pkd",
+        "sphere",
         "ssim",
         "total",
     ]

@@ -62,6 +62,7 @@ def test_the_grids_of_dlkd_are_valid() -> None:
         f"{ROWS}metrics: [pro]\nprimary: pro\ndatasets: [textures]\ncategories: [1, brick]\nstepwise: true\n",
         "title: 4\nrows: [{label: 16, variant: dlkd, paper: {pro: 90}}, {label: b, variant: dlkd}]\nreference: 16\n",
         f"{ROWS}tune: {{space: {{train.epochs: {{choice: [1, 2]}}}}, trials: 4}}\n",
+        ROWS.replace("label: b", "label: b, paper: {pro: {total: 9, 01: 8}}") + "groups: {plain: [01, brick]}\n",
     ],
 )
 def test_what_dlkd_takes_is_valid(tmp_path: Path, text: str) -> None:
@@ -88,6 +89,9 @@ def test_what_dlkd_takes_is_valid(tmp_path: Path, text: str) -> None:
         FACTORS.replace("2: {}", "2: {train: 3}"),
         f"{FACTORS}exclude: {{depth: 2}}\n",
         f"{ROWS}tune: {{trials: 4}}\n",
+        f"{ROWS}groups: {{plain: []}}\n",
+        f"{ROWS}groups: {{total: [brick]}}\n",
+        ROWS.replace("label: b", "label: b, paper: {pro: {01: 900}}"),
     ],
 )
 def test_what_dlkd_refuses_is_invalid(tmp_path: Path, text: str) -> None:
