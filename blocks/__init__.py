@@ -11,6 +11,7 @@ from dlkd.blocks.gfrb import GFRB
 from dlkd.blocks.lfrb import LFRB
 from dlkd.blocks.memory.farthest_first import FarthestFirst
 from dlkd.blocks.memory.memory_bank import MemoryBank
+from dlkd.blocks.memory.patch_memory import PatchMemory
 from dlkd.blocks.mffm import MFFM
 from dlkd.blocks.norm import LayerNorm2d
 from dlkd.blocks.ocbe import OCBE
@@ -20,6 +21,7 @@ from dlkd.blocks.projector import Projector
 from dlkd.blocks.residual import Residual
 from dlkd.blocks.segmentation_head import SegmentationHead
 from dlkd.blocks.ss2d import SS2D
+from dlkd.blocks.standardise import Standardise
 
 __all__ = [
     "ASPP",
@@ -38,9 +40,11 @@ __all__ = [
     "FeatureMapping",
     "LayerNorm2d",
     "MemoryBank",
+    "PatchMemory",
     "PatchPooling",
     "Projector",
     "Residual",
     "SegmentationHead",
+    "Standardise",
     "refine",
 ]

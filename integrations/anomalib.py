@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import Compose, Normalize, Resize
 
-from dlkd.models.detector import Detector, has_fit
+from dlkd.models.detector import Detector
 from dlkd.models.together import together
 from dlkd.registry import read_registry
 
@@ -124,7 +124,7 @@ class Dlkd(AnomalibModule):
 
     def _fit_rest(self) -> None:
         detector, loader = self.model.detector, self.trainer.train_dataloader
-        if loader is None or not has_fit(detector) or self.fitted_at == self.global_step:
+        if loader is None or not detector.fits or self.fitted_at == self.global_step:
             return
         training = detector.training
         # What is fitted may take part in later steps, which tensors of inference mode cannot.

@@ -5,12 +5,13 @@ from dlkd.models.anomaly_map import cosine_map, distance_map, image_map, image_s
 from dlkd.models.bilinear_decoder import BilinearDecoder
 from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.detector import Detection, Detector
-from dlkd.models.dlkd import DLKD, Reconstruction
+from dlkd.models.dlkd import DLKD
 from dlkd.models.mb_pfm import MBPFM
 from dlkd.models.noco import NoCo
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.optimizer import SGD, Adam, AdamW
 from dlkd.models.patchcore import PatchCore
+from dlkd.models.reconstruction import Reconstruction
 from dlkd.models.residual_decoder import ResidualDecoder
 from dlkd.models.reverse_distillation import ReverseDistillation
 from dlkd.models.schedule import Cosine, Drops

@@ -61,6 +61,11 @@ class Detector(nn.Module):
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
 
     @property
+    def fits(self) -> bool:
+        """Whether `fit` does anything; a model whose arguments decide that says so here."""
+        return type(self).fit is not Detector.fit
+
+    @property
     def device(self) -> torch.device:
         """The device of the model's tensors."""
         return next((t.device for t in chain(self.parameters(), self.buffers())), torch.device("cpu"))
@@ -133,11 +138,6 @@ class Detector(nn.Module):
         """Intermediate tensors by name for images (b, 3, h, w), for `dlkd show`."""
         scores, maps = self.detect(images)
         return {"score": scores} if maps is None else {"anomaly map": maps}
-
-
-def has_fit(model: Detector) -> bool:
-    """Whether the model has parts that are fitted without gradient."""
-    return type(model).fit is not Detector.fit
 
 
 def kept_state(model: Detector) -> dict[str, Tensor]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -17,10 +16,13 @@ from dlkd.blocks.prl import PRL, CoarseUse, MapUse, refine
 from dlkd.contract import require
 from dlkd.losses import TotalLoss
 from dlkd.models.anomaly_map import Combine, cosine_map, image_map, image_score
+from dlkd.models.beside import Beside
 from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.detector import Detector
+from dlkd.models.fitted import standardising, with_fit
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.optimizer import Adam, OptimizerSettings
+from dlkd.models.reconstruction import Reconstruction
 from dlkd.models.teacher import CleanPass, NoisePlace, Teacher
 from dlkd.registry import register
 
@@ -30,23 +32,6 @@ MapOf: TypeAlias = Literal["precise", "coarse", "both"]
 
 ADAM = functools.partial(Adam, lr=0.005, betas=(0.5, 0.999), weight_decay=1e-4)
 """The paper's learning rate and weight decay; the paper does not state the betas, these are RD's."""
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """The student's output for one batch; lists hold one map per scale, largest first.
-
-    Attributes:
-        coarse: F_CS, [(b, c_k, h_k, w_k), ...].
-        precise: F_PS, same shapes; the same tensors as `coarse` where there is no refiner.
-        coarse_maps: M_C of eq. 7, [(b, h_k, w_k), ...].
-        precise_maps: eq. 7 between the teacher's features and F_PS.
-    """
-
-    coarse: list[Tensor]
-    precise: list[Tensor]
-    coarse_maps: list[Tensor]
-    precise_maps: list[Tensor]
 
 
 @register("model", "dlkd")
@@ -68,6 +53,10 @@ class DLKD(Detector):
         combine: how they are combined, see `dlkd.models.anomaly_map.Combine`.
         sigma: Gaussian smoothing of the anomaly map, in pixels.
         align_corners: how the maps are upsampled to the image.
+        standardise: class that standardises the maps by those of normal images before they are combined, such as
+            `dlkd.blocks.standardise.Standardise`; None for none.
+        memory: class of a memory of normal features, such as `dlkd.blocks.memory.patch_memory.PatchMemory`, whose map
+            is added to the model's, see `dlkd.models.beside.Beside`; None for none.
         score_top: image score: 0 for the map's maximum, else the mean of its highest fraction.
         optimizer: class of the optimiser's settings; its learning rate is that of fusion, decoder and losses.
         lr_refiner: learning rate of the precise refinement learner.
@@ -93,6 +82,8 @@ class DLKD(Detector):
         combine: Combine = "sum",
         sigma: float = 4.0,
         align_corners: bool = True,
+        standardise: Callable[..., nn.Module] | None = None,
+        memory: Callable[..., nn.Module] | None = None,
         score_top: float = 0.0,
         optimizer: Callable[[], OptimizerSettings] = ADAM,
         lr_refiner: float = 0.002,
@@ -128,6 +119,12 @@ class DLKD(Detector):
         self.combine: Combine = combine
         self.sigma = sigma
         self.align_corners = align_corners
+        scales = len(channels) * (2 if map_of == "both" and refiner is not None else 1)
+        self.standardise = standardising("dlkd", standardise, scales, combine)
+        self.beside = None
+        if memory is not None:
+            part = with_fit("dlkd", "memory", memory(channels), like="patch_memory")
+            self.beside = Beside(part, sigma=sigma, align_corners=align_corners)
         self.score_top = score_top
         self.optimizer = optimizer()
         self.lr_refiner = lr_refiner
@@ -137,13 +134,37 @@ class DLKD(Detector):
         """Images (b, 3, h, w), normalised by the teacher's statistics -> anomaly maps (b, h, w). No noise."""
         for axis, side in (("h", images.shape[-2]), ("w", images.shape[-1])):
             require("dlkd", axis, side, ">= 32")
+        own, features = self.own_map(images)
+        return own if self.beside is None else self.beside(own, features)
+
+    def own_map(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The student's maps (b, h, w) of images (b, 3, h, w), without a memory's, and the teacher's features."""
         features = self.teacher(images)
-        made = self.reconstruct(features, features)
-        maps = made.coarse_maps if self.map_of == "coarse" else made.precise_maps
-        if self.map_of == "both" and self.refiners is not None:
-            maps = [*made.coarse_maps, *made.precise_maps]
+        maps = self.scale_maps(features)
+        if self.standardise is not None:
+            maps = self.standardise(maps)
         h, w = images.shape[-2:]
-        return image_map(maps, (h, w), sigma=self.sigma, align_corners=self.align_corners, combine=self.combine)
+        own = image_map(maps, (h, w), sigma=self.sigma, align_corners=self.align_corners, combine=self.combine)
+        return own, features
+
+    def scale_maps(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The maps of `map_of` [(b, h_k, w_k), ...] for the teacher's features, without noise."""
+        made = self.reconstruct(features, features)
+        if self.map_of == "both" and self.refiners is not None:
+            return [*made.coarse_maps, *made.precise_maps]
+        return made.coarse_maps if self.map_of == "coarse" else made.precise_maps
+
+    @property
+    def fits(self) -> bool:
+        """Whether a part is fitted without gradient."""
+        return self.standardise is not None or self.beside is not None
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Fit `standardise` and then `memory` to normal images (b, 3, h, w), where they are there."""
+        if self.standardise is not None:
+            self.standardise.fit(self.scale_maps(self.teacher(images)) for images in batches)
+        if self.beside is not None:
+            self.beside.fit(batches, self.own_map)
 
     def score(self, maps: Tensor) -> Tensor:
         """Image scores of anomaly maps: (b, h, w) -> (b,)."""
@@ -236,5 +257,5 @@ class DLKD(Detector):
             "F_CS, coarse decoder": made.coarse,
             "M_C, coarse maps": made.coarse_maps,
             **refined,
-            "anomaly map": self(images),
+            "anomaly map": self.own_map(images)[0],
         }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from dlkd.blocks.mffm import pyramid_reductions
-from dlkd.blocks.norm import Norm
+from dlkd.blocks.norm import Block, Norm
 from dlkd.blocks.residual import Residual
 from dlkd.contract import ContractError, require_map
 from dlkd.models.decoder import fitted
@@ -30,6 +30,7 @@ class ResidualDecoder(nn.Module):
         width: of the units' middle, see `Residual`.
         last_relu: each scale's map passes a ReLU at its end, as a ResNet's features do. Without it the map may have
             both signs, as the features of EfficientNets have.
+        block: class of a block behind the units of each scale, such as FRM; None for none.
         norm: norm class.
 
     Raises:
@@ -49,6 +50,7 @@ class ResidualDecoder(nn.Module):
         bottleneck: bool = True,
         width: float = 2.0,
         last_relu: bool = True,
+        block: Block | None = None,
         norm: Norm = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
@@ -66,6 +68,7 @@ class ResidualDecoder(nn.Module):
             relus = [*[True] * (depth - 1), last_relu]
             self.ups.append(unit(wide, out_channels=c, resize="up", last_relu=relus[0]))
             self.units.append(nn.Sequential(*(unit(c, last_relu=relu) for relu in relus[1:])))
+        self.blocks = None if block is None else nn.ModuleList(block(c) for c in channels)
 
     def forward(self, x: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> list[Tensor]:
         """Embedding (b, in_channels, h, w) -> [(b, c_k, h_k, w_k), ...], largest map first.
@@ -84,5 +87,7 @@ class ResidualDecoder(nn.Module):
             if sizes is not None:
                 x = fitted(x, sizes[i])
             x = self.units[i](x)
+            if self.blocks is not None:
+                x = self.blocks[i](x)
             made.insert(0, x)
         return made

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from dlkd.blocks.norm import Block
 from dlkd.contract import require
 from dlkd.losses import CKD
 from dlkd.models.anomaly_map import Combine, distance_map, image_map
 from dlkd.models.detector import Detector
+from dlkd.models.fitted import standardising
 from dlkd.models.optimizer import SGD, OptimizerSettings
 from dlkd.models.student import Student
 from dlkd.models.teacher import Teacher
@@ -38,6 +40,7 @@ class STFPM(Detector):
         teacher: class of the frozen teacher; the student is an untrained network of the same backbone.
         zero_init_last: the last norm of each residual unit of the student starts at zero, as timm does it in ResNets;
             torchvision, which the authors take, does not.
+        block: class of a block behind each stage of the student, such as FRM; None for none.
         loss: class of the loss of the scales' distance maps.
         factor: of the distance of each scale, in the loss and in the map.
         batch_sum: the loss is summed over the batch instead of averaged.
@@ -45,6 +48,8 @@ class STFPM(Detector):
         combine_at: at which size, see `CombineAt`.
         sigma: Gaussian smoothing of the anomaly map, in pixels.
         align_corners: how maps are upsampled.
+        standardise: class that standardises the maps by those of normal images before they are combined, such as
+            `dlkd.blocks.standardise.Standardise`; None for none. Needs another `combine` than the product.
         optimizer: class of the optimiser's settings.
     """
 
@@ -55,6 +60,7 @@ class STFPM(Detector):
         *,
         teacher: Callable[[], Teacher] = Teacher,
         zero_init_last: bool = False,
+        block: Block | None = None,
         loss: Callable[[], nn.Module] = CKD,
         factor: float = 1.0,
         batch_sum: bool = False,
@@ -62,6 +68,7 @@ class STFPM(Detector):
         combine_at: CombineAt = "largest",
         sigma: float = 0.0,
         align_corners: bool = False,
+        standardise: Callable[..., nn.Module] | None = None,
         optimizer: Callable[[], OptimizerSettings] = SGD_OF_STFPM,
     ) -> None:
         super().__init__()
@@ -71,7 +78,7 @@ class STFPM(Detector):
             raise ValueError(f"stfpm: sigma must be at least 0 pixels, got {sigma}")
         self.teacher = teacher()
         self.mean, self.std = self.teacher.mean, self.teacher.std
-        self.student = Student(self.teacher, zero_init_last=zero_init_last)
+        self.student = Student(self.teacher, zero_init_last=zero_init_last, block=block)
         self.loss = loss()
         self.factor = factor
         self.batch_sum = batch_sum
@@ -79,6 +86,7 @@ class STFPM(Detector):
         self.combine_at: CombineAt = combine_at
         self.sigma = sigma
         self.align_corners = align_corners
+        self.standardise = standardising("stfpm", standardise, len(self.teacher.channels), combine)
         self.optimizer = optimizer()
         self.paced = self.optimizer.paced
 
@@ -92,10 +100,22 @@ class STFPM(Detector):
         for axis, side in (("h", images.shape[-2]), ("w", images.shape[-1])):
             require("stfpm", axis, side, ">= 32")
         maps = self.distances(images, self.teacher(images))
+        if self.standardise is not None:
+            maps = self.standardise(maps)
         size = (images.shape[-2], images.shape[-1])
         at = size if self.combine_at == "image" else (maps[0].shape[-2], maps[0].shape[-1])
         combined = image_map(maps, at, sigma=0.0, align_corners=self.align_corners, combine=self.combine)
         return image_map([combined], size, sigma=self.sigma, align_corners=self.align_corners)
+
+    @property
+    def fits(self) -> bool:
+        """Whether a part is fitted without gradient."""
+        return self.standardise is not None
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Fit `standardise`, where it is there, to normal images (b, 3, h, w)."""
+        if self.standardise is not None:
+            self.standardise.fit(self.distances(images, self.teacher(images)) for images in batches)
 
     def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
         """One training pass over normal images (b, 3, h, w); see `Detector.losses`."""

@@ -26,6 +26,7 @@ from dlkd.training import PRESETS, TrainConfig
 ROOT = Path(__file__).parents[1]
 PAPER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
 SYSTEMS = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
+TRANSFER = (ROOT / "docs" / "transfer.md").read_text(encoding="utf-8")
 PAGES = sorted(p for folder in (".", "docs", "examples", "benchmarks") for p in (ROOT / folder).glob("*.md"))
 EXAMPLES = sorted(p for p in (ROOT / "examples").iterdir() if p.suffix in (".py", ".yaml"))
 
@@ -43,7 +44,7 @@ def page_ids(pages: list[Path]) -> list[str]:
 
 
 def paper_rows() -> list[str]:
-    lines = (PAPER + SYSTEMS).splitlines()
+    lines = (PAPER + SYSTEMS + TRANSFER).splitlines()
     return [line for line in lines if line.startswith("| ") and not line.startswith("| ---")]
 
 
@@ -104,8 +105,8 @@ def test_paper_mentions_the_file_of_every_component() -> None:
         module = get(*key.split("/", 1)).__module__
         if module.startswith("dlkd."):  # norms and activations of torch are registered in blocks/norm.py
             path = module.removeprefix("dlkd.").replace(".", "/") + ".py"
-            pages = "docs/paper.md and docs/systems.md"
-            assert f"`{path}`" in PAPER + SYSTEMS, f"{key} comes from {path}, which {pages} do not mention"
+            pages = "docs/paper.md, docs/systems.md and docs/transfer.md"
+            assert f"`{path}`" in PAPER + SYSTEMS + TRANSFER, f"{key} comes from {path}, which {pages} do not mention"
 
 
 def keyed_rows() -> list[tuple[str, Any, list[Any]]]:

@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
-from dlkd.models.detector import Detector, has_fit
+from dlkd.models.detector import Detector
 from dlkd.training.checkpoint import AtomicCheckpointIO, SaveLast
 from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
@@ -83,7 +83,7 @@ def train_by_gradient(
 
 def fit_rest(model: Detector, data: CategoryData, seed: int, only: Sequence[int] | None = None) -> None:
     """Let the model `fit` what needs no gradient, to the training images numbered in `only` or to all."""
-    if not has_fit(model):
+    if not model.fits:
         return
     L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
     with torch.no_grad():

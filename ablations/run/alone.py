@@ -18,7 +18,7 @@ import torch
 
 from dlkd.files import write_text
 from dlkd.machine import processor, running_elsewhere
-from dlkd.models.detector import Detector, has_fit
+from dlkd.models.detector import Detector
 from dlkd.registry import Registry, load_registry, load_same
 from dlkd.training import TrialSpec
 from dlkd.training.device import device, hide_gpus
@@ -50,7 +50,7 @@ def model_of(spec: TrialSpec, weights: Path, registry: Registry) -> Detector:
     model: Detector = registry.build("model", spec.model)
     if weights.exists():
         load_weights(model, weights)
-    elif has_fit(model):
+    elif model.fits:
         raise ValueError(f"what the model fitted was not kept: {weights} is missing (--keep results)")
     return model
 

@@ -13,7 +13,7 @@ import lightning as L
 
 from dlkd.data.verify import verify
 from dlkd.files import alone, delete, write_text
-from dlkd.models.detector import Detector, has_fit
+from dlkd.models.detector import Detector
 from dlkd.registry import Registry
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
@@ -103,7 +103,7 @@ def _run(
     start = perf_counter()
     curve = train_by_gradient(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
     seconds = perf_counter() - start
-    held_out = held_out_range(model, data, spec.trial_seed, bar=bar) if has_fit(model) else None
+    held_out = held_out_range(model, data, spec.trial_seed, bar=bar) if model.fits else None
     start = perf_counter()
     fit_rest(model, data, spec.trial_seed)
     seconds += perf_counter() - start
