@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
@@ -28,19 +29,32 @@ def held_out_range(
         bar: show how far it is.
 
     Returns:
-        None where there are fewer than four images: then half of them are too few to fit to.
+        None where half of the images are too few to fit to: fewer than two, or fewer than the model says. The log tells
+        that the threshold will be too low.
     """
     total = len(data.train_set)
     if total < 4:
-        return None
+        return _too_few(total, "half of them are fewer than two")
     found = NormalScores()
     chosen = spaced(data, images)
     frozen = [unfitted.get_submodule(name) for name in unfitted.frozen]
     for half in (0, 1):
         model = copy.deepcopy(unfitted, {id(part): part for part in frozen})  # which are large and do not change
-        fit_rest(model, data, seed, only=range(1 - half, total, 2))
+        try:
+            fit_rest(model, data, seed, only=range(1 - half, total, 2))
+        except ValueError as error:  # all images may be enough
+            return _too_few(total, str(error))
         part = score_normal(model, data, [i for i in chosen if i % 2 == half], bar=bar)
         found.numbers.extend(part.numbers)
         found.scores.extend(part.scores)
         found.levels.extend(part.levels)
     return range_of(data, found)
+
+
+def _too_few(total: int, why: str) -> None:
+    """Say that no image can be scored by a model that was fitted without it."""
+    logging.getLogger("dlkd").warning(
+        "%d training images are too few to hold half of them out (%s): the alarm threshold is of images that the model "
+        "was fitted to, so expect false alarms",
+        total, why,
+    )  # fmt: skip
