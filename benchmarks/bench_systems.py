@@ -4,10 +4,11 @@
 
 STFPM, RD and PatchCore stand beside anomalib's models (2.7, extra `bench`) with the same untrained resnet18, the same
 images and anomalib's reading of the system (docs/systems.md), in the same process, in rounds that run both once, so
-that a busy machine slows both alike; ratios are medians over rounds of the ratio within a round. MB-PFM and NoCo are
-not in anomalib: their plain versions are written as their authors describe them, in PyTorch's modules. A training step
-computes the teacher's features anew, as anomalib does; "features kept" is the step of a trial, which has them from its
-first epoch. PatchCore's fit is features and a coreset of 10%. Threads are PyTorch's; set OMP_NUM_THREADS.
+that a busy machine slows both alike; ratios are medians over rounds of the ratio within a round. MB-PFM, NoCo and
+DeSTSeg are not in anomalib: their plain versions are written as their authors describe them, in PyTorch's modules. A
+training step computes the teacher's features anew, as anomalib does; "features kept" is the step of a trial, which has
+them from its first epoch. PatchCore's fit is features and a coreset of 10%. Batches are of 8 images, DeSTSeg's of 2.
+Threads are PyTorch's; set OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ PICTURES = 16
 """Of PatchCore's fit."""
 RESNET: dict[str, Any] = {"backbone": "resnet18", "weights": "random"}
 LAYERS = ["layer1", "layer2", "layer3"]
-BOUNDS = {"training step": 1.0, "inference": 1.0, "fit": 1 / 3, "search": 1.0}
+BOUNDS = {"training step": 1.0, "training step of the head": 1.0, "inference": 1.0, "fit": 1 / 3, "search": 1.0}
 """Targets of the ratio to the other implementation."""
 
 
@@ -278,6 +279,100 @@ def noco(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
     yield from beside(mine, training(model, [optimizer], lambda: model.loss(images)), model, images)
 
 
+class PlainDestseg(nn.Module):
+    """DeSTSeg as its authors describe it; what it pastes into images comes from outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.teacher = timm.create_model("resnet18", features_only=True, out_indices=(1, 2, 3)).requires_grad_(False)
+        self.encoder = timm.create_model("resnet18", features_only=True, out_indices=(4,))
+        widths = [512, 512, 256, 128, 64]
+        self.decoder = nn.ModuleList(nn.Sequential(unit(a, b), unit(b, b)) for a, b in itertools.pairwise(widths))
+        self.residual = nn.Sequential(unit(448, 256), unit(256, 256))
+        self.mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), *layer(256, 256, 1))
+        self.dilated = nn.ModuleList(nn.Sequential(*layer(256, 256, 3, rate)) for rate in (6, 12, 18))
+        self.last = nn.Sequential(*layer(1024, 256, 3), *layer(256, 256, 3), nn.Conv2d(256, 1, 1))
+
+    def student(self, images: Tensor) -> list[Tensor]:
+        """Maps of 64, 128 and 256 channels."""
+        [x] = self.encoder(images)
+        found = []
+        for i, stage in enumerate(self.decoder):
+            x = stage(F.interpolate(x, scale_factor=2, mode="bilinear") if i else x)
+            found.append(x)
+        return found[:0:-1]
+
+    def pairs(self, clean: Tensor, seen: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Features of the teacher and of the student, of norm 1 at each place."""
+        self.teacher.eval()
+        with torch.no_grad():
+            teacher = self.teacher(clean)
+        pairs = zip(teacher, self.student(seen), strict=True)
+        return [(F.normalize(t, dim=1), F.normalize(s, dim=1)) for t, s in pairs]
+
+    def distillation(self, clean: Tensor, seen: Tensor) -> Tensor:
+        """Loss of the first stage."""
+        return torch.stack([(1 - (t * s).sum(dim=1)).mean() for t, s in self.pairs(clean, seen)]).sum() * len(clean)
+
+    def segmented(self, images: Tensor) -> Tensor:
+        """Probabilities (b, 1, 64, 64)."""
+        with torch.no_grad():
+            maps = [-t * s for t, s in self.pairs(images, images)]
+            size = maps[0].shape[2:]
+            joined = torch.cat([F.interpolate(x, size, mode="bilinear") for x in maps], dim=1)
+        x = self.residual(joined)
+        mean = F.interpolate(self.mean(x), size, mode="bilinear")
+        return self.last(torch.cat([mean, *(branch(x) for branch in self.dilated)], dim=1)).sigmoid()
+
+    def segmentation(self, seen: Tensor, masks: Tensor) -> Tensor:
+        """Loss of the second stage."""
+        self.encoder.eval()
+        self.decoder.eval()
+        found = self.segmented(seen)
+        truth = (F.interpolate(masks, found.shape[2:], mode="bilinear") >= 0.5).float()
+        right = torch.where(truth > 0, found, 1 - found)
+        return -((1 - right) ** 4 * right.log()).mean() + (found - truth).abs().mean()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (b, h, w) and scores (b,)."""
+        maps = F.interpolate(self.segmented(images), images.shape[2:], mode="bilinear")[:, 0]
+        return maps, maps.flatten(1).topk(100).values.mean(dim=1)
+
+
+def layer(inputs: int, outputs: int, kernel: int, rate: int = 1) -> list[nn.Module]:
+    """Convolution, norm and ReLU."""
+    padding = rate * (kernel // 2)
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=rate, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def unit(inputs: int, outputs: int) -> nn.Module:
+    """timm's residual unit of a ResNet18."""
+    skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+    return timm.models.resnet.BasicBlock(inputs, outputs, downsample=None if inputs == outputs else skip)
+
+
+def destseg(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
+    """Runs of dlkd's DeSTSeg and of the plain one, of two images, as its head is large; both paste the same."""
+    images = images[:2]
+    model: Any = create_model("destseg", teacher=RESNET)
+    plain = PlainDestseg()
+    optimizer = torch.optim.SGD([p for p in plain.parameters() if p.requires_grad], 0.01, 0.9, weight_decay=1e-4)
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (model.mean, model.std))
+
+    def pasted() -> tuple[Tensor, Tensor]:
+        seen, masks = model.anomalies((images * std + mean).clamp(0, 1))
+        return (seen - mean) / std, masks
+
+    mine = ours(model, images)
+    first = training(plain, [optimizer], lambda: plain.distillation(images, pasted()[0]))
+    yield from beside(mine, first, plain, images)
+    optimizers = model.optimizers()
+    model.begin_step(1, 1, optimizers)
+    head = training(model, optimizers, lambda: model.losses(images)["total"])
+    yield "training step of the head", head, training(plain, [optimizer], lambda: plain.segmentation(*pasted()))
+
+
 def untrained(*arguments: Any, create: Callable[..., Any] = timm.create_model, **named: Any) -> Any:
     """timm's network without weights, which anomalib would download; what they are changes no time."""
     return create(*arguments, **{**named, "pretrained": False})
@@ -289,8 +384,9 @@ SYSTEMS = {
     "PatchCore": patchcore,
     "MB-PFM": mb_pfm,
     "NoCo": noco,
+    "DeSTSeg": destseg,
 }
-PLAIN = ("MB-PFM", "NoCo")
+PLAIN = ("MB-PFM", "NoCo", "DeSTSeg")
 """Systems that stand beside a plain version."""
 
 

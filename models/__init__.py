@@ -4,6 +4,7 @@ from dlkd.models.anomalib_model import Anomalib
 from dlkd.models.anomaly_map import cosine_map, distance_map, image_map, image_score
 from dlkd.models.bilinear_decoder import BilinearDecoder
 from dlkd.models.decoder import CoarseDecoder
+from dlkd.models.destseg import DeSTSeg
 from dlkd.models.detector import Detection, Detector
 from dlkd.models.dlkd import DLKD
 from dlkd.models.mb_pfm import MBPFM
@@ -32,6 +33,7 @@ __all__ = [
     "BilinearDecoder",
     "CoarseDecoder",
     "Cosine",
+    "DeSTSeg",
     "Detection",
     "Detector",
     "Drops",

@@ -9,6 +9,7 @@ LARGE = (
     "decoder/bilinear",
     "decoder/coarse",
     "decoder/residual",
+    "model/destseg",
     "model/dlkd",
     "model/mb_pfm",
     "model/noco",

@@ -40,7 +40,7 @@ def test_gamma_0_is_the_cross_entropy() -> None:
 def test_probabilities_of_0_and_1_give_numbers(smoothing: float) -> None:
     logits = torch.tensor([-200.0, 200.0]).view(1, 2, 1, 1).requires_grad_()
     losses = [Focal(smoothing=smoothing)(logits.softmax(dim=1), torch.full((1, 1, 1, 1), truth)) for truth in (0.0, 1)]
-    assert losses[0] > 5
+    assert 5 < losses[0] < 1000
     assert losses[1].item() == pytest.approx(0, abs=1e-6)
     torch.autograd.backward(losses[0] + losses[1])
     assert logits.grad is not None
