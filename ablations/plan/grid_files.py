@@ -17,7 +17,7 @@ from dlkd.ablations.plan.tuning import Parameter, Tuning
 from dlkd.registry import list_components, python_data
 from dlkd.registry.located_yaml import LocatedYaml, absolute, parse_yaml, read_yaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
-from dlkd.training import METRICS, Preset, TrainConfig
+from dlkd.training import METRICS, PRESETS, Preset, TrainConfig
 
 
 def load_grid(name: str) -> Grid:
@@ -84,6 +84,8 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
         metric = grid.tune.metric if "metric" in grid.tune.model_fields_set else grid.primary_metric
         problems += _metric_problems({("tune", "metric"): metric}, document)
         grid = grid.model_copy(update={"tune": grid.tune.model_copy(update={"metric": metric})})
+    if grid.paper_dataset not in (known := list_components("dataset")):
+        problems.append(document.problem(("paper_dataset",), f"unknown dataset{nearest(grid.paper_dataset, known)}"))
     if grid.primary_metric not in grid.metrics:
         message = f"'{grid.primary}' is none of this grid's metrics{nearest(str(grid.primary), grid.metrics)}"
         problems.append(document.problem(("primary",), message))
@@ -128,6 +130,9 @@ def _row_problems(grid: Grid, i: int, row: GridRow, document: LocatedYaml) -> It
                 message = f"a figure in per cent is from 0 to 100, got {figure}"
                 yield document.problem(_figure_path((*own, part), document), message)
         yield from _metric_problems({own: metric}, document)
+    for preset in row.narrowed:
+        if preset not in PRESETS:
+            yield document.problem(("rows", i, "narrowed", preset), f"unknown preset{nearest(preset, PRESETS)}")
     places = [(document, ("train",)), (document, ("rows", i, "train"))]
     try:
         Preset(train=TrainConfig()).trained(grid.train, row.train, places=places)

@@ -31,6 +31,7 @@ def grid_schema() -> dict[str, Any]:
         "train": {"$ref": "#/$defs/train"},
         "paper": {"type": "object", "propertyNames": metric, "additionalProperties": figures},
         "factors": {"type": "object", "additionalProperties": TEXT},
+        "narrowed": {"type": "object", "propertyNames": {"enum": list(PRESETS)}, "additionalProperties": TEXT},
     }
     known |= {
         "title": TEXT,

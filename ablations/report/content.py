@@ -82,7 +82,7 @@ def make_report(
         title=f"Ablation on {listed(list(dict.fromkeys(used['dataset'])))}",
         training=training_matters(tables),
         facts=how_measured(used, store),
-        comparable=comparable(used) if any(grid.has_paper for grid in grids) else "",
+        comparable=comparable(tables),
         sections=[_section(table, store, before or {}) for table in tables],
     )
 

@@ -105,8 +105,10 @@ def _said(section: Section) -> list[str]:
 def _by_part(section: Section) -> list[str]:
     """A table per metric: groups and categories by rows of the grid."""
     found, grid = section.parts, section.table.grid
-    tables = []
-    for metric, published in {} if found is None else found.metrics.items():
+    tables: list[str] = []
+    if found is None:
+        return tables
+    for metric, published in found.metrics.items():
         heads, names, body = [""], [_escape(label(metric))], [[_part_name(part)] for part in found.parts]
         for row in section.table.rows:
             both = row.label in published
@@ -149,9 +151,9 @@ def _tuned(grid: Grid) -> list[str]:
     if not heads:
         return []
     rows = [" & ".join(map(_escape, line)) + r" \\" for line in (heads, *lines)]
-    lines = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
+    ruled = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
     caption = f"{HEADING}: {entries.sentence(grid.title)}"
-    return [_plain_table(caption, f"{file_name(grid.name)}-tuned", "r" * (len(heads) - 1), lines)]
+    return [_plain_table(caption, f"{file_name(grid.name)}-tuned", "r" * (len(heads) - 1), ruled)]
 
 
 def _row(table: Table, row: TableRow) -> str:

@@ -82,9 +82,10 @@ def by_part(table: Table) -> Parts | None:
         for metric in table.metrics:
             means = row_means(own, metric).set_index("row")
             of_metric = own[own["metric"] == metric]
-            for row in table.grid.rows:
-                cells = of_metric[of_metric["row"] == row.label]
-                entries[i, metric, row.label] = make_entry(cells, row.label, row.published(metric, part.name), means)
+            for each in table.grid.rows:
+                cells = of_metric[of_metric["row"] == each.label]
+                paper = each.published(metric, part.name)
+                entries[i, metric, each.label] = make_entry(cells, each.label, paper, means)
     measured = {metric for (_, metric, _), entry in entries.items() if not math.isnan(entry.mean)}
     metrics = {m: _published(table, parts, entries, m) for m in table.metrics if m in measured}
     return Parts(parts, entries, seconds, metrics)

@@ -18,7 +18,9 @@ from dlkd.ablations.run.store import part_of_result
 from dlkd.ablations.run.trials import NOT_RUN
 
 COLLAPSE = 0.1
-PAPER = {"dataset": "mvtec", "settings": "teacher resnet18", "image_size": "256"}
+NAMES = {"btad": "BTAD", "mvtec": "MVTec AD"}
+TEACHER = "teacher resnet18"
+"""The paper's, without the tag of its weights."""
 
 
 class Training(NamedTuple):
@@ -65,19 +67,33 @@ def how_measured(trials: pd.DataFrame, store: Path) -> list[tuple[str, str]]:
     return facts
 
 
-def comparable(trials: pd.DataFrame) -> str:
-    """How the paper's figures relate to these."""
+def comparable(tables: Sequence[Table]) -> str:
+    """How the paper's figures relate to these, of tables that have any; empty where none has."""
+    of_paper = [table for table in tables if table.grid.has_paper]
+    said = []
+    for dataset in dict.fromkeys(table.grid.paper_dataset for table in of_paper):
+        own = [table for table in of_paper if table.grid.paper_dataset == dataset]
+        preset = all(table.grid.preset == "paper" for table in own)
+        said.append(_comparable(pd.concat([table.trials for table in own]), dataset, preset))
+    return " ".join(said)
+
+
+def _comparable(trials: pd.DataFrame, dataset: str, preset: bool) -> str:
     measured = {
         "dataset": set(trials["dataset"]),
         "settings": {str(name).split(".")[0] for name in trials["settings"]},
         "image_size": set(map(str, trials["image_size"])),
     }
     says = (
-        "The paper's figures were measured on MVTec AD with a ResNet18 teacher at 256 pixels (the paper does not "
-        "say for how many epochs; preset 'paper' of this project trains for 200)."
+        f"The paper's figures were measured on {NAMES.get(dataset, dataset)} with a ResNet18 teacher at 256 pixels "
+        "(the paper does not say for how many epochs, nor how it trained other systems; preset 'paper' of this project "
+        "trains DLKD for 200, and the others as their authors did)."
     )
-    if all(measured[key] == {value} for key, value in PAPER.items()):
-        return f"{says} This run has the same data, teacher and image size."
+    if {name.split(":")[0] for name in measured["dataset"]} == {dataset} and measured["image_size"] == {"256"}:
+        if measured["settings"] == {TEACHER}:
+            return f"{says} This run has the same data, teacher and image size."
+        if preset and (trials["max_steps"] < 0).all():
+            return f"{says} This run has the same data and image size, and that preset."
     here = (
         f"{listed(sorted(map(str, measured['dataset'])))}, {listed(sorted(filter(None, measured['settings'])))}, "
         f"{listed(in_order(trials['image_size']))} pixels, {_length(trials)}"

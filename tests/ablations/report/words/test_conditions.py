@@ -38,6 +38,28 @@ def test_the_papers_own_setting_is_not_called_incomparable(grid, trials_of, undr
     assert make_report(trials, [cells], tmp_path).comparable.endswith("same data, teacher and image size.")
 
 
+def test_figures_of_other_data_are_compared_with_those_of_the_same_data(grid, trials_of, undrawn, tmp_path):
+    cells = grid(rows=("A", "B")).model_copy(update={"paper_dataset": "btad", "preset": "paper"})
+    own = {"image_size": 256, "max_steps": -1, "settings": "teacher wide_resnet50_2.tv_in1k"}
+    trials = trials_of(cells, means=(0.8, 0.9), dataset="btad").assign(**own)
+
+    def said(trials, cells):
+        return make_report(trials, [cells], tmp_path).comparable
+
+    assert "measured on BTAD" in said(trials, cells)
+    assert said(trials, cells).endswith("This run has the same data and image size, and that preset.")
+    for other in (
+        said(trials, cells.model_copy(update={"preset": "demo"})),
+        said(trials.assign(max_steps=9), cells),
+        said(trials.assign(dataset="mvtec"), cells),
+    ):
+        assert "not comparable" in other
+    assert (
+        said(trials, cells.model_copy(update={"rows": tuple(r.model_copy(update={"paper": {}}) for r in cells.rows)}))
+        == ""
+    )
+
+
 def test_how_pixel_metrics_were_taken_is_said_and_sizes_go_by_number(grid, trials_of, undrawn, tmp_path):
     cells = grid(rows=("A", "B"))
     trials = trials_of(cells, means=(0.8, 0.9))
