@@ -26,11 +26,11 @@ from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.deciding import deciding_pairs
 from dlkd.ablations.report.tables import Table, differences_of, effects_of, tabulate, trials_of
 from dlkd.ablations.run.costs import read_costs
-from dlkd.ablations.run.run_folder import TRIALS, read_identity, read_run
-from dlkd.ablations.run.run_identity import RunIdentity
-from dlkd.ablations.run.trials import NOT_RUN, renewed
 from dlkd.ablations.statistics.planning import plan
 from dlkd.ablations.statistics.verdict import Scope
+from dlkd.ablations.stored.run_folder import TRIALS, read_identity, read_run
+from dlkd.ablations.stored.run_identity import RunIdentity
+from dlkd.ablations.stored.trials import NOT_RUN, renewed
 from dlkd.registry.problems import nearest
 from dlkd.text import plain
 

@@ -19,10 +19,10 @@ from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.markdown import escape, markdown_table
 from dlkd.ablations.report.words.entries import claimed, label
 from dlkd.ablations.report.words.numbers import in_order, listed, number, p_value, signed
-from dlkd.ablations.run.run_identity import Row, RunIdentity
-from dlkd.ablations.run.trials import NOT_RUN
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
 from dlkd.ablations.statistics.verdict import verdicts
+from dlkd.ablations.stored.run_identity import Row, RunIdentity
+from dlkd.ablations.stored.trials import NOT_RUN
 from dlkd.text import plain
 
 DATA = {"dataset": "datasets", "category": "categories", "seed": "seeds"}

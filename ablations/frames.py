@@ -10,8 +10,8 @@ import pandas as pd
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.parts import parts_of, within
 from dlkd.ablations.report.tables import TRIAL_COSTS
-from dlkd.ablations.run.run_folder import MEASURED_WITH
 from dlkd.ablations.statistics.row_means import row_means
+from dlkd.ablations.stored.run_folder import MEASURED_WITH
 
 By = Literal["row", "group", "category"]
 """What an average is taken over: all categories of a row, those of a group, or one."""

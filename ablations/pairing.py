@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dlkd.ablations.report.words.numbers import listed
-from dlkd.ablations.run.run_identity import Row, RunIdentity
+from dlkd.ablations.stored.run_identity import Row, RunIdentity
 from dlkd.text import shortened
 from dlkd.training.trials.identity import differences
 

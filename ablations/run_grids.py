@@ -21,11 +21,11 @@ from dlkd.ablations.report.families import Family
 from dlkd.ablations.run.costs import Measured, measure_costs
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.run_folder import TRIALS, holds_less, refuse_to_lose, write_run
-from dlkd.ablations.run.run_identity import identity_of
 from dlkd.ablations.run.runner import run_cells
-from dlkd.ablations.run.store import missing_cells
-from dlkd.ablations.run.trials import collect
+from dlkd.ablations.stored.run_folder import TRIALS, holds_less, refuse_to_lose, write_run
+from dlkd.ablations.stored.run_identity import identity_of
+from dlkd.ablations.stored.store import missing_cells
+from dlkd.ablations.stored.trials import collect
 from dlkd.data.named import verify_data
 from dlkd.files import file_name
 from dlkd.machine import cores, crowded, expanded

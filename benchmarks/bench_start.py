@@ -31,7 +31,7 @@ READ = """
 import sys
 from pathlib import Path
 import dlkd.ablations.report.content
-from dlkd.ablations.run.run_folder import read_run
+from dlkd.ablations.stored.run_folder import read_run
 read_run(Path(sys.argv[1]))
 """
 GRID = ("-m", "dlkd", "ablate", "table4", "table5", "--dataset", "textures", "--seeds", "3", "--out", "report")

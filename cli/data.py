@@ -24,7 +24,7 @@ def inspect(
     from dlkd.data import dataset_label
     from dlkd.data.inspect import inspect_dataset
     from dlkd.data.named import dataset_node
-    from dlkd.data.sheet import picture_sheet
+    from dlkd.data.pictures.sheet import picture_sheet
     from dlkd.progress import progress_bar
     from dlkd.registry import default_registry
     from dlkd.training.config import named_preset

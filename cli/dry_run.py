@@ -52,8 +52,8 @@ def refuse_effect(effect: float, grids: Sequence[Grid]) -> None:
 def _print_cells(cells: list[Cell], grids: Sequence[Grid], asked: Asked) -> Forecast:
     from dlkd.ablations.forecast.forecast import forecast
     from dlkd.ablations.run.display import duration
-    from dlkd.ablations.run.history import grouped, reasons
-    from dlkd.ablations.run.store import missing_cells
+    from dlkd.ablations.stored.history import grouped, reasons
+    from dlkd.ablations.stored.store import missing_cells
 
     missing = missing_cells(cells, asked.store)
     cost = forecast(missing, grids, asked.registry, asked.pool, begun=session.seconds(), bar=err.is_terminal)
@@ -82,9 +82,9 @@ def _print_plan(cells: list[Cell], grids: Sequence[Grid], asked: Asked, effect: 
     """Print which seeds and categories would show an effect; trials of more seeds than asked tell of the noise too."""
     from dlkd.ablations.forecast.detect import detect
     from dlkd.ablations.looks.mode import judged_as
-    from dlkd.ablations.run.history import seeds_held
     from dlkd.ablations.run_grids import plan_cells, run_folder
     from dlkd.ablations.statistics.verdict import MOST_SEEDS
+    from dlkd.ablations.stored.history import seeds_held
 
     fixed = [grid.model_copy(update={"until_decided": None}) for grid in grids]
     if (held := seeds_held(asked.store)) > max(cell.spec.seed for cell in cells) + 1:

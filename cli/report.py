@@ -41,7 +41,7 @@ def write_reports(folder: Path) -> None:
 def _write_ablation(folder: Path) -> None:
     from dlkd.ablations.report.write import write_report
     from dlkd.ablations.run.costs import read_costs
-    from dlkd.ablations.run.run_folder import read_run
+    from dlkd.ablations.stored.run_folder import read_run
 
     trials, grids, store = read_run(folder)
     for path in write_report(trials, grids, store, folder, read_costs(folder)):

@@ -26,7 +26,7 @@ def results(
     imports: Imports = None,
 ) -> None:
     """List the trials of a store: by which grid and code, and how large. Copies in a --storage are not looked at."""
-    from dlkd.ablations.run import inventory
+    from dlkd.ablations.stored import inventory
     from dlkd.registry import read_registry
 
     if not store.is_dir():

@@ -27,9 +27,9 @@ def evaluate(
     imports: Imports = None,
 ) -> None:
     """Score a trained model on its category's test images, or on another's."""
-    from dlkd.data.images import proportions
     from dlkd.data.named import category_of, dataset_node, verify_data
-    from dlkd.data.proportions import squeezed
+    from dlkd.data.pictures.images import proportions
+    from dlkd.data.pictures.proportions import squeezed
     from dlkd.registry import read_registry
     from dlkd.training import load_model
     from dlkd.training.data_module import CategoryData
@@ -76,8 +76,8 @@ def predict(
     imports: Imports = None,
 ) -> None:
     """Score images: write scores.csv line by line, and an overlay of the anomaly map for each image."""
-    from dlkd.data.images import proportions
-    from dlkd.data.proportions import squeezed
+    from dlkd.data.pictures.images import proportions
+    from dlkd.data.pictures.proportions import squeezed
     from dlkd.registry import read_registry
     from dlkd.training import load_model
     from dlkd.training.device import take_threads

@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dlkd.data.category import Category, DataError, Dataset, Sample
-from dlkd.data.images import read_image, read_mask
 from dlkd.data.inspect import CategoryReport, DatasetReport, inspect_dataset
 from dlkd.data.label import dataset_label, dataset_labels
 from dlkd.data.layouts.btad import BTAD
@@ -18,8 +17,9 @@ from dlkd.data.layouts.mvtec_loco import MVTecLOCO
 from dlkd.data.layouts.visa import VisA
 from dlkd.data.made.synthetic import carve_validation
 from dlkd.data.made.textures import Textures
+from dlkd.data.pictures.images import read_image, read_mask
+from dlkd.data.pictures.sample_mask import native_mask
 from dlkd.data.prepare import write_folder
-from dlkd.data.sample_mask import native_mask
 from dlkd.machine import cache_folder
 
 if TYPE_CHECKING:

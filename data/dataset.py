@@ -13,10 +13,10 @@ from torch.utils.data import Dataset
 
 from dlkd.data.cache import PixelCache
 from dlkd.data.category import DataError, Sample
-from dlkd.data.images import read_image
-from dlkd.data.masks import resize_mask
-from dlkd.data.resize import resize
-from dlkd.data.sample_mask import native_mask
+from dlkd.data.pictures.images import read_image
+from dlkd.data.pictures.masks import resize_mask
+from dlkd.data.pictures.resize import resize
+from dlkd.data.pictures.sample_mask import native_mask
 
 
 class _Required(TypedDict):

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from dlkd.data.category import Category, DataError, Dataset
-from dlkd.data.images import look_at_image
-from dlkd.data.masks import small_regions
-from dlkd.data.proportions import squeezed_images
-from dlkd.data.sample_mask import look_at_native_mask
+from dlkd.data.pictures.images import look_at_image
+from dlkd.data.pictures.masks import small_regions
+from dlkd.data.pictures.proportions import squeezed_images
+from dlkd.data.pictures.sample_mask import look_at_native_mask
 
 Progress = Callable[[int, int], None]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from dlkd.data.category import Category, DataError, Dataset
-from dlkd.data.images import read_mask
 from dlkd.data.layouts.reader import found_in
+from dlkd.data.pictures.images import read_mask
 from dlkd.files import is_name, new_folder
 from dlkd.machine import expanded
 

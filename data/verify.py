@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dlkd.data.cache import PIXELS
 from dlkd.data.category import Category, DataError
 from dlkd.data.digest import category_digest
-from dlkd.data.images import look_at_image
 from dlkd.data.layouts.reader import refuse
-from dlkd.data.proportions import SQUEEZED, squeezed_images
-from dlkd.data.sample_mask import look_at_native_mask
+from dlkd.data.pictures.images import look_at_image
+from dlkd.data.pictures.proportions import SQUEEZED, squeezed_images
+from dlkd.data.pictures.sample_mask import look_at_native_mask
 from dlkd.files import write_text
 from dlkd.machine import cache_folder
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from dlkd.ablations.plan.cells import make_cells
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.plan.grid_files import load_grid
-from dlkd.ablations.run.trials import collect
 from dlkd.ablations.search.rows import row_searches
+from dlkd.ablations.stored.trials import collect
 from dlkd.check import check_row
 from dlkd.registry import create_model, default_registry, load_file, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig, load_model, run_trial

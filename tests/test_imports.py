@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from dlkd.ablations.plan.grid import Grid, GridRow
-from dlkd.ablations.run.run_folder import write_run
-from dlkd.ablations.run.run_identity import RunIdentity
+from dlkd.ablations.stored.run_folder import write_run
+from dlkd.ablations.stored.run_identity import RunIdentity
 
 # Run the commands `dlkd ...`, or import a package; then print which of the libraries are there.
 CODE = """

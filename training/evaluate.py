@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlkd.data import native_mask
-from dlkd.data.images import proportions
+from dlkd.data.pictures.images import proportions
 from dlkd.metrics import (
     Regions,
     Undefined,

@@ -13,13 +13,13 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from dlkd.models.detector import Detector
-from dlkd.training.checkpoint import AtomicCheckpointIO, SaveLast
 from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
 from dlkd.training.memory import kept_memory
 from dlkd.training.module import STEPS, DetectorTask, LossCurve, compiled
-from dlkd.training.saved_state import read_state
+from dlkd.training.saved.checkpoint import AtomicCheckpointIO, SaveLast
+from dlkd.training.saved.state import read_state
 from dlkd.training.seeds import derive_seed
 from dlkd.training.step_bar import StepBar, StopAfter, planned_steps
 from dlkd.training.trials.trial_folder import LAST

@@ -15,9 +15,9 @@ from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.tables import trials_of
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.report.words.numbers import count, points
-from dlkd.ablations.run.trials import collect
 from dlkd.ablations.statistics.planning import MOST, plan
 from dlkd.ablations.statistics.verdict import MOST_SEEDS
+from dlkd.ablations.stored.trials import collect
 
 FEWEST_SEEDS = 3
 """Per category, for claims on categories like these; with two, an interval is so wide that it shows hardly anything."""

@@ -23,7 +23,7 @@ from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.tables import TRIAL_COSTS
 from dlkd.ablations.run.costs import Measured
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.trials import collect
+from dlkd.ablations.stored.trials import collect
 from dlkd.data import Category
 from dlkd.registry import Registry
 from dlkd.text import Terminal

@@ -11,9 +11,9 @@ import pandas as pd
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.deciding import deciding_pairs
 from dlkd.ablations.report.tables import trials_of
-from dlkd.ablations.run.run_folder import TRIALS, read_run
 from dlkd.ablations.statistics.pairs import Pairs
 from dlkd.ablations.statistics.power import Noise
+from dlkd.ablations.stored.run_folder import TRIALS, read_run
 
 SETTINGS = ("dataset", "image_size", "epochs", "max_steps")
 

@@ -23,7 +23,7 @@ from dlkd.training.evaluate import Evaluation, evaluate
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.fit import fit_rest, train_by_gradient
 from dlkd.training.module import DetectorTask
-from dlkd.training.saved_weights import save_weights
+from dlkd.training.saved.weights import save_weights
 from dlkd.training.trials.costs import costs, versions
 from dlkd.training.trials.kept_images import keep_images
 from dlkd.training.trials.trial_folder import RESULT, WEIGHTS

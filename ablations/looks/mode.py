@@ -13,8 +13,8 @@ from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.families import Family
 from dlkd.ablations.run.display import duration
-from dlkd.ablations.run.run_folder import read_run
 from dlkd.ablations.statistics.verdict import MOST_SEEDS
+from dlkd.ablations.stored.run_folder import read_run
 from dlkd.registry import Registry
 from dlkd.training import TrialSpec
 from dlkd.training.trials.trial_spec import load_category

@@ -14,8 +14,8 @@ from dlkd.ablations.report.families import Family, deciding, family
 from dlkd.ablations.report.tables import trials_of
 from dlkd.ablations.report.words.looks import added, look
 from dlkd.ablations.run.display import Display
-from dlkd.ablations.run.run_folder import TRIALS, read_run
 from dlkd.ablations.statistics.verdict import judge
+from dlkd.ablations.stored.run_folder import TRIALS, read_run
 from dlkd.files import write_text
 from dlkd.text import plain
 

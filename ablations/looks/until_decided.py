@@ -12,7 +12,7 @@ from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.families import Family, deciding, family
 from dlkd.ablations.report.tables import trials_of
-from dlkd.ablations.run.trials import NOT_RUN, collect
+from dlkd.ablations.stored.trials import NOT_RUN, collect
 
 
 @dataclass

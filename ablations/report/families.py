@@ -9,11 +9,11 @@ from typing import Any, Literal
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.run.trials import NOT_RUN
 from dlkd.ablations.statistics.factorial import Effect, factorial_effects
 from dlkd.ablations.statistics.looks import look_by_look
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
 from dlkd.ablations.statistics.pairs import paired
+from dlkd.ablations.stored.trials import NOT_RUN
 
 Kind = Literal["rows", "effects"]
 

@@ -15,8 +15,8 @@ import pandas as pd
 
 from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import base
-from dlkd.ablations.run.store import part_of_result
 from dlkd.ablations.statistics.metric_trials import metric_trials
+from dlkd.ablations.stored.store import part_of_result
 from dlkd.training.trials.trial_folder import EXAMPLES
 
 

@@ -12,10 +12,10 @@ import pandas as pd
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.families import Family, compared_with, family
 from dlkd.ablations.run.costs import Measured, RowCosts
-from dlkd.ablations.run.trials import NOT_RUN
 from dlkd.ablations.statistics.claims import claims, estimates
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
 from dlkd.ablations.statistics.row_means import row_means
+from dlkd.ablations.stored.trials import NOT_RUN
 
 TRIAL_COSTS = ("parameters", "flops", "train_seconds")
 NAN = float("nan")

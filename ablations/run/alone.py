@@ -22,7 +22,7 @@ from dlkd.models.detector import Detector
 from dlkd.registry import Registry, load_registry, load_same
 from dlkd.training import TrialSpec
 from dlkd.training.device import device, hide_gpus
-from dlkd.training.saved_weights import load_weights
+from dlkd.training.saved.weights import load_weights
 from dlkd.training.speed import measure
 from dlkd.training.trials.trial_folder import WEIGHTS
 

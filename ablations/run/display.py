@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeE
 from rich.text import Text
 
 from dlkd.ablations.plan.cells import Cell
-from dlkd.ablations.run.store import PROGRESS
+from dlkd.ablations.stored.store import PROGRESS
 from dlkd.text import Terminal, plain, text_column
 from dlkd.training import TrialError, read_result
 

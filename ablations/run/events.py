@@ -13,8 +13,8 @@ from ray import tune
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.feed import Feed
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.remote import Storage, StorageError
-from dlkd.ablations.run.store import FAILURE
+from dlkd.ablations.stored.remote import Storage, StorageError
+from dlkd.ablations.stored.store import FAILURE
 from dlkd.files import write_text
 from dlkd.training.trials.trial_folder import RESULT
 

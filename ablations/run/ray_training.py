@@ -13,12 +13,12 @@ from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.events import DIED, CellEvents, run_config
 from dlkd.ablations.run.feed import Feed, Suggestions
-from dlkd.ablations.run.forget import forget
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.ray_session import ray_folder, start_ray
-from dlkd.ablations.run.remote import Storage
-from dlkd.ablations.run.store import FAILURE, describe, failure, missing_cells
 from dlkd.ablations.run.worker import CellWorker
+from dlkd.ablations.stored.forget import forget
+from dlkd.ablations.stored.remote import Storage
+from dlkd.ablations.stored.store import FAILURE, describe, failure, missing_cells
 from dlkd.files import delete, write_text
 from dlkd.machine import expanded
 from dlkd.registry.python_files import digests, python_file

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.store import missing_cells
+from dlkd.ablations.stored.store import missing_cells
 from dlkd.files import all_alone
 
 if TYPE_CHECKING:
     from dlkd.ablations.run.feed import Feed
-    from dlkd.ablations.run.remote import Storage
     from dlkd.ablations.run.worker import CellWorker
+    from dlkd.ablations.stored.remote import Storage
 
 
 def run_cells(
@@ -86,7 +86,7 @@ def run_cells(
 def _storage(pool: Pool) -> Storage | None:
     if pool.storage is None:
         return None
-    from dlkd.ablations.run.remote import Storage
+    from dlkd.ablations.stored.remote import Storage
 
     return Storage(pool.storage)
 
@@ -95,7 +95,7 @@ def _missing(cells: Sequence[Cell], store: Path, storage: Storage | None, displa
     """The cells without a result, neither here nor in the storage; what is broken of them is taken away."""
     missing = missing_cells(cells, store)
     if missing:
-        from dlkd.ablations.run.mend import mend
+        from dlkd.ablations.stored.mend import mend
 
         for cell in missing:
             if why := mend(cell, store):
@@ -103,7 +103,7 @@ def _missing(cells: Sequence[Cell], store: Path, storage: Storage | None, displa
         if storage is not None:
             storage.fetch([cell.key for cell in missing], store)
             missing = missing_cells(missing, store)
-        from dlkd.ablations.run.history import NEVER, grouped, reasons
+        from dlkd.ablations.stored.history import NEVER, grouped, reasons
 
         for line in grouped(why for why in reasons(missing, store).values() if why != NEVER):
             display.note(f"trained again, {line}")

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from ray import tune
 
-from dlkd.ablations.run.remote import Storage
-from dlkd.ablations.run.store import FAILURE, PROGRESS, write_description
+from dlkd.ablations.stored.remote import Storage
+from dlkd.ablations.stored.store import FAILURE, PROGRESS, write_description
 from dlkd.files import HeldError, write_text
 from dlkd.registry import load_registry, load_same
 from dlkd.training import TrialSpec

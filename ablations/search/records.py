@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlkd.ablations.run.store import FAILURE, first_line
+from dlkd.ablations.stored.store import FAILURE, first_line
 from dlkd.training.trials.trial_folder import RESULT
 
 PARQUET = "search.parquet"

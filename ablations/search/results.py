@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pydantic
 
-from dlkd.ablations.run.trials import read_trials, read_with_about, write_trials
 from dlkd.ablations.search.definition import SearchFile
 from dlkd.ablations.search.records import ENDS, PARQUET, Tried
 from dlkd.ablations.search.report import SearchReport
+from dlkd.ablations.stored.trials import read_trials, read_with_about, write_trials
 from dlkd.text import plain
 
 

@@ -16,15 +16,15 @@ from rich.text import Text
 from dlkd.ablations.plan.tuning import shown
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.run.events import run_config, why_failed
-from dlkd.ablations.run.forget import forget
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.ray_session import check_pool, ray_folder, start_ray
-from dlkd.ablations.run.remote import Storage
-from dlkd.ablations.run.store import FAILURE
 from dlkd.ablations.search.records import DONE, PARAMETERS, STOPPED, Tried, broken, read_tried
 from dlkd.ablations.search.study import Study, search_folder
 from dlkd.ablations.search.suggestions import SCORE, Suggestions, halving
 from dlkd.ablations.search.worker import SearchWorker
+from dlkd.ablations.stored.forget import forget
+from dlkd.ablations.stored.remote import Storage
+from dlkd.ablations.stored.store import FAILURE
 from dlkd.files import all_alone, delete, write_text
 from dlkd.machine import expanded
 from dlkd.registry import Registry

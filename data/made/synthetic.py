@@ -16,9 +16,9 @@ from PIL import Image
 
 from dlkd.data.cache import stamp
 from dlkd.data.category import Category, DataError, Sample
-from dlkd.data.images import read_image
 from dlkd.data.made.defects import plant
 from dlkd.data.made.validation_defects import VALIDATION_DEFECTS
+from dlkd.data.pictures.images import read_image
 from dlkd.files import new_folder
 from dlkd.machine import cache_folder, expanded
 

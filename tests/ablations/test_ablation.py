@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 import dlkd
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.run.costs import COSTS, Measured
-from dlkd.ablations.run.run_folder import write_run
-from dlkd.ablations.run.run_identity import RunIdentity
+from dlkd.ablations.stored.run_folder import write_run
+from dlkd.ablations.stored.run_identity import RunIdentity
 
 SHOWN = ("image_auroc", "pro")
 ROWS = {"none": (0, 0), "A": (1, 0), "B": (0, 1), "A and $B$ <i>": (1, 1)}

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from dlkd.ablations.ablation import load_ablation
 from dlkd.ablations.plan.grid import Grid, GridRow
-from dlkd.ablations.run.run_folder import read_identity, read_run, write_run
-from dlkd.ablations.run.run_identity import RunIdentity
+from dlkd.ablations.stored.run_folder import read_identity, read_run, write_run
+from dlkd.ablations.stored.run_identity import RunIdentity
 
 METRICS = ("image_auroc", "pro")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from dlkd.ablations.pairing import pair_rows
-from dlkd.ablations.run.run_identity import Row, RunIdentity
+from dlkd.ablations.stored.run_identity import Row, RunIdentity
 
 
 def made(*rows: tuple[str, str, int, int]) -> RunIdentity:

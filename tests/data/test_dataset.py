@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from dlkd.data import DataError, Folder, ImageDataset, Sample, read_image, read_mask, sample_mask
+from dlkd.data import DataError, Folder, ImageDataset, Sample, read_image, read_mask
 from dlkd.data import dataset as module
+from dlkd.data.pictures import sample_mask
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dlkd.data import ELPV, DataError, Folder, MVTecLOCO, inspect_dataset, read_image
-from dlkd.data.sheet import picture_sheet
+from dlkd.data.pictures.sheet import picture_sheet
 
 
 def test_a_sound_dataset(mvtec_tree: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from dlkd.data.picture import Picture, rgb_of
+from dlkd.data.pictures.picture import Picture, rgb_of
 from dlkd.training.trials.trial_result import NormalRange
 
 

@@ -13,16 +13,16 @@ import torch
 
 from dlkd.data import DataError, dataset_label
 from dlkd.data.dataset import normalised
-from dlkd.data.picture import Picture, rgb_of
-from dlkd.data.proportions import proportions_of, squeezed
-from dlkd.data.resize import resize
+from dlkd.data.pictures.picture import Picture, rgb_of
+from dlkd.data.pictures.proportions import proportions_of, squeezed
+from dlkd.data.pictures.resize import resize
 from dlkd.machine import expanded
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry, read_registry
 from dlkd.training.device import device
 from dlkd.training.prediction.find_images import find_images
 from dlkd.training.prediction.prediction import Prediction
-from dlkd.training.saved_weights import load_weights
+from dlkd.training.saved.weights import load_weights
 from dlkd.training.trials.trial_folder import RESULT, WEIGHTS
 from dlkd.training.trials.trial_result import NormalRange, TrialResult, read_result
 from dlkd.training.trials.trial_spec import TrialError, TrialSpec, read_trial

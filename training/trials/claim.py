@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dlkd.files import alone, delete
 from dlkd.training.config import TrainConfig
-from dlkd.training.saved_state import trained
-from dlkd.training.saved_weights import CheckpointError
+from dlkd.training.saved.state import trained
+from dlkd.training.saved.weights import CheckpointError
 from dlkd.training.trials.identity import differences
 from dlkd.training.trials.trial_folder import LAST, RESULT, SPEC
 from dlkd.training.trials.trial_spec import TrialError, TrialSpec, read_spec, read_trial, write_spec

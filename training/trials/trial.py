@@ -22,7 +22,7 @@ from dlkd.training.feature_cache import feature_cache
 from dlkd.training.fit import fit_rest, train_by_gradient
 from dlkd.training.held_out import held_out_range
 from dlkd.training.module import DetectorTask
-from dlkd.training.saved_weights import load_weights, save_weights
+from dlkd.training.saved.weights import load_weights, save_weights
 from dlkd.training.trials.claim import claim
 from dlkd.training.trials.costs import costs, versions
 from dlkd.training.trials.identity import differences

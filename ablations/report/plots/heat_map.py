@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dlkd.ablations.report.plot_data import Categories
 from dlkd.ablations.report.plots.panels import INK, WRAP, make_panels, row_height, wrap
 from dlkd.ablations.report.words.entries import label
-from dlkd.ablations.run.trials import NOT_RUN
+from dlkd.ablations.stored.trials import NOT_RUN
 from dlkd.drawing import LiteralFigure
 from dlkd.text import shortened
 

@@ -14,8 +14,8 @@ from dlkd.ablations.report.words.entries import base, claimed, label
 from dlkd.ablations.report.words.looks import mode
 from dlkd.ablations.report.words.numbers import count, in_order, listed, number, p_value, seconds, signed
 from dlkd.ablations.report.words.tuning import tuning
-from dlkd.ablations.run.store import part_of_result
-from dlkd.ablations.run.trials import NOT_RUN
+from dlkd.ablations.stored.store import part_of_result
+from dlkd.ablations.stored.trials import NOT_RUN
 
 COLLAPSE = 0.1
 NAMES = {"btad": "BTAD", "mvtec": "MVTec AD"}

@@ -6,7 +6,7 @@ import math
 
 from dlkd.ablations.report.tables import Entry, Table, TableRow
 from dlkd.ablations.report.words.numbers import DASH, number, p_value, seconds, signed
-from dlkd.ablations.run.trials import NOT_RUN
+from dlkd.ablations.stored.trials import NOT_RUN
 
 LABELS = {
     "image_auroc": "Image-AUROC",

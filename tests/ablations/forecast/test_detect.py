@@ -12,14 +12,14 @@ from dlkd.ablations.forecast.forecast import Forecast
 from dlkd.ablations.forecast.known import Known, known_comparisons
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.tables import trials_of
-from dlkd.ablations.run.history import seeds_held
-from dlkd.ablations.run.run_folder import write_run
-from dlkd.ablations.run.run_identity import RunIdentity
-from dlkd.ablations.run.store import describe, write_description
-from dlkd.ablations.run.trials import collect
 from dlkd.ablations.statistics.planning import categories_needed, seeds_needed
 from dlkd.ablations.statistics.power import Noise, Target
 from dlkd.ablations.statistics.power_until_decided import UntilDecided
+from dlkd.ablations.stored.history import seeds_held
+from dlkd.ablations.stored.run_folder import write_run
+from dlkd.ablations.stored.run_identity import RunIdentity
+from dlkd.ablations.stored.store import describe, write_description
+from dlkd.ablations.stored.trials import collect
 
 VALUES = {"A": (0.80, 0.85, 0.81), "B": (0.80, 0.80, 0.80)}
 GRID = Grid(

@@ -18,8 +18,8 @@ from dlkd.ablations.report.words.conditions import notes
 from dlkd.ablations.report.words.headline import headline
 from dlkd.ablations.run import ray_training
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.store import missing_cells
 from dlkd.ablations.run_grids import load_grids, plan_cells
+from dlkd.ablations.stored.store import missing_cells
 from dlkd.registry import default_registry
 from dlkd.text import Terminal
 

@@ -82,7 +82,7 @@ def test_the_code_that_draws_is_known_whole():
     root = Path(pictures.__file__).parents[2]
     plots = (root / "ablations/report/plots").glob("[!_]*.py")
     assert set(pictures.CODE) >= {f"ablations/report/plots/{path.name}" for path in plots}
-    data = {"ablations/report/pair_data.py", "ablations/report/plot_data.py", "ablations/run/trials.py", "files.py"}
+    data = {"ablations/report/pair_data.py", "ablations/report/plot_data.py", "ablations/stored/trials.py", "files.py"}
     for file in set(pictures.CODE) - {"ablations/report/words/entries.py"}:
         text = (root / file).read_text(encoding="utf-8")
         imported = {f"{name.replace('.', '/')}.py" for name in re.findall(r"from dlkd\.([\w.]+) import", text)}

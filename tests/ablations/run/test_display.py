@@ -10,7 +10,7 @@ from rich.console import Console
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run import display as display_module
 from dlkd.ablations.run.display import Display
-from dlkd.ablations.run.store import FAILURE, PROGRESS
+from dlkd.ablations.stored.store import FAILURE, PROGRESS
 from dlkd.registry import default_registry
 from dlkd.training import run_trial
 

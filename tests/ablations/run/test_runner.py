@@ -23,14 +23,14 @@ from rich.console import Console
 
 from dlkd import cli
 from dlkd.ablations.plan.cells import Cell
-from dlkd.ablations.run import forget as forget_module
 from dlkd.ablations.run import ray_session, ray_training
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.remote import Storage, StorageError
 from dlkd.ablations.run.runner import run_cells
-from dlkd.ablations.run.store import missing_cells
-from dlkd.ablations.run.trials import collect, read_trials
+from dlkd.ablations.stored import forget as forget_module
+from dlkd.ablations.stored.remote import Storage, StorageError
+from dlkd.ablations.stored.store import missing_cells
+from dlkd.ablations.stored.trials import collect, read_trials
 from dlkd.files import HeldError, alone
 from dlkd.machine import MachineError
 from dlkd.registry import load_file, load_registry

@@ -18,12 +18,12 @@ from dlkd.ablations.report.html import html
 from dlkd.ablations.report.latex import latex
 from dlkd.ablations.report.markdown import markdown
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.run_folder import read_run, write_run
-from dlkd.ablations.run.run_identity import RunIdentity
-from dlkd.ablations.run.trials import collect
 from dlkd.ablations.search.records import trial_key
 from dlkd.ablations.search.rows import Data, RowSearch, row_searches, tune_rows, with_chosen
 from dlkd.ablations.search.study import search_folder
+from dlkd.ablations.stored.run_folder import read_run, write_run
+from dlkd.ablations.stored.run_identity import RunIdentity
+from dlkd.ablations.stored.trials import collect
 from dlkd.ablations.tuned import as_stored
 from dlkd.cli.searches import tuning_forecast
 from dlkd.registry import default_registry

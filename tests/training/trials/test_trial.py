@@ -24,10 +24,10 @@ from dlkd.files import alone
 from dlkd.models import DLKD
 from dlkd.registry import default_registry
 from dlkd.training import TrialError, TrialSpec, load_model, read_result, read_trial, run_trial
-from dlkd.training import checkpoint as checkpoint_module
 from dlkd.training.device import device, hide_gpus
 from dlkd.training.module import NonFiniteLossError
-from dlkd.training.saved_weights import CheckpointError
+from dlkd.training.saved import checkpoint as checkpoint_module
+from dlkd.training.saved.weights import CheckpointError
 from dlkd.training.trials.claim import mend_trial
 from dlkd.training.trials.trial_spec import weights_digest
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dlkd.ablations.plan.cells import Cell
-from dlkd.ablations.run.history import NEVER, grouped, held_trials, reasons
-from dlkd.ablations.run.store import DESCRIPTION, describe, write_description
+from dlkd.ablations.stored.history import NEVER, grouped, held_trials, reasons
+from dlkd.ablations.stored.store import DESCRIPTION, describe, write_description
 from dlkd.training.trials.trial_spec import write_spec
 
 MakeCells = Callable[..., list[Cell]]

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from dlkd.data.category import Category
-from dlkd.data.images import proportions
+from dlkd.data.pictures.images import proportions
 from dlkd.machine import expanded
 
 TOLERATED = 1.1

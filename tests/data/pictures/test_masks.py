@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 from skimage.draw import line
 
-from dlkd.data.masks import resize_mask, small_regions
+from dlkd.data.pictures.masks import resize_mask, small_regions
 from dlkd.metrics import Regions, pixel_metrics, pro
 
 EIGHT = np.ones((3, 3))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlkd.data.category import DataError, Sample
-from dlkd.data.images import look_at_mask, read_image, size_text, turned
+from dlkd.data.pictures.images import look_at_mask, read_image, size_text, turned
 
 
 def native_mask(sample: Sample, picture: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:

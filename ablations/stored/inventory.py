@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlkd.ablations.plan.keys import Code, cell_code, cell_key
-from dlkd.ablations.run.history import Held, changes, held_trial, held_trials
-from dlkd.ablations.run.run_folder import TRIALS
-from dlkd.ablations.run.trials import read_trials
+from dlkd.ablations.stored.history import Held, changes, held_trial, held_trials
+from dlkd.ablations.stored.run_folder import TRIALS
+from dlkd.ablations.stored.trials import read_trials
 from dlkd.data import DataError
 from dlkd.files import HeldError, alone, delete
 from dlkd.registry import ConfigError, Registry

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dlkd.training.saved_weights import CheckpointError
+from dlkd.training.saved.weights import CheckpointError
 
 
 def read_state(path: Path, map_location: Any = None) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlkd.data import DataError, Sample, images, native_mask, read_image, read_mask
+from dlkd.data import DataError, Sample, native_mask, read_image, read_mask
 from dlkd.data.digest import file_digest
-from dlkd.data.images import look_at_image, look_at_mask, proportions
+from dlkd.data.pictures import images
+from dlkd.data.pictures.images import look_at_image, look_at_mask, proportions
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 COLOUR = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)

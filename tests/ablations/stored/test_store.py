@@ -14,11 +14,11 @@ from PIL import Image
 from dlkd.ablations.plan.cells import Cell, make_cells
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.tables import tabulate
-from dlkd.ablations.run.mend import mend
-from dlkd.ablations.run.store import FAILURE, failure, missing_cells
-from dlkd.ablations.run.trials import collect, read_trials, read_with_about, renewed, write_trials
 from dlkd.ablations.statistics.metric_trials import metric_trials
 from dlkd.ablations.statistics.pairs import paired
+from dlkd.ablations.stored.mend import mend
+from dlkd.ablations.stored.store import FAILURE, failure, missing_cells
+from dlkd.ablations.stored.trials import collect, read_trials, read_with_about, renewed, write_trials
 from dlkd.files import alone, write_text
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, Preset, TrainConfig, read_result, run_trial

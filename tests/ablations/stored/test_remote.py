@@ -18,10 +18,10 @@ from rich.console import Console
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.pool import Pool
-from dlkd.ablations.run.remote import Storage, StorageError
 from dlkd.ablations.run.runner import run_cells
-from dlkd.ablations.run.store import FAILURE, failure, missing_cells
 from dlkd.ablations.run.worker import CellWorker
+from dlkd.ablations.stored.remote import Storage, StorageError
+from dlkd.ablations.stored.store import FAILURE, failure, missing_cells
 from dlkd.training import read_result
 
 MakeCells = Callable[..., list[Cell]]

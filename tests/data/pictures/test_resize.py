@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dlkd.data import resize as module
-from dlkd.data.resize import resize, resize_weights
+from dlkd.data.pictures import resize as module
+from dlkd.data.pictures.resize import resize, resize_weights
 
 SIZES = [
     ((40, 32), (128, 128)),

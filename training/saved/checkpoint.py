@@ -10,8 +10,8 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from dlkd.training.saved_state import read_state
-from dlkd.training.saved_weights import write_whole
+from dlkd.training.saved.state import read_state
+from dlkd.training.saved.weights import write_whole
 from dlkd.training.trials.trial_folder import LAST
 
 

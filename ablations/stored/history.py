@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dlkd.ablations.plan.cells import Cell
-from dlkd.ablations.run.store import DESCRIPTION
+from dlkd.ablations.stored.store import DESCRIPTION
 from dlkd.training import TrialError, TrialSpec
 from dlkd.training.trials.identity import differences
 from dlkd.training.trials.trial_folder import RESULT, SPEC

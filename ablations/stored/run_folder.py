@@ -9,8 +9,8 @@ import pandas as pd
 import pydantic
 
 from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.run.run_identity import RunIdentity, lost
-from dlkd.ablations.run.trials import read_trials, read_with_about, write_trials
+from dlkd.ablations.stored.run_identity import RunIdentity, lost
+from dlkd.ablations.stored.trials import read_trials, read_with_about, write_trials
 from dlkd.files import is_name
 
 TRIALS = "trials.parquet"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dlkd.data.category import DataError
-from dlkd.data.images import read_image, to_rgb
+from dlkd.data.pictures.images import read_image, to_rgb
 from dlkd.machine import expanded
 
 Picture: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[np.uint8]"

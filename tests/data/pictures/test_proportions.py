@@ -10,7 +10,7 @@ from PIL import Image
 
 from dlkd.data import Folder, inspect_dataset
 from dlkd.data.named import verify_data
-from dlkd.data.proportions import SQUEEZED, proportions_of, squeezed, squeezed_images
+from dlkd.data.pictures.proportions import SQUEEZED, proportions_of, squeezed, squeezed_images
 from dlkd.registry import default_registry
 from dlkd.text import Terminal
 

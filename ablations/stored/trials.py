@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dlkd.ablations.plan.cells import Cell
-from dlkd.ablations.run.store import failure, result
+from dlkd.ablations.stored.store import failure, result
 from dlkd.data import dataset_labels
 from dlkd.files import atomic_path
 from dlkd.text import plain

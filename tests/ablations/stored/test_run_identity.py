@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dlkd.ablations.run.run_identity import RunIdentity, identity_of, lost
+from dlkd.ablations.stored.run_identity import RunIdentity, identity_of, lost
 
 
 def run(rows: dict[tuple[str, str], int], data: dict[tuple[str, str], str] | None = None) -> RunIdentity:

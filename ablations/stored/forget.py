@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from dlkd.ablations.run.remote import Storage
+from dlkd.ablations.stored.remote import Storage
 from dlkd.files import all_alone, delete, empty
 from dlkd.training.trials.trial_folder import RESULT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from dlkd.ablations.run.store import FAILURE, PROGRESS
+from dlkd.ablations.stored.store import FAILURE, PROGRESS
 from dlkd.files import atomic_path, is_inside, is_name
 from dlkd.training.trials.trial_folder import LAST, RESULT
 

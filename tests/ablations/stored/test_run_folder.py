@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from dlkd.ablations.plan.grid_files import load_grid
-from dlkd.ablations.run.run_folder import TRIALS, holds_less, read_run, refuse_to_lose, write_run
-from dlkd.ablations.run.run_identity import RunIdentity
-from dlkd.ablations.run.trials import write_trials
+from dlkd.ablations.stored.run_folder import TRIALS, holds_less, read_run, refuse_to_lose, write_run
+from dlkd.ablations.stored.run_identity import RunIdentity
+from dlkd.ablations.stored.trials import write_trials
 
 
 def trials(*statuses: str, key: str = "k") -> pd.DataFrame:

@@ -10,8 +10,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from dlkd.data.category import Category, DataError, Dataset, Sample
-from dlkd.data.images import read_image
-from dlkd.data.sample_mask import native_mask
+from dlkd.data.pictures.images import read_image
+from dlkd.data.pictures.sample_mask import native_mask
 from dlkd.drawing import LiteralFigure
 from dlkd.files import atomic_path
 from dlkd.text import shortened

@@ -9,11 +9,11 @@ import pytest
 
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.plan.grid import Grid, GridRow
-from dlkd.ablations.run import inventory
-from dlkd.ablations.run.history import OLDER
-from dlkd.ablations.run.run_folder import write_run
-from dlkd.ablations.run.run_identity import RunIdentity
-from dlkd.ablations.run.store import describe, write_description
+from dlkd.ablations.stored import inventory
+from dlkd.ablations.stored.history import OLDER
+from dlkd.ablations.stored.run_folder import write_run
+from dlkd.ablations.stored.run_identity import RunIdentity
+from dlkd.ablations.stored.store import describe, write_description
 from dlkd.files import alone
 from dlkd.registry import default_registry
 from dlkd.training.trials.trial_spec import write_spec

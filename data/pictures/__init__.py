@@ -1,0 +1,1 @@
+"""Pictures and masks: reading, resizing, proportions, sheets of samples."""
