@@ -23,6 +23,7 @@ from dlkd.models.fitted import standardising, with_fit
 from dlkd.models.noise import GaussianNoise
 from dlkd.models.optimizer import Adam, OptimizerSettings
 from dlkd.models.reconstruction import Reconstruction
+from dlkd.models.spoiled import spoiled
 from dlkd.models.teacher import CleanPass, NoisePlace, Teacher
 from dlkd.registry import register
 
@@ -40,8 +41,11 @@ class DLKD(Detector):
 
     Args:
         teacher: class of the frozen teacher.
-        noise: class of the pseudo-anomalies.
+        noise: class of the pseudo-anomalies in the teacher's features; None for none.
         noise_place: where noise enters the teacher.
+        pseudo_anomaly: class of pseudo-anomalies in the images, such as
+            `dlkd.pseudo_anomalies.pasted_texture.PastedTexture`: F_E is then the teacher's output for spoiled images, with
+            `noise` in it, unless that is None.
         fusion: class of the fusion module.
         decoder: class of the coarse decoder; gets F_E as a third argument if it has a true `takes_features`.
         refiner: block class of the precise refinement learner, None to leave it out (Table 4, Exp. 1 and 2).
@@ -69,8 +73,9 @@ class DLKD(Detector):
         self,
         *,
         teacher: Callable[[], Teacher] = Teacher,
-        noise: Callable[[], GaussianNoise] = GaussianNoise,
+        noise: Callable[[], GaussianNoise] | None = GaussianNoise,
         noise_place: NoisePlace = "stem",
+        pseudo_anomaly: Callable[[], nn.Module] | None = None,
         fusion: Callable[..., nn.Module] = MFFM,
         decoder: Callable[..., nn.Module] = CoarseDecoder,
         refiner: Block | None = PRL,
@@ -98,8 +103,9 @@ class DLKD(Detector):
         self.teacher = teacher()
         # A teacher that names no statistics takes images in [0, 1].
         self.mean, self.std = (getattr(self.teacher, name, getattr(self, name)) for name in ("mean", "std"))
-        self.noise = noise()
+        self.noise = None if noise is None else noise()
         self.noise_place: NoisePlace = noise_place
+        self.pseudo_anomaly = None if pseudo_anomaly is None else pseudo_anomaly()
         channels, reductions = self.teacher.channels, self.teacher.reductions
         self.fusion = fusion(channels, reductions=reductions)
         self.decoder = decoder(channels, in_channels=self.fusion.out_channels, reductions=reductions)
@@ -172,11 +178,16 @@ class DLKD(Detector):
 
     def clean(self, images: Tensor) -> CleanPass:
         """The teacher's output for images (b, 3, h, w), the same in every epoch; see `losses`."""
-        return self.teacher.clean(images, self.noise_place)
+        return self.teacher.clean(images, self._clean_entry)
 
     def clean_key(self) -> str:
         """The teacher's network and the place of the noise."""
-        return self.teacher.clean_key(self.noise_place)
+        return self.teacher.clean_key(self._clean_entry)
+
+    @property
+    def _clean_entry(self) -> NoisePlace:
+        """Where the teacher's clean pass is kept for noise: nowhere ("every") if noise enters no clean image's map."""
+        return "every" if self.noise is None or self.pseudo_anomaly is not None else self.noise_place
 
     def pseudo_anomalies(
         self,
@@ -186,6 +197,12 @@ class DLKD(Detector):
         entry: Tensor | None = None,
     ) -> list[Tensor]:
         """F_E of images (b, 3, h, w) with T_E `features`; `entry` is the map to which noise is added, if known."""
+        if self.pseudo_anomaly is not None:
+            images = spoiled(images, self.pseudo_anomaly, self.mean, self.std, generator)
+            if self.noise is None or self.noise_place == "every":
+                features = self.teacher(images)
+        if self.noise is None:
+            return list(features)
         return self.teacher.pseudo_anomalies(
             images, features, self.noise, place=self.noise_place, generator=generator, entry=entry
         )

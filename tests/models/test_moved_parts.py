@@ -22,11 +22,16 @@ NARROW: dict[str, Any] = {
     "decoder": {"depths": [1, 2, 1], "bottleneck": False},
 }
 FRM = {"name": "frm", "global": "none"}
+SPOILED = {"name": "pasted_texture", "probability": 1}
 MEMORY = {"name": "patch_memory", "patches": {"pooled": None, "out_channels": None}}
 
 
 def pictures(b: int = 2, side: int = 32, seed: int = 0) -> Tensor:
     return torch.randn(b, 3, side, side + 16, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
 
 
 def rd(**arguments: Any) -> ReverseDistillation:
@@ -58,6 +63,8 @@ def stfpm(**arguments: Any) -> STFPM:
         ("losses", "stfpm", {"block": FRM}),
         ("losses", "dlkd", {"decoder": {"global": "none", "local": {"name": "residual"}}}),
         ("losses", "dlkd", {"decoder": {"name": "residual", **NARROW["decoder"], "last_relu": False}}),
+        ("generator", "dlkd", {"pseudo_anomaly": SPOILED, "noise": {"intensity": 0.3}}),
+        ("clean", "dlkd", {"pseudo_anomaly": SPOILED}),
         ("saved", "dlkd", {"standardise": {"name": "standardise", "per": "place"}, "memory": MEMORY}),
     ],
 )
@@ -191,6 +198,39 @@ def test_a_memorys_map_beside_dlkds_is_standardised_by_images_that_it_does_not_h
     second = statistics(torch.cat(others).flatten().tolist())
     expected = (plain(images) - first[0]) / first[1] + (beside(images, normal) - second[0]) / second[1]
     torch.testing.assert_close(model(images), expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("noise_place", [None, "stem", "stage1", "every"])
+def test_f_e_is_the_teachers_output_for_spoiled_images_and_noise_comes_on_top(noise_place: Any) -> None:
+    noise = {"noise": "none"} if noise_place is None else {"noise_place": noise_place}
+    model, images = dlkd(pseudo_anomaly=SPOILED, **noise), pictures(3).clamp(-1, 1)
+    features = model.teacher(images)
+    made = model.pseudo_anomalies(images, features, seeded(), model.clean(images).entry)
+
+    draw, rgb = seeded(), torch.empty_like(images)
+    for channel in range(3):
+        rgb[:, channel] = images[:, channel] * model.teacher.std[channel] + model.teacher.mean[channel]
+    pasted, masks = model.pseudo_anomaly(rgb, draw)  # type: ignore[misc]
+    for channel in range(3):
+        pasted[:, channel] = (pasted[:, channel] - model.teacher.mean[channel]) / model.teacher.std[channel]
+    expected = model.teacher(pasted)
+    assert masks.any()
+    torch.testing.assert_close(pasted.where(masks == 0, images), images)
+    if model.noise is not None:
+        arguments = {"place": noise_place, "generator": draw}
+        expected = model.teacher.pseudo_anomalies(pasted, expected, model.noise, **arguments)
+    for one, other in zip(made, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    terms = model.losses(images, seeded())
+    torch.testing.assert_close(terms["ckd"], sum(m.mean() for m in model.reconstruct(features, made).coarse_maps))
+
+
+@torch.no_grad()
+def test_without_noise_and_pseudo_anomalies_f_e_is_t_e() -> None:
+    model, images = dlkd(noise="none"), pictures()
+    features = model.teacher(images)
+    assert all(a is b for a, b in zip(model.pseudo_anomalies(images, features), features, strict=True))
 
 
 def test_models_whose_slots_are_empty_fit_nothing() -> None:
