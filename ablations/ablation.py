@@ -146,7 +146,7 @@ class Ablation:
         return next(iter(found.values())) if len(found) == 1 else pd.concat(found, names=["table"])
 
     def differences(self, metrics: str | Sequence[str] | None = None, *, reference: str | None = None) -> pd.DataFrame:
-        """Each row minus the row that it is compared with: the row above in a stepwise grid, else the reference.
+        """Each row minus the row that it is compared with: the row above, its host, or the reference.
 
         Columns: table, label, other, metric, scope, estimate, low, high, p (after Holm), verdict, repeat (probability
         that a run with new seeds says the same), settle (seeds that would settle it), and the rest of

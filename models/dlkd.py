@@ -44,8 +44,8 @@ class DLKD(Detector):
         noise: class of the pseudo-anomalies in the teacher's features; None for none.
         noise_place: where noise enters the teacher.
         pseudo_anomaly: class of pseudo-anomalies in the images, such as
-            `dlkd.pseudo_anomalies.pasted_texture.PastedTexture`: F_E is then the teacher's output for spoiled images, with
-            `noise` in it, unless that is None.
+            `dlkd.pseudo_anomalies.pasted_texture.PastedTexture`: F_E is then the teacher's output for spoiled images,
+            with `noise` in it, unless that is None.
         fusion: class of the fusion module.
         decoder: class of the coarse decoder; gets F_E as a third argument if it has a true `takes_features`.
         refiner: block class of the precise refinement learner, None to leave it out (Table 4, Exp. 1 and 2).

@@ -59,6 +59,7 @@ class GridRow(pydantic.BaseModel):
         paper: the paper's own figures in per cent, by metric: one of all categories, or by category, group and "total".
         factors: the level of each factor, for factorial grids: true or false, or a name.
         narrowed: what a preset narrows or shortens in the row, by its name; a run's label has it in brackets.
+        host: label of the row that this one adds a part to, and is compared with in place of a reference.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +71,7 @@ class GridRow(pydantic.BaseModel):
     paper: dict[str, Published] = {}
     factors: dict[str, Level] = {}
     narrowed: dict[str, Line] = {}
+    host: Line | None = None
 
     def published(self, metric: str, part: str = TOTAL) -> float:
         """The paper's figure in per cent of a category, a group or all; NaN where there is none."""
@@ -77,7 +79,7 @@ class GridRow(pydantic.BaseModel):
 
 
 class Grid(pydantic.BaseModel):
-    """One table: its rows, and the row that the others are compared with.
+    """One table: its rows, and the row that the others are compared with, or for each row its host.
 
     What is said here of data, seeds and budget stands in for the command line's defaults; what is typed there wins.
 
@@ -87,7 +89,7 @@ class Grid(pydantic.BaseModel):
         source: where the paper's figures come from.
         paper_dataset: the dataset that they were measured on.
         rows: in the table's order.
-        reference: label of the full model's row.
+        reference: label of the full model's row; None where rows have hosts, which are compared with none.
         stepwise: each row adds a part to the one above it, so that it is compared with that one too.
         metrics: those that the report shows; all are measured.
         primary: the metric that decides; the first of `metrics` where nothing is said. The others are exploratory.
@@ -111,7 +113,7 @@ class Grid(pydantic.BaseModel):
     source: str = ""
     paper_dataset: str = "mvtec"
     rows: tuple[GridRow, ...] = pydantic.Field(min_length=1)
-    reference: Line
+    reference: Line | None = None
     stepwise: bool = False
     metrics: tuple[str, ...] = pydantic.Field(("image_auroc", "pixel_auroc", "pro"), min_length=1)
     primary: str | None = None

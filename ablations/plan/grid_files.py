@@ -12,6 +12,7 @@ import pydantic
 from dlkd.ablations.plan.factors import KEYS, written_out
 from dlkd.ablations.plan.grid import TOTAL, Grid, GridRow
 from dlkd.ablations.plan.groups import group_problems
+from dlkd.ablations.plan.hosts import host_problems
 from dlkd.ablations.plan.shipped import shipped_grids
 from dlkd.ablations.plan.tuning import Parameter, Tuning
 from dlkd.registry import list_components, python_data
@@ -89,10 +90,7 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
     if grid.primary_metric not in grid.metrics:
         message = f"'{grid.primary}' is none of this grid's metrics{nearest(str(grid.primary), grid.metrics)}"
         problems.append(document.problem(("primary",), message))
-    labels = [row.label for row in grid.rows]
-    if grid.reference not in labels:
-        message = f"no row is labelled '{grid.reference}'{nearest(grid.reference, labels)}"
-        problems.append(document.problem(("reference",), message))
+    problems += host_problems(grid, document)
     if problems:
         raise ConfigError(problems)
     grid = grid.model_copy(update={"datasets": tuple(anchored(text, document.folder) for text in grid.datasets)})

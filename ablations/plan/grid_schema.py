@@ -32,6 +32,7 @@ def grid_schema() -> dict[str, Any]:
         "paper": {"type": "object", "propertyNames": metric, "additionalProperties": figures},
         "factors": {"type": "object", "additionalProperties": TEXT},
         "narrowed": {"type": "object", "propertyNames": {"enum": list(PRESETS)}, "additionalProperties": TEXT},
+        "host": TEXT,
     }
     known |= {
         "title": TEXT,
@@ -57,8 +58,11 @@ def grid_schema() -> dict[str, Any]:
         "preset": {"enum": list(PRESETS)},
         "train": {"$ref": "#/$defs/train"},
     }
-    of_rows = {"required": ["rows"], "properties": dict.fromkeys(("factors", "variant", "exclude"), False)}
-    of_factors = {"required": ["factors"], "properties": {"rows": False}}
+    own = dict.fromkeys(("factors", "variant", "exclude"), False)
+    hosts = {"contains": {"required": ["host"]}}
+    of_rows = {"required": ["rows", "reference"], "properties": {**own, "rows": {"not": hosts}}}
+    of_hosts = {"required": ["rows"], "properties": {**own, "reference": False, "stepwise": False, "rows": hosts}}
+    of_factors = {"required": ["factors", "reference"], "properties": {"rows": False}}
     levels = {"type": "object", "minProperties": 1, "additionalProperties": TEXT}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -66,8 +70,8 @@ def grid_schema() -> dict[str, Any]:
         "type": "object",
         "additionalProperties": False,
         "properties": known,
-        "required": ["title", "reference"],
-        "oneOf": [of_rows, of_factors],
+        "required": ["title"],
+        "oneOf": [of_rows, of_hosts, of_factors],
         "$defs": {**definitions, **train.pop("$defs", {}), "train": train, "levels": levels},
     }
 

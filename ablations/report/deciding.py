@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid
-from dlkd.ablations.report.families import compared_with, deciding, family
+from dlkd.ablations.plan.hosts import compared_with
+from dlkd.ablations.report.families import deciding, family
 from dlkd.ablations.statistics.metric_trials import metric_trials
 from dlkd.ablations.statistics.pairs import Pairs, Table
 

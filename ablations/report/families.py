@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid
+from dlkd.ablations.plan.hosts import compared_with
 from dlkd.ablations.statistics.factorial import Effect, factorial_effects
 from dlkd.ablations.statistics.looks import look_by_look
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
@@ -36,14 +37,6 @@ class Family:
 def deciding(grid: Grid) -> Kind:
     """The kind that the grid's headline is about."""
     return "effects" if any(row.factors for row in grid.rows) else "rows"
-
-
-def compared_with(grid: Grid) -> dict[str, str]:
-    """The row that each row is compared with: the one above where the grid goes in steps, else the reference."""
-    labels = [row.label for row in grid.rows]
-    if grid.stepwise:
-        return dict(zip(labels[1:], labels, strict=False))
-    return {label: grid.reference for label in labels if label != grid.reference}
 
 
 def family(own: pd.DataFrame, grid: Grid, metric: str, kind: Kind) -> Family:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dlkd.ablations.report.families import compared_with
+from dlkd.ablations.plan.hosts import compared_with
 from dlkd.ablations.report.tables import Table
 from dlkd.ablations.report.words.entries import base
 from dlkd.ablations.statistics.by_seed import pair_differences, verdicts_by_seeds

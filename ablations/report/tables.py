@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dlkd.ablations.plan.grid import Grid, GridRow
-from dlkd.ablations.report.families import Family, compared_with, family
+from dlkd.ablations.plan.hosts import compared_with
+from dlkd.ablations.report.families import Family, family
 from dlkd.ablations.run.costs import Measured, RowCosts
 from dlkd.ablations.statistics.claims import claims, estimates
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
@@ -75,6 +76,7 @@ class TableRow:
     """One row of a table: what it is, the label of the row that it is compared with ("" for none), and its figures.
 
     Attributes:
+        role: what it is to other rows: "reference", "host", or "" for neither.
         costs: `TRIAL_COSTS`, each the median over the row's trials.
         measured: time and memory of its model alone.
     """
@@ -82,7 +84,7 @@ class TableRow:
     label: str
     variant: str
     untrained: bool
-    reference: bool
+    role: str
     compared: str
     entries: dict[str, Entry]
     costs: dict[str, float]
@@ -231,9 +233,11 @@ def _row(
         for metric, summary in summaries.items()
     }
     untrained = not own.empty and bool(((own["epochs"] == 0) | (own["max_steps"] == 0)).all())
-    compared = compared_with(grid).get(row.label, "")
+    others = compared_with(grid)
+    hosts = {other.host for other in grid.rows}
+    role = "reference" if row.label == grid.reference else "host" if row.label in hosts else ""
     costs = own.drop_duplicates("key").reindex(columns=list(TRIAL_COSTS)).astype(float).median().to_dict()
-    return TableRow(row.label, row.variant, untrained, row.label == grid.reference, compared, entries, costs, measured)
+    return TableRow(row.label, row.variant, untrained, role, others.get(row.label, ""), entries, costs, measured)
 
 
 def make_entry(own: pd.DataFrame, row: str, paper: float, summary: pd.DataFrame) -> Entry:

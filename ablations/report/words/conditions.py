@@ -36,9 +36,9 @@ class Training(NamedTuple):
 def training_matters(tables: Sequence[Table]) -> list[Training]:
     """The untrained network beside the reference, from the first table that has both."""
     for table in tables:
-        untrained = next((row for row in table.rows if row.untrained and not row.reference), None)
-        reference = next(row for row in table.rows if row.reference)
-        if untrained is not None:
+        reference = next((row for row in table.rows if row.role == "reference"), None)
+        untrained = next((row for row in table.rows if row.untrained and row is not reference), None)
+        if untrained is not None and reference is not None:
             return [_training(metric, untrained, reference) for metric in table.metrics]
     return []
 
@@ -135,7 +135,11 @@ def notes(table: Table) -> list[str]:
 
 def _differences(table: Table) -> str:
     primary = label(table.grid.primary_metric)
-    against = base(table) if table.grid.stepwise else f"{base(table)}, '{table.grid.reference}'"
+    against = base(table)
+    if table.grid.reference is None:
+        against = f"{against} ({hosts(table)})"
+    elif not table.grid.stepwise:
+        against = f"{against}, '{table.grid.reference}'"
     others = [label(metric) for metric in table.metrics if metric != table.grid.primary_metric]
     says = (
         f"Difference: points against {against}. {primary} is the primary "
@@ -143,6 +147,13 @@ def _differences(table: Table) -> str:
         "differences of the table."
     )
     return f"{says} {listed(others)} {'is' if len(others) == 1 else 'are'} exploratory." if others else says
+
+
+def hosts(table: Table) -> str:
+    """Each host with the rows that are compared with it."""
+    rows = [row for row in table.rows if row.compared]
+    named = {row.compared: [f"'{r.label}'" for r in rows if r.compared == row.compared] for row in rows}
+    return "; ".join(f"'{host}' for {listed(guests)}" for host, guests in named.items())
 
 
 def low_trainings(table: Table) -> list[str]:

@@ -56,7 +56,7 @@ def difference_interval(entry: Entry) -> str:
 
 def base(table: Table) -> str:
     """The row that rows are compared with, in words."""
-    return "the row above" if table.grid.stepwise else "the reference"
+    return "the row above" if table.grid.stepwise else "its host" if table.grid.reference is None else "the reference"
 
 
 def claimed(new_images: bool, categories: str = "these categories") -> str:
@@ -70,7 +70,7 @@ def claimed(new_images: bool, categories: str = "these categories") -> str:
 
 def not_compared(row: TableRow) -> str:
     """The text in place of a difference that was not computed; empty if there is one."""
-    return "" if row.compared else "reference" if row.reference else DASH
+    return "" if row.compared else row.role or DASH
 
 
 def verdict(entry: Entry) -> str:

@@ -50,8 +50,9 @@ def row_findings(table: Table) -> list[Finding]:
     found = []
     for these, like in _by_scope(table.differences):
         row, other = these["row"], these["other"]
-        # A step adds a part to the row above; the reference has what the row lacks.
-        added, lacks, sign = (row, other, 1) if table.grid.stepwise else (other, row, -1)
+        # A step adds a part to the row above, and a row with a host to that; the reference has what the row lacks.
+        adds = table.grid.stepwise or table.grid.reference is None
+        added, lacks, sign = (row, other, 1) if adds else (other, row, -1)
         kind = "training" if lacks in untrained else "row"
         name = f"training '{added}'" if kind == "training" else f"'{added}' over '{lacks}'"
         against = f"'{row}' against {base(table)}, '{other}'"

@@ -51,6 +51,23 @@ def test_shipped_grids_resolve(name: str) -> None:
             ":5: primary: 'pr' is none of this grid's metrics; did you mean 'pro'",
         ),
         ("title: t\nrows: [{label: a, variant: dlkd}]\nreference: a\nmargin: 5", ":4: margin: "),
+        (
+            "title: t\nrows: [{label: a, variant: dlkd}]",
+            "lacks `reference:`, the row that the others are",
+        ),
+        (
+            "title: t\nrows: [{label: ab, variant: dlkd}, {label: b, variant: dlkd, host: abc}]",
+            ":2: rows[1].host: no row is labelled 'abc'; did you mean 'ab'",
+        ),
+        ("title: t\nrows: [{label: a, variant: dlkd, host: a}]", "rows[0].host: a row is no host of its own"),
+        (
+            "title: t\nrows: [{label: a, variant: dlkd}, {label: b, variant: dlkd, host: a}]\nreference: a",
+            "rows[1].host: rows with a host have no `reference:` beside it",
+        ),
+        (
+            "title: t\nrows: [{label: a, variant: dlkd}, {label: b, variant: dlkd, host: a}]\nstepwise: true",
+            "rows[1].host: rows with a host have no `stepwise:` beside it",
+        ),
         ("[1, 2]", "title"),
         ("title: t\ntitle: u", "title"),
     ],

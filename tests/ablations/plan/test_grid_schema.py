@@ -21,6 +21,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 SCHEMA = grid_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 ROWS = "title: t\nrows: [{label: a, variant: dlkd}, {label: b, variant: dlkd}]\nreference: a\n"
+HOSTS = "title: t\nrows: [{label: a, variant: dlkd}, {label: b, variant: dlkd, host: a}]\n"
 FACTORS = "title: t\nvariant: dlkd\nfactors: {depth: {1: {refiner: {depth: 1}}, 2: {}}}\nreference: {depth: 2}\n"
 BY_LEVEL = "title: t\nfactors: {net: {a: {variant: dlkd}, b: {variant: dlkd-lfrb}}}\nreference: {net: a}\n"
 
@@ -55,6 +56,7 @@ def test_the_grids_of_dlkd_are_valid() -> None:
     "text",
     [
         ROWS,
+        HOSTS,
         FACTORS,
         BY_LEVEL,
         f"{ROWS}name: n\nseeds: 3\nuntil_decided: 9\npreset: paper\nmargin: 0\n",
@@ -74,6 +76,10 @@ def test_what_dlkd_takes_is_valid(tmp_path: Path, text: str) -> None:
     "text",
     [
         ROWS.replace("title: t\n", ""),
+        ROWS.replace("reference: a\n", ""),
+        FACTORS.replace("reference: {depth: 2}\n", ""),
+        f"{HOSTS}reference: a\n",
+        f"{HOSTS}stepwise: true\n",
         f"{ROWS}sedes: 3\n",
         f"{ROWS}seeds: 0\n",
         f"{ROWS}margin: 1\n",
