@@ -18,8 +18,12 @@ def labelled(grid: Grid, preset: str, given: Mapping[str, Any]) -> Grid:
         given: training arguments of the command line, None where one is not given; the label says them too.
     """
     names = {row.label: _label(row, preset, given) for row in grid.rows}
-    rows = tuple(row.model_copy(update={"label": names[row.label], "narrowed": {}}) for row in grid.rows)
-    return grid.model_copy(update={"rows": rows, "reference": names[grid.reference], "preset": preset})
+    rows = tuple(
+        row.model_copy(update={"label": names[row.label], "host": row.host and names[row.host], "narrowed": {}})
+        for row in grid.rows
+    )
+    reference = grid.reference and names[grid.reference]
+    return grid.model_copy(update={"rows": rows, "reference": reference, "preset": preset})
 
 
 def _label(row: GridRow, preset: str, given: Mapping[str, Any]) -> str:

@@ -30,6 +30,14 @@ def test_a_label_has_what_the_preset_narrows_in_brackets() -> None:
     assert labels("paper") == ["RD", "b"]
 
 
+def test_a_row_keeps_its_host_by_the_hosts_new_label() -> None:
+    asked = Asked(default_registry(), Pool(workers=1, threads=1), preset="demo", training={})
+    rows = [ROWS[0], {**ROWS[1], "host": "RD"}]
+    found = asked.labelled(grid_of({"title": "t", "rows": rows}))
+    assert [row.host for row in found.rows] == [None, "RD (128 pixels, 40 steps)"]
+    assert found.reference is None
+
+
 def test_what_the_command_line_asks_for_is_said_too() -> None:
     assert labels("demo", max_steps=1, image_size=64)[0] == "RD (128 pixels, 40 steps; here 64 pixels, 1 step)"
     assert labels("paper", epochs=2, batch_size=4)[0] == "RD (here 2 epochs, batches of 4)"
