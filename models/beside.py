@@ -47,8 +47,8 @@ class Beside(nn.Module):
 
     def forward(self, own: Tensor, features: Sequence[Tensor]) -> Tensor:
         """The model's map (b, h, w) and the teacher's features of the same images -> (b, h, w)."""
-        first, second = self.standardise([own, self._map(self.memory, own, features)])
-        return first + second
+        maps: list[Tensor] = self.standardise([own, self._map(self.memory, own, features)])
+        return maps[0] + maps[1]
 
     def _maps_of_others(self, batches: Iterable[Tensor], own: OwnMap) -> Iterator[list[Tensor]]:
         """Both maps of every image, the memory's from a copy that was filled without it."""

@@ -14,12 +14,15 @@ from typing import Any
 
 import click
 import pytest
+import torch
 import typer
 import yaml
+from torch import nn
 
 from dlkd.ablations.plan.grid_files import load_grid
+from dlkd.check.component import Component
 from dlkd.cli import app
-from dlkd.registry import default_registry, get, list_components
+from dlkd.registry import default_registry, get, list_components, merge
 from dlkd.registry.problems import ConfigError
 from dlkd.training import PRESETS, TrainConfig
 
@@ -204,6 +207,45 @@ def test_systems_state_values_that_are_so(variant: str, key: str, row: dict[str,
     assert value_at(key, {**node, "train": train.model_dump()}) == here
     for other in map(yaml.safe_load, CODE.findall(row["anomalib"])):
         assert settle(key, other, variant) == other != here
+
+
+# docs/transfer.md
+
+
+def transfer_rows(column: str) -> list[dict[str, str]]:
+    return [row for row in paper_tables(TRANSFER) if column in row]
+
+
+def parts(model: str, overrides: dict[str, Any], names: set[str]) -> set[str]:
+    """Those of the named components that are parts of a model, which is built small."""
+    registry = default_registry()
+    node = merge(Component.of(registry, f"model/{model}").node, overrides)
+    with torch.device("meta"):
+        made: nn.Module = registry.build("model", registry.complete("model", node))
+    classes = {get(*name.split("/")): name for name in names}
+    return {classes[type(m)] for m in made.modules() if type(m) in classes}
+
+
+def test_transfer_says_where_each_component_is_used() -> None:
+    rows = {CODE.findall(row["component"])[0]: row for row in transfer_rows("elsewhere")}
+    models = [
+        key.removeprefix("model/")
+        for key, row in default_registry().rows.items()
+        if key.startswith("model/") and row.shape
+    ]
+    own = {model: parts(model, {}, set(rows)) for model in models}
+    for name, row in rows.items():
+        assert set(CODE.findall(row["part of"])) == {model for model in own if name in own[model]}, name
+    told = {(label, name) for name, row in rows.items() for label in row["elsewhere"].split("; ")}
+    for row in load_grid("transfer").rows:
+        if row.host is not None:
+            moved = parts(row.variant, row.overrides, set(rows)) - own[row.variant]
+            assert moved == {name for label, name in told if label == row.label}, row.label
+
+
+def test_transfer_states_the_rows_of_its_grid() -> None:
+    stated = [(row["row"], row["host"], yaml.safe_load(CODE.findall(row["set"])[0])) for row in transfer_rows("set")]
+    assert stated == [(row.label, row.host, row.overrides) for row in load_grid("transfer").rows if row.host]
 
 
 # Every page
