@@ -4,9 +4,10 @@
 
 STFPM, RD and PatchCore stand beside anomalib's models (2.7, extra `bench`) with the same untrained resnet18, the same
 images and anomalib's reading of the system (docs/systems.md), in the same process, in rounds that run both once, so
-that a busy machine slows both alike; ratios are medians over rounds of the ratio within a round. MB-PFM, NoCo and
-DeSTSeg are not in anomalib: their plain versions are written as their authors describe them, in PyTorch's modules. A
-training step computes the teacher's features anew, as anomalib does; "features kept" is the step of a trial, which has
+that a busy machine slows both alike; ratios are medians over rounds of the ratio within a round. MB-PFM, NoCo,
+DeSTSeg and VT-ADL are not in anomalib: their plain versions are written as their authors describe them, in PyTorch's
+modules. VT-ADL has its published widths but patches of 32 pixels and a smaller decoder, for 256 pixels. A training step
+computes the teacher's features anew, as anomalib does; "features kept" is the step of a trial, which has
 them from its first epoch. PatchCore's fit is features and a coreset of 10%. Batches are of 8 images, DeSTSeg's of 2.
 Threads are PyTorch's; set OMP_NUM_THREADS.
 """
@@ -373,6 +374,101 @@ def destseg(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
     yield "training step of the head", head, training(plain, [optimizer], lambda: plain.segmentation(*pasted()))
 
 
+class PlainAttention(nn.Module):
+    """VT-ADL's attention, with all logits in memory."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, width**-0.5
+        self.norm, self.qkv, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width, False), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q, k, v = (y.view(b, n, self.heads, -1).transpose(1, 2) for y in self.qkv(self.norm(x)).chunk(3, dim=-1))
+        seen = (q @ k.transpose(2, 3) * self.scale).softmax(dim=-1) @ v
+        return x + self.out(seen.transpose(1, 2).reshape(b, n, c))
+
+
+class PlainMlp(nn.Module):
+    """VT-ADL's hidden layer after each attention."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class PlainVtAdl(nn.Module):
+    """VT-ADL as its authors describe it, at 256 pixels: 4,096 capsules are routed, spreads are apart per Gaussian."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 512, 32, 32)
+        self.token, self.positions = nn.Parameter(torch.randn(1, 1, 512)), nn.Parameter(torch.randn(1, 65, 512))
+        each = [(PlainAttention(512, 8), PlainMlp(512, 1024)) for _ in range(6)]
+        self.layers = nn.Sequential(*(layer for pair in each for layer in pair))
+        self.capsules = nn.Parameter(0.01 * torch.randn(4096, 512, 8))
+        made: list[nn.Module] = []
+        for before, (after, *kernel) in zip((8, 16, 32, 32, 16, 8), VT_ADL_DECODER, strict=True):
+            made += [nn.ConvTranspose2d(before, after, *kernel), nn.BatchNorm2d(after), nn.ReLU()]
+        self.decoder = nn.Sequential(*made[:-2], nn.Tanh())
+        self.weights, self.means, self.spreads = (nn.Linear(512, n, False) for n in (10, 5120, 5120))
+
+    def codes(self, images: Tensor) -> Tensor:
+        patches = self.embed(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(images), -1, -1), patches], dim=1)
+        return self.layers(tokens + self.positions)[:, 1:]
+
+    def reconstruct(self, codes: Tensor) -> Tensor:
+        guesses = torch.einsum("nol,bnl->bno", self.capsules, codes.reshape(len(codes), 4096, 8))
+        priors = torch.zeros(len(codes), 1, 4096)
+        for _ in range(3):
+            s = (priors.softmax(dim=1)[..., None] * guesses[:, None]).sum(dim=2)
+            length = s.square().sum(dim=2, keepdim=True)
+            made = length * s / ((1 + length) * length.sqrt())
+            priors = priors + (made[:, :, None] * guesses.detach()[:, None]).sum(dim=3).detach()
+        return self.decoder(made.view(-1, 8, 8, 8))
+
+    def values(self, codes: Tensor) -> Tensor:
+        positive = codes.clamp(min=2.2e-16)
+        log_variances, means = (f(positive).view(*codes.shape, 10) for f in (self.spreads, self.means))
+        log_variances = F.softplus(log_variances)
+        far = (codes[..., None].expand_as(means) - means) ** 2 / log_variances.exp()
+        return (self.weights(positive).softmax(dim=2) * 0.5 * (1.8379 + (log_variances + far).sum(dim=2))).sum(dim=2)
+
+    def loss(self, images: Tensor, similarity: nn.Module) -> Tensor:
+        codes = self.codes(images)
+        codes = codes + 0.2 * torch.randn_like(codes)
+        made = self.reconstruct(codes)
+        return 5 * F.mse_loss(made, images) + 0.5 * similarity(images, made) + self.values(codes).sum(dim=1).mean()
+
+
+VT_ADL_DECODER = [[16, 4, 2, 1], [32, 4, 2, 1], [32, 4, 2, 1], [16, 4, 2, 1], [8, 4, 2, 1], [3, 3, 1, 1]]
+"""A decoder for 256 pixels."""
+
+
+def vt_adl(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
+    """Runs of dlkd's VT-ADL and of the plain one."""
+    images = images.sigmoid()
+    mine: Any = create_model("vt_adl", encoder={"side": SIDE, "patch": 32}, decoder={"layers": VT_ADL_DECODER})
+    model = PlainVtAdl()
+    assert sum(p.numel() for p in mine.parameters()) == sum(p.numel() for p in model.parameters())
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=1e-4)
+    step = training(mine, mine.optimizers(), lambda: mine.losses(images)["total"])
+    yield "training step", step, training(model, [optimizer], lambda: model.loss(images, mine.ssim))
+
+    def infer() -> Tensor:
+        codes = model.codes(images)
+        made, values = model.reconstruct(codes), model.values(codes)
+        maps = F.interpolate(values.view(-1, 1, 8, 8), (SIDE, SIDE), mode="bilinear", align_corners=True)
+        similar = mine.ssim.similarity(images, made).mean(dim=(1, 2, 3))
+        return (made - images).square().mean(dim=(1, 2, 3)) + similar + maps.amax(dim=(1, 2, 3))
+
+    yield "inference", inference(mine, lambda: mine.detect(images)), inference(model, infer)
+
+
 def untrained(*arguments: Any, create: Callable[..., Any] = timm.create_model, **named: Any) -> Any:
     """timm's network without weights, which anomalib would download; what they are changes no time."""
     return create(*arguments, **{**named, "pretrained": False})
@@ -385,8 +481,9 @@ SYSTEMS = {
     "MB-PFM": mb_pfm,
     "NoCo": noco,
     "DeSTSeg": destseg,
+    "VT-ADL": vt_adl,
 }
-PLAIN = ("MB-PFM", "NoCo", "DeSTSeg")
+PLAIN = ("MB-PFM", "NoCo", "DeSTSeg", "VT-ADL")
 """Systems that stand beside a plain version."""
 
 

@@ -1,6 +1,7 @@
 """Blocks: the parts of the student, each a module with a shape contract."""
 
 from dlkd.blocks.aspp import ASPP
+from dlkd.blocks.capsule import Capsule
 from dlkd.blocks.centre import Centre
 from dlkd.blocks.embed import Embed
 from dlkd.blocks.feature_mapping import FeatureMapping
@@ -13,15 +14,18 @@ from dlkd.blocks.memory.farthest_first import FarthestFirst
 from dlkd.blocks.memory.memory_bank import MemoryBank
 from dlkd.blocks.memory.patch_memory import PatchMemory
 from dlkd.blocks.mffm import MFFM
+from dlkd.blocks.mixture_density import MixtureDensity
 from dlkd.blocks.norm import LayerNorm2d
 from dlkd.blocks.ocbe import OCBE
 from dlkd.blocks.patch_pooling import PatchPooling
+from dlkd.blocks.pixel_decoder import PixelDecoder
 from dlkd.blocks.prl import PRL, refine
 from dlkd.blocks.projector import Projector
 from dlkd.blocks.residual import Residual
 from dlkd.blocks.segmentation_head import SegmentationHead
 from dlkd.blocks.ss2d import SS2D
 from dlkd.blocks.standardise import Standardise
+from dlkd.blocks.vit import ViT
 
 __all__ = [
     "ASPP",
@@ -34,17 +38,21 @@ __all__ = [
     "OCBE",
     "PRL",
     "SS2D",
+    "Capsule",
     "Centre",
     "Embed",
     "FarthestFirst",
     "FeatureMapping",
     "LayerNorm2d",
     "MemoryBank",
+    "MixtureDensity",
     "PatchMemory",
     "PatchPooling",
+    "PixelDecoder",
     "Projector",
     "Residual",
     "SegmentationHead",
     "Standardise",
+    "ViT",
     "refine",
 ]

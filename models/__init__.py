@@ -19,6 +19,7 @@ from dlkd.models.schedule import Cosine, Drops
 from dlkd.models.stfpm import STFPM
 from dlkd.models.student import Student
 from dlkd.models.teacher import Teacher
+from dlkd.models.vt_adl import VTADL
 from dlkd.models.weights import TeacherWeightsError
 from dlkd.pseudo_anomalies import PastedTexture
 
@@ -27,6 +28,7 @@ __all__ = [
     "MBPFM",
     "SGD",
     "STFPM",
+    "VTADL",
     "Adam",
     "AdamW",
     "Anomalib",

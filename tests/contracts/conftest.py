@@ -16,6 +16,7 @@ LARGE = (
     "model/patchcore",
     "model/reverse_distillation",
     "model/stfpm",
+    "model/vt_adl",
 )
 SLOW = {f"{name}-{law}" for name in LARGE for law in ("compile", "export")}
 
