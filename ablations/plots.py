@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,19 +117,37 @@ class Plots:
 
         Raises ValueError where the store holds no pictures.
         """
+        return self._images(plot_data.examples(self._table, self._store))
+
+    def segmentations(self, rows: Sequence[str] | None = None) -> NDArray[Any]:
+        """As Figures 3 and 4 of the paper: image, ground truth, segmentations at the threshold, and heat maps.
+
+        Axes (2 · rows + 2, images). Raises ValueError where a row is unknown, or the store holds no pictures of them.
+
+        Args:
+            rows: their labels, or what stands before a label's brackets; default the grid's `segmented:`, else all.
+        """
+        from dlkd.ablations.plan.labels import rows_called
+
+        grid = self._table.grid
+        chosen = grid.segmented or tuple(row.label for row in grid.rows) if rows is None else rows_called(grid, rows)
+        table = replace(self._table, grid=grid.model_copy(update={"segmented": chosen}))
+        return self._images(plot_data.segmentations(table, self._store))
+
+    def _images(self, examples: plot_data.Examples | None) -> NDArray[Any]:
+        """The axes of a picture grid, a line of test images each."""
         import numpy as np
         from matplotlib import pyplot
 
         from dlkd.ablations.report.plots.picture_grid import draw_picture_grid
 
-        examples = plot_data.examples(self._table, self._store)
         figure = None
         if examples is not None:
             figure = draw_picture_grid(examples, lambda size, layout: pyplot.figure(figsize=size, layout=layout))
-        if figure is None:
+        if examples is None or figure is None:
             raise ValueError(f"no trial in {self._store} has kept pictures")
         *axes, _ = map(_literal, figure.axes)  # the last is the colour bar's
-        return np.array(axes).reshape(len(self._table.rows) + 2, -1)
+        return np.array(axes).reshape(2 + len(examples.rows) * (1 + examples.segmented), -1)
 
     def _metric(self, metric: str | None) -> str:
         if metric is not None and metric not in self._table.metrics:

@@ -91,6 +91,7 @@ class Grid(pydantic.BaseModel):
         rows: in the table's order.
         reference: label of the full model's row; None where rows have hosts, which are compared with none.
         stepwise: each row adds a part to the one above it, so that it is compared with that one too.
+        segmented: labels of rows whose segmentations and heat maps of test images the report shows, from left to right.
         metrics: those that the report shows; all are measured.
         primary: the metric that decides; the first of `metrics` where nothing is said. The others are exploratory.
         margin: a difference within it, as a fraction, does not matter: 0.005 is half a point.
@@ -115,6 +116,7 @@ class Grid(pydantic.BaseModel):
     rows: tuple[GridRow, ...] = pydantic.Field(min_length=1)
     reference: Line | None = None
     stepwise: bool = False
+    segmented: tuple[Line, ...] = ()
     metrics: tuple[str, ...] = pydantic.Field(("image_auroc", "pixel_auroc", "pro"), min_length=1)
     primary: str | None = None
     margin: float = pydantic.Field(0.005, ge=0, lt=1)

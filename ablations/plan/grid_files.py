@@ -91,6 +91,11 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
         message = f"'{grid.primary}' is none of this grid's metrics{nearest(str(grid.primary), grid.metrics)}"
         problems.append(document.problem(("primary",), message))
     problems += host_problems(grid, document)
+    labels = [row.label for row in grid.rows]
+    for i, label in enumerate(grid.segmented):
+        if label not in labels:
+            message = f"no row is labelled '{label}'{nearest(label, labels)}"
+            problems.append(document.problem(("segmented", i), message))
     if problems:
         raise ConfigError(problems)
     grid = grid.model_copy(update={"datasets": tuple(anchored(text, document.folder) for text in grid.datasets)})

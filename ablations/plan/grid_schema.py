@@ -46,6 +46,7 @@ def grid_schema() -> dict[str, Any]:
         },
         "exclude": {"type": ["array", "null"], "items": {"$ref": "#/$defs/levels"}},
         "reference": {"anyOf": [TEXT, {"$ref": "#/$defs/levels"}]},
+        "segmented": {"type": "array", "items": TEXT},
         "metrics": {"type": "array", "minItems": 1, "items": metric},
         "primary": metric,
         "datasets": {"type": "array", "items": TEXT},

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlkd.ablations.plan.grid import Grid, GridRow
+from dlkd.registry.problems import nearest
 from dlkd.training import TrainConfig
 
 
@@ -14,16 +15,57 @@ def labelled(grid: Grid, preset: str, given: Mapping[str, Any]) -> Grid:
 
     Args:
         grid: as its file has it.
-        preset: name of the run's preset, which the grid then says too.
-        given: training arguments of the command line, None where one is not given; the label says them too.
+        preset: name of the run's preset.
+        given: training arguments of the command line, None where one is not given. Grid and labels say both.
     """
     names = {row.label: _label(row, preset, given) for row in grid.rows}
     rows = tuple(
         row.model_copy(update={"label": names[row.label], "host": row.host and names[row.host], "narrowed": {}})
         for row in grid.rows
     )
-    reference = grid.reference and names[grid.reference]
-    return grid.model_copy(update={"rows": rows, "reference": reference, "preset": preset})
+    said = {key: value for key, value in given.items() if value is not None}
+    changed = {
+        "reference": grid.reference and names[grid.reference],
+        "segmented": tuple(names[label] for label in grid.segmented),
+    }
+    return grid.model_copy(update={"rows": rows, "preset": preset, "train": grid.train | said, **changed})
+
+
+def segmenting(grids: Sequence[Grid], names: Sequence[str]) -> list[Grid]:
+    """The grids with the rows to segment that are called so, see `rows_called`, in the place of their own.
+
+    Raises:
+        ValueError: no table has a row that is called so, or a table has several.
+    """
+    for name in names:
+        if not any(_called(grid, name) for grid in grids):
+            rows_called(grids[0], [name])  # raises
+    wanted = [[name for name in names if _called(grid, name)] for grid in grids]
+    return [
+        grid.model_copy(update={"segmented": rows_called(grid, own)}) for grid, own in zip(grids, wanted, strict=True)
+    ]
+
+
+def rows_called(grid: Grid, names: Sequence[str]) -> tuple[str, ...]:
+    """The labels of rows by their labels, or by what stands before the brackets of one alone.
+
+    Raises:
+        ValueError: no row is called so, or several are.
+    """
+    labels = [row.label for row in grid.rows]
+    found = []
+    for name in names:
+        those = _called(grid, name)
+        if len(those) != 1:
+            several = f"several rows of table '{grid.name}' begin with '{name}': {', '.join(those)}"
+            raise ValueError(several if those else f"table '{grid.name}' has no row '{name}'{nearest(name, labels)}")
+        found += those
+    return tuple(found)
+
+
+def _called(grid: Grid, name: str) -> list[str]:
+    labels = [row.label for row in grid.rows]
+    return [label for label in labels if label == name] or [x for x in labels if x.startswith(f"{name} (")]
 
 
 def _label(row: GridRow, preset: str, given: Mapping[str, Any]) -> str:

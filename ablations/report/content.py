@@ -91,6 +91,7 @@ def _section(table: Table, store: Path, before: Drawn) -> Section:
     anchor = file_name(table.grid.name)
     drawn_from = {
         "examples": plot_data.examples(table, store),
+        "segmentations": plot_data.segmentations(table, store),
         "effects": plot_data.effects(table),
         "pairs": pair_data.pair_points(table),
         "seeds": pair_data.courses(table),

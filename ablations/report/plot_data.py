@@ -237,10 +237,19 @@ class Kept:
 
 @dataclass(frozen=True)
 class Examples:
-    """The same test images for all rows, from files of the first seed's trials."""
+    """The same test images for all rows, from files of the first seed's trials; `segmented`: at the threshold too."""
 
     rows: list[str]
     kept: list[Kept]
+    segmented: bool = False
+
+
+def segmentations(table: Table, store: Path) -> Examples | None:
+    """Of the rows that the grid wants to see so; None where it wants none, or no trial of them kept any image."""
+    rows = table.grid.segmented
+    found = examples(table, store) if rows else None
+    own = [kept for kept in found.kept if kept.row in rows] if found is not None else []
+    return Examples(list(rows), own, segmented=True) if own else None
 
 
 def examples(table: Table, store: Path) -> Examples | None:

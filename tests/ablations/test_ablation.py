@@ -171,6 +171,8 @@ def test_frames_are_new_and_the_object_is_frozen(ablation):
         (lambda a: a.table("g").plot.effects("pixel_ap"), "shows no metric 'pixel_ap'"),
         (lambda a: a.table("g").plot.learning_curves(), "no learning curve has the term 'total': no trial in "),
         (lambda a: a.table("g").plot.pictures(), "has kept pictures"),
+        (lambda a: a.table("g").plot.segmentations(), "has kept pictures"),
+        (lambda a: a.table("g").plot.segmentations(["C"]), "table 'g' has no row 'C'"),
     ],
 )
 def test_what_is_not_there_is_named(ablation, ask, says):

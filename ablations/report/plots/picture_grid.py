@@ -1,4 +1,4 @@
-"""The same test images for every row: ground truth, anomaly maps and scores."""
+"""The same test images for every row: ground truth, segmentations, anomaly maps and scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlkd.ablations.report.plot_data import Examples
 from dlkd.ablations.report.plots.panels import FAINT, wrap
 from dlkd.drawing import LiteralFigure
 from dlkd.text import shortened
-from dlkd.training.prediction.pictures import COLOURS, overlay
+from dlkd.training.prediction.pictures import COLOURS, outline, overlay
 
 F = TypeVar("F", bound=Figure)
 Kept: TypeAlias = dict[str, NDArray[Any]]
@@ -47,8 +47,9 @@ def draw_picture_grid(
 ) -> F | None:
     """The same test images for all rows: image, ground truth, then each row's map and score, on one scale.
 
-    A map's unit is its own trial's threshold, so that 1 is where that variant raises an alarm. `make` gives a figure of
-    a size in inches and a layout; where no file can be read it is not called.
+    Segmented examples have a line per row before that: where its map is above its threshold. A map's unit is its own
+    trial's threshold, so that 1 is where that variant raises an alarm. `make` gives a figure of a size in inches and a
+    layout; where no file can be read it is not called.
     """
     kept: dict[tuple[str, str, str], Kept] = {}
     for each in examples.kept:
@@ -60,13 +61,20 @@ def draw_picture_grid(
     labels = examples.rows
     limits = _limits([own for row in labels for c in chosen if (own := kept.get((row, c.dataset, c.category)))])
 
-    figure, grid = _empty(len(labels) + 2, len(chosen), make)
+    segmented = labels if examples.segmented else []
+    figure, grid = _empty(2 + len(segmented) + len(labels), len(chosen), make)
     for column, c in zip(grid.T, chosen, strict=True):
         _draw_image(column[:2], c, sources[c.dataset, c.category])
-        for axes, row in zip(column[2:], labels, strict=True):
+        for axes, row in zip(column[2:], segmented, strict=False):
+            _draw_segmentation(axes, kept.get((row, c.dataset, c.category)), c.place)
+        for axes, row in zip(column[2 + len(segmented) :], labels, strict=True):
             _draw_map(axes, kept.get((row, c.dataset, c.category)), c.place, limits)
-    for axes, name in zip(grid[:, 0], ["image", "ground truth", *labels], strict=True):
-        axes.set_ylabel(wrap(name, 16), rotation=0, ha="right", va="center", fontsize=8.5, labelpad=6)
+    maps = [f"heat map: {row}" if segmented else row for row in labels]
+    names = ["image", "ground truth", *(f"segmentation: {row}" for row in segmented), *maps]
+    for axes, name in zip(grid[:, 0], names, strict=True):
+        axes.set_ylabel(
+            wrap(name, 20 if segmented else 16), rotation=0, ha="right", va="center", fontsize=8.5, labelpad=6
+        )
     bar = figure.colorbar(
         ScalarMappable(Normalize(*limits), COLOURS), ax=grid, location="bottom", aspect=60, fraction=0.02, pad=0.01
     )
@@ -113,10 +121,25 @@ def _draw_image(column: NDArray[Any], c: Example, example: Kept) -> None:
         column[1].imshow(mask, cmap="gray", vmin=0, vmax=1)
 
 
+def _draw_segmentation(axes: Axes, own: Kept | None, place: int) -> None:
+    """White where a row's map is above its threshold, the ground truth outlined."""
+    if own is None:
+        _draw_nothing(axes)
+        return
+    above = own["maps"][place].astype(float) > _unit(own)
+    drawn = np.repeat(above[..., None] * np.uint8(255), 3, axis=2)
+    mask = _mask(own, place)
+    axes.imshow(drawn if mask is None else outline(drawn, mask), interpolation="nearest")
+
+
+def _draw_nothing(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "no\nresult", ha="center", va="center", fontsize=8, color=FAINT)
+
+
 def _draw_map(axes: Axes, own: Kept | None, place: int, limits: tuple[float, float]) -> None:
     """A row's anomaly map over its own image, which may have a size of its own, and the image's score."""
     if own is None:
-        axes.text(0.5, 0.5, "no\nresult", ha="center", va="center", fontsize=8, color=FAINT)
+        _draw_nothing(axes)
         return
     unit = _unit(own)
     scaled = (own["maps"].astype(float) / unit)[place]

@@ -31,6 +31,13 @@ def captions(table: Table) -> dict[str, Caption]:
             "are in units of each row's own threshold, mean + 3 standard deviations of its normal training images' "
             "scores; the number under a map is the image's score, bold where it is above 1. Ground truth is outlined.",
         ),
+        "segmentations": Caption(
+            "Segmentations and heat maps",
+            f"Test images, their ground truth, and the segmentations and heat maps of {listed(table.grid.segmented)}.",
+            "As in Figures 3 and 4 of the paper: white where a row's map is above its own threshold, mean + 3 standard "
+            "deviations of its normal training images' scores; no test image has a part in it. Heat maps have one "
+            "colour scale, in units of the thresholds. Ground truth is outlined.",
+        ),
         **_of_comparisons(table, rows, missing),
         **_of_rows(table, rows, missing),
     }

@@ -73,7 +73,7 @@ def comparable(tables: Sequence[Table]) -> str:
     said = []
     for dataset in dict.fromkeys(table.grid.paper_dataset for table in of_paper):
         own = [table for table in of_paper if table.grid.paper_dataset == dataset]
-        preset = all(table.grid.preset == "paper" for table in own)
+        preset = all(table.grid.preset == "paper" and not table.grid.train for table in own)
         said.append(_comparable(pd.concat([table.trials for table in own]), dataset, preset))
     return " ".join(said)
 
@@ -92,7 +92,7 @@ def _comparable(trials: pd.DataFrame, dataset: str, preset: bool) -> str:
     if {name.split(":")[0] for name in measured["dataset"]} == {dataset} and measured["image_size"] == {"256"}:
         if measured["settings"] == {TEACHER}:
             return f"{says} This run has the same data, teacher and image size."
-        if preset and (trials["max_steps"] < 0).all():
+        if preset:
             return f"{says} This run has the same data and image size, and that preset."
     here = (
         f"{listed(sorted(map(str, measured['dataset'])))}, {listed(sorted(filter(None, measured['settings'])))}, "

@@ -17,17 +17,16 @@ REGISTRY = default_registry()
 TEXTURES = REGISTRY.complete("dataset", "textures")
 DEMO = PRESETS["demo"]
 SMALL = Preset(train=DEMO.train, model={"teacher": {"backbone": "test_resnet", "weights": "random"}})
+PAPER_TABLES = ("table1", "table2", "table3")
+"""See test_paper_tables.py."""
 
 MakeCells = Callable[..., list[Cell]]
 
 
-@pytest.mark.parametrize("name", shipped_grids())
+@pytest.mark.parametrize("name", [name for name in shipped_grids() if name not in PAPER_TABLES])
 def test_shipped_grids_resolve(name: str) -> None:
     grid = load_grid(name)
-    preset = (
-        SMALL if all(row.variant.startswith("dlkd") for row in grid.rows) else DEMO
-    )  # others need teachers that fit
-    cells = make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], preset)
+    cells = make_cells(grid, REGISTRY, [(TEXTURES, ["brick"])], [0], SMALL)
     assert sum(len(cell.rows) for cell in cells) == len(grid.rows)
 
 

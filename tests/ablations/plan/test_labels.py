@@ -6,6 +6,7 @@ import pytest
 
 from dlkd.ablations.asked import Asked
 from dlkd.ablations.plan.grid_files import grid_of
+from dlkd.ablations.plan.labels import rows_called
 from dlkd.ablations.run.pool import Pool
 from dlkd.registry import default_registry
 from dlkd.registry.problems import ConfigError
@@ -18,8 +19,8 @@ ROWS = [
 
 def labels(preset: str | None, **training: object) -> list[str]:
     asked = Asked(default_registry(), Pool(workers=1, threads=1), preset=preset, training=training)
-    found = asked.labelled(grid_of({"title": "t", "rows": ROWS, "reference": "RD"}))
-    assert found.reference == found.rows[0].label
+    found = asked.labelled(grid_of({"title": "t", "rows": ROWS, "reference": "RD", "segmented": ["RD"]}))
+    assert (found.reference, *found.segmented) == (found.rows[0].label,) * 2
     assert found.preset == (preset or "demo")
     assert asked.labelled(found) == found
     return [row.label for row in found.rows]
@@ -52,3 +53,15 @@ def test_only_presets_narrow(tmp_path: Path) -> None:
     rows = [{"label": "a", "variant": "dlkd"}]
     with pytest.raises(ConfigError, match=r"paper_dataset: unknown dataset; did you mean 'mvtec'"):
         grid_of({"title": "t", "rows": rows, "reference": "a", "paper_dataset": "mvtc"})
+
+
+def test_a_row_is_called_by_its_label_or_by_what_stands_before_the_brackets() -> None:
+    rows = [{"label": label, "variant": "dlkd"} for label in ("RD (a)", "RD", "PFM (a)", "PFM (b)", "DLKD (c)")]
+    grid = grid_of({"title": "t", "rows": rows, "reference": "RD"}, "g")
+    assert rows_called(grid, ["DLKD", "RD", "PFM (b)"]) == ("DLKD (c)", "RD", "PFM (b)")
+    with pytest.raises(ValueError, match=r"several rows of table 'g' begin with 'PFM': PFM \(a\), PFM \(b\)"):
+        rows_called(grid, ["PFM"])
+    with pytest.raises(ValueError, match="table 'g' has no row 'DLKDD'; did you mean"):
+        rows_called(grid, ["DLKDD"])
+    with pytest.raises(ConfigError, match=r"segmented\[0\]: no row is labelled 'R'"):
+        grid_of({"title": "t", "rows": rows, "reference": "RD", "segmented": ["R"]})

@@ -4,10 +4,15 @@ import re
 import shutil
 
 import numpy as np
+import pytest
 
+from dlkd.ablations.report import write
 from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.markdown import escape
 from dlkd.ablations.report.write import write_report
+from dlkd.ablations.run.run_folder import write_run
+from dlkd.ablations.run.run_identity import RunIdentity
+from dlkd.cli.report import write_reports
 from dlkd.text import plain
 
 
@@ -39,6 +44,25 @@ def test_the_same_trials_give_the_same_bytes(alone, full, tmp_path):
     assert len(section.pictures) == 7
     for picture in section.pictures:
         assert picture.png == (folder / "out" / picture.file).read_bytes()
+
+
+def test_a_report_segments_the_rows_that_are_asked_for(full, undrawn, tmp_path, monkeypatch):
+    trials, grids, folder, _ = full
+    write_run(tmp_path, trials, grids, folder / "store", RunIdentity())
+    told = []
+    monkeypatch.setattr(
+        write, "write_report", lambda trials, grids, *_: told.append([g.segmented for g in grids]) or []
+    )
+    for rows in ((), ("LFRB", "DLKD")):
+        write_reports(tmp_path, rows)
+    assert told == [[(), ()], [("LFRB", "DLKD"), ("DLKD",)]]
+    with pytest.raises(ValueError, match="table 'table4' has no row 'LRFB'; did you mean 'LFRB'"):
+        write_reports(tmp_path, ["LRFB"])
+    chosen = [grid.model_copy(update={"segmented": ("DLKD",)}) for grid in grids]
+    [_, section] = make_report(trials, chosen, folder / "store").sections
+    assert [picture.file for picture in section.pictures][:2] == [
+        f"pictures/untrained-{kind}.png" for kind in ("examples", "segmentations")
+    ]
 
 
 def test_labels_cannot_break_the_page_or_the_tables(grid, trials_of, keep, undrawn, tmp_path):

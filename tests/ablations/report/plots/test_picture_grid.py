@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from dlkd.ablations.report.plot_data import examples
+from dlkd.ablations.report.plot_data import examples, segmentations
 from dlkd.ablations.report.plots.picture_grid import picture_grid
 from dlkd.ablations.report.tables import tabulate
 
@@ -71,3 +71,24 @@ def test_rows_of_other_image_sizes_stand_in_one_picture(grid, trials_of, keep, t
     pictures = [np.asarray(axes.images[0].get_array()) for axes in drawn.axes[: 4 * 3]]
     h, w = kept["maps"].shape[1:]
     assert [p.shape[:2] for p in pictures[6:]] == [(h, w)] * 3 + [(2 * h, 3 * w)] * 3
+
+
+def test_chosen_rows_are_segmented_at_their_own_thresholds_above_their_heat_maps(grid, trials_of, keep, tmp_path):
+    cells = grid(rows=("A", "B", "C"))
+    trials = trials_of(cells, means=(0.7, 0.8, 0.9), categories=("brick",), seeds=(0,))
+    keep(tmp_path, trials)
+    assert segmentations(tabulate(trials, cells), tmp_path) is None  # the grid asks for none
+    shutil.rmtree(tmp_path / "v2-brick-0")
+    chosen = cells.model_copy(update={"segmented": ("C", "A")})
+    drawn = picture_grid(segmentations(tabulate(trials, chosen), tmp_path))
+    lines = [axes.get_ylabel() for axes in drawn.axes if axes.get_ylabel()]
+    assert lines == ["image", "ground truth", "segmentation: C", "segmentation: A", "heat map: C", "heat map: A"]
+    kept = dict(np.load(tmp_path / "v0-brick-0/examples.npz"))
+    images = [place for place in (1, 2, 0) if len(kept["labels"])]  # defects first
+    for axes, place in zip(drawn.axes[9:12], images, strict=True):
+        white = (np.asarray(axes.images[0].get_array()) == 255).all(axis=2)
+        above = kept["maps"][place] > kept["threshold"]
+        inside = np.s_[10:18, 10:18]  # of the defect's outline
+        np.testing.assert_array_equal(white[inside], above[inside])
+        assert white[0, 0] == above[0, 0]
+    assert [text.get_text() for axes in drawn.axes[6:9] for text in axes.texts] == ["no\nresult"] * 3

@@ -50,7 +50,7 @@ def test_figures_of_other_data_are_compared_with_those_of_the_same_data(grid, tr
     assert said(trials, cells).endswith("This run has the same data and image size, and that preset.")
     for other in (
         said(trials, cells.model_copy(update={"preset": "demo"})),
-        said(trials.assign(max_steps=9), cells),
+        said(trials, cells.model_copy(update={"train": {"max_steps": 9}})),
         said(trials.assign(dataset="mvtec"), cells),
     ):
         assert "not comparable" in other
