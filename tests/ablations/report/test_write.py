@@ -10,8 +10,8 @@ from dlkd.ablations.report import write
 from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.markdown import escape
 from dlkd.ablations.report.write import write_report
-from dlkd.ablations.run.run_folder import write_run
-from dlkd.ablations.run.run_identity import RunIdentity
+from dlkd.ablations.stored.run_folder import write_run
+from dlkd.ablations.stored.run_identity import RunIdentity
 from dlkd.cli.report import write_reports
 from dlkd.text import plain
 

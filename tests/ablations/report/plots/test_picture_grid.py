@@ -82,7 +82,7 @@ def test_chosen_rows_are_segmented_at_their_own_thresholds_above_their_heat_maps
     chosen = cells.model_copy(update={"segmented": ("C", "A")})
     drawn = picture_grid(segmentations(tabulate(trials, chosen), tmp_path))
     lines = [axes.get_ylabel() for axes in drawn.axes if axes.get_ylabel()]
-    assert lines == ["image", "ground truth", "segmentation: C", "segmentation: A", "heat map: C", "heat map: A"]
+    assert lines == ["image", "ground truth", "segmentation\nC", "segmentation\nA", "heat map\nC", "heat map\nA"]
     kept = dict(np.load(tmp_path / "v0-brick-0/examples.npz"))
     images = [place for place in (1, 2, 0) if len(kept["labels"])]  # defects first
     for axes, place in zip(drawn.axes[9:12], images, strict=True):
