@@ -7,9 +7,9 @@ images and anomalib's reading of the system (docs/systems.md), in the same proce
 that a busy machine slows both alike; ratios are medians over rounds of the ratio within a round. MB-PFM, NoCo,
 DeSTSeg and VT-ADL are not in anomalib: their plain versions are written as their authors describe them, in PyTorch's
 modules. VT-ADL has its published widths but patches of 32 pixels and a smaller decoder, for 256 pixels. A training step
-computes the teacher's features anew, as anomalib does; "features kept" is the step of a trial, which has
-them from its first epoch. PatchCore's fit is features and a coreset of 10%. Batches are of 8 images, DeSTSeg's of 2.
-Threads are PyTorch's; set OMP_NUM_THREADS.
+computes the teacher's features anew, as anomalib does; "features kept" is the step of a trial, which has them from its
+first epoch. PatchCore's fit is features and a coreset of 10%. Batches are of 8 images, DeSTSeg's of 2. DRAEM stands
+beside anomalib's with its published widths, at 64 pixels. Threads are PyTorch's; set OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
@@ -474,6 +474,39 @@ def untrained(*arguments: Any, create: Callable[..., Any] = timm.create_model, *
     return create(*arguments, **{**named, "pretrained": False})
 
 
+def draem(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
+    """Runs of dlkd's and anomalib's DRAEM at 64 pixels and the published widths, each with its own pasted defects."""
+    from anomalib.data.utils.generators.perlin import PerlinAnomalyGenerator
+    from anomalib.models.image.draem.loss import DraemLoss
+    from anomalib.models.image.draem.torch_model import DraemModel
+
+    small = images[..., :64, :64].sigmoid()
+    mine: Any = create_model(
+        "draem",
+        augmentation="none",
+        pseudo_anomaly={"image_weight": [0.0, 0.9], "mask": {"redraws": 10}},
+        structure_loss={"border": "reflect"},
+        mask_loss={"alpha": 1.0, "smoothing": 0.0},
+        mask_weight=0.5,
+        reconstruction_first=False,
+        bgr=False,
+        weight_std=None,
+        score_window=1,
+    )
+    runs = ours(mine, small)
+    model, loss, spoil = DraemModel(), DraemLoss(), PerlinAnomalyGenerator(blend_factor=(0.1, 1.0))
+
+    def their_loss() -> Tensor:
+        spoiled, masks = spoil(small)
+        made, logits = model(spoiled)
+        return loss(small, made, masks, logits)
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    yield "training step", runs["training step"], training(model, [optimizer], their_loss)
+    yield "inference", runs["inference"], inference(model, lambda: model(small))
+    yield "pasted defects", lambda: mine.spoiled(small), lambda: spoil(small)
+
+
 SYSTEMS = {
     "STFPM": stfpm,
     "RD": reverse_distillation,
@@ -482,6 +515,7 @@ SYSTEMS = {
     "NoCo": noco,
     "DeSTSeg": destseg,
     "VT-ADL": vt_adl,
+    "DRAEM": draem,
 }
 PLAIN = ("MB-PFM", "NoCo", "DeSTSeg", "VT-ADL")
 """Systems that stand beside a plain version."""

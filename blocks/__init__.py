@@ -1,8 +1,10 @@
 """Blocks: the parts of the student, each a module with a shape contract."""
 
 from dlkd.blocks.aspp import ASPP
+from dlkd.blocks.autoencoder import Autoencoder
 from dlkd.blocks.capsule import Capsule
 from dlkd.blocks.centre import Centre
+from dlkd.blocks.double_convolution import DoubleConvolution
 from dlkd.blocks.embed import Embed
 from dlkd.blocks.feature_mapping import FeatureMapping
 from dlkd.blocks.frfn import FRFN
@@ -25,6 +27,7 @@ from dlkd.blocks.residual import Residual
 from dlkd.blocks.segmentation_head import SegmentationHead
 from dlkd.blocks.ss2d import SS2D
 from dlkd.blocks.standardise import Standardise
+from dlkd.blocks.unet import UNet
 from dlkd.blocks.vit import ViT
 
 __all__ = [
@@ -38,8 +41,10 @@ __all__ = [
     "OCBE",
     "PRL",
     "SS2D",
+    "Autoencoder",
     "Capsule",
     "Centre",
+    "DoubleConvolution",
     "Embed",
     "FarthestFirst",
     "FeatureMapping",
@@ -53,6 +58,7 @@ __all__ = [
     "Residual",
     "SegmentationHead",
     "Standardise",
+    "UNet",
     "ViT",
     "refine",
 ]

@@ -61,7 +61,8 @@ class SSIM(nn.Module):
             covariance = xy - mean_x * mean_y
             variances = xx - mean_x * mean_x + yy - mean_y * mean_y
             light = (2 * mean_x * mean_y + 0.01**2) / (mean_x * mean_x + mean_y * mean_y + 0.01**2)
-            return light * (2 * covariance + 0.03**2) / (variances + 0.03**2)
+            found: Tensor = light * (2 * covariance + 0.03**2) / (variances + 0.03**2)
+            return found
 
     def _means(self, images: Tensor) -> Tensor:
         """Weighted means around each pixel of images (..., h, w)."""

@@ -7,6 +7,7 @@ from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.destseg import DeSTSeg
 from dlkd.models.detector import Detection, Detector
 from dlkd.models.dlkd import DLKD
+from dlkd.models.draem import DRAEM
 from dlkd.models.mb_pfm import MBPFM
 from dlkd.models.noco import NoCo
 from dlkd.models.noise import GaussianNoise
@@ -21,10 +22,10 @@ from dlkd.models.student import Student
 from dlkd.models.teacher import Teacher
 from dlkd.models.vt_adl import VTADL
 from dlkd.models.weights import TeacherWeightsError
-from dlkd.pseudo_anomalies import PastedTexture
 
 __all__ = [
     "DLKD",
+    "DRAEM",
     "MBPFM",
     "SGD",
     "STFPM",
@@ -41,7 +42,6 @@ __all__ = [
     "Drops",
     "GaussianNoise",
     "NoCo",
-    "PastedTexture",
     "PatchCore",
     "Reconstruction",
     "ResidualDecoder",

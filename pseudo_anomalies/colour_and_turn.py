@@ -72,7 +72,7 @@ def hue_and_saturation(image: Tensor, draw: torch.Generator) -> Tensor:
     largest, smallest = image.amax(dim=0), image.amin(dim=0)
     saturation = ((largest - smallest) / largest.clamp(min=1e-6)).clamp(min=1e-6)
     wanted = (saturation + one(-50, 50, draw) / 255).clamp(0, 1)
-    saturated = largest - (largest - image) * wanted / saturation
+    saturated: Tensor = largest - (largest - image) * wanted / saturation
     return adjust_hue(saturated.clamp(0, 1), one(-50, 50, draw) / 255)  # type: ignore[no-any-return]
 
 

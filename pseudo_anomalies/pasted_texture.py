@@ -56,7 +56,7 @@ class PastedTexture(nn.Module):
         self.mask = mask()
         self.augmentation = None if augmentation is None else augmentation()
         self.probability = probability
-        self.image_weight = tuple(image_weight)
+        self.image_weight = (image_weight[0], image_weight[1])
 
     def forward(self, images: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Images (b, 3, h, w), RGB in [0, 1] -> spoiled images (b, 3, h, w), and masks (b, 1, h, w) of 0 and 1.

@@ -3,14 +3,17 @@
 import pytest
 
 LARGE = (
+    "block/autoencoder",
     "block/ocbe",
     "block/patch_pooling",
     "block/segmentation_head",
+    "block/unet",
     "decoder/bilinear",
     "decoder/coarse",
     "decoder/residual",
     "model/destseg",
     "model/dlkd",
+    "model/draem",
     "model/mb_pfm",
     "model/noco",
     "model/patchcore",

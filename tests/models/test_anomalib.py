@@ -162,6 +162,83 @@ def test_patchcore(ours_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     compare_answers(ours, theirs, pictures())
 
 
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_draem(ours_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anomalib.models.image.draem import torch_model
+    from anomalib.models.image.draem.loss import DraemLoss
+
+    ours: Any = create_model(
+        "draem",
+        augmentation="none",
+        reconstruction={"width": 8},
+        segmentation={"width": 8},
+        structure_loss={"border": "reflect"},
+        mask_loss={"alpha": 1.0, "smoothing": 0.0},
+        mask_weight=0.5,
+        reconstruction_first=False,
+        bgr=False,
+        weight_std=None,
+        score_window=1,
+    )
+    theirs = torch_model.DraemModel()
+    theirs.reconstructive_subnetwork = torch_model.ReconstructiveSubNetwork(base_width=8)
+    theirs.discriminative_subnetwork = torch_model.DiscriminativeSubNetwork(6, 2, base_width=8)
+    pairs = (
+        (ours.reconstruction, theirs.reconstructive_subnetwork),
+        (ours.segmentation, theirs.discriminative_subnetwork),
+    )
+    for our, their in pairs:
+        for a, b in zip(leaves(our), leaves(their), strict=True):
+            move(*((a, b) if ours_first else (b, a)))
+    normal, spoiled = (pictures(seed).sigmoid() for seed in (1, 2))
+    masks = (pictures(3)[:, :1] > 0.5).float()
+    monkeypatch.setattr(ours.pseudo_anomaly, "forward", lambda *_: (spoiled, masks))
+    theirs.train()
+    ours.train()
+    made, logits = theirs(spoiled)
+    for a, b in zip(ours.answers(spoiled), (made, logits), strict=True):
+        torch.testing.assert_close(a, b, **CLOSE)
+    # Once more in both, so that the running statistics of both are those of two batches.
+    made, logits = theirs(spoiled)
+    torch.testing.assert_close(ours.losses(normal)["total"], DraemLoss()(normal, made, masks, logits), **CLOSE)
+    compare_answers(ours, theirs, normal)
+
+
+def test_draems_noise_and_blend() -> None:
+    """Their noise of sides that are no power of two, and their sum of texture and image."""
+    from anomalib.data.utils.generators.perlin import generate_perlin_noise
+
+    from dlkd.pseudo_anomalies import PastedTexture, perlin_noise
+
+    torch.manual_seed(0)
+    theirs = generate_perlin_noise(40, 24, scale=(4, 8), device=torch.device("cpu"))
+    torch.manual_seed(0)
+    angles = torch.zeros(1, 9, 9)
+    angles[0, :5] = 2 * torch.pi * torch.rand(5, 9)
+    found = perlin_noise(angles, torch.tensor([[4 / 64, 8 / 32]]), (40, 24))
+    torch.testing.assert_close(found[0], theirs, **CLOSE)
+
+    image, texture = (pictures(seed).sigmoid() for seed in (1, 2))
+    masks = (theirs[None, None, :24, :24] > 0.1).float()
+    image, texture = image[:1, :, :24, :24], texture[:1, :, :24, :24]
+    beta = 0.7  # of the texture, from 0.1 to 1 there
+    spoil = PastedTexture(augmentation=None, probability=1.0, image_weight=(1 - beta, 1 - beta))
+    spoil.source, spoil.mask = Fixed(texture), Fixed(masks)
+    expected = image * (1 - masks) + beta * texture * masks + (1 - beta) * image * masks
+    torch.testing.assert_close(spoil(image)[0], expected, **CLOSE)
+
+
+class Fixed(nn.Module):
+    """Gives the same tensor for all images."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.value
+
+
 def leaves(module: nn.Module) -> list[nn.Module]:
     """Convolutions and norms of a module, in an order that is that of the other library's module."""
     return [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d)]
