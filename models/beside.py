@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from dlkd.blocks.standardise import Standardise
 from dlkd.models.anomaly_map import image_map
 
+Features: TypeAlias = Callable[[Tensor], list[Tensor]]
+"""The teacher's features of images (b, 3, h, w)."""
 OwnMap: TypeAlias = Callable[[Tensor], tuple[Tensor, list[Tensor]]]
 """A model's own map (b, h, w) of images (b, 3, h, w), and the teacher's features of them."""
 
@@ -35,26 +37,26 @@ class Beside(nn.Module):
         self.sigma = sigma
         self.align_corners = align_corners
 
-    def fit(self, batches: Iterable[Tensor], own: OwnMap) -> None:
+    def fit(self, batches: Iterable[Tensor], teacher: Features, own: OwnMap) -> None:
         """Fill the memory from batches of normal images (b, 3, h, w), which are read several times.
 
         Raises ValueError where there are fewer than two images.
         """
         if sum(map(len, batches)) < 2:
             raise ValueError("memory: there must be at least two normal images")
-        self.standardise.fit(self._maps_of_others(batches, own))
-        self.memory.fit(own(images)[1] for images in batches)
+        self.standardise.fit(self._maps_of_others(batches, teacher, own))
+        self.memory.fit(map(teacher, batches))
 
     def forward(self, own: Tensor, features: Sequence[Tensor]) -> Tensor:
         """The model's map (b, h, w) and the teacher's features of the same images -> (b, h, w)."""
         maps: list[Tensor] = self.standardise([own, self._map(self.memory, own, features)])
         return maps[0] + maps[1]
 
-    def _maps_of_others(self, batches: Iterable[Tensor], own: OwnMap) -> Iterator[list[Tensor]]:
+    def _maps_of_others(self, batches: Iterable[Tensor], teacher: Features, own: OwnMap) -> Iterator[list[Tensor]]:
         """Both maps of every image, the memory's from a copy that was filled without it."""
         for half in (0, 1):
             memory = copy.deepcopy(self.memory)
-            memory.fit(own(images)[1] for images in every_second(batches, 1 - half))
+            memory.fit(map(teacher, every_second(batches, 1 - half)))
             for images in every_second(batches, half):
                 found, features = own(images)
                 yield [found, self._map(memory, found, features)]

@@ -170,7 +170,7 @@ class DLKD(Detector):
         if self.standardise is not None:
             self.standardise.fit(self.scale_maps(self.teacher(images)) for images in batches)
         if self.beside is not None:
-            self.beside.fit(batches, self.own_map)
+            self.beside.fit(batches, self.teacher, self.own_map)
 
     def score(self, maps: Tensor) -> Tensor:
         """Image scores of anomaly maps: (b, h, w) -> (b,)."""
