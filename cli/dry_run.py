@@ -75,6 +75,8 @@ def _print_cells(cells: list[Cell], grids: Sequence[Grid], asked: Asked) -> Fore
             f"time and memory of each row alone, {duration(cost.report)} for the report; each "
             "part was timed in small on this machine, as busy as it is now"
         )
+    if cost.random_weights:
+        out.print("pretrained weights are not to be had here: timed with random ones; the run itself needs them")
     return cost
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -25,8 +26,10 @@ from dlkd.ablations.run.costs import Measured
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.stored.trials import collect
 from dlkd.data import Category
+from dlkd.models.weights import TeacherWeightsError
 from dlkd.registry import Registry
 from dlkd.text import Terminal
+from dlkd.training import TrialSpec
 from dlkd.training.step_bar import progress
 from dlkd.training.trials.trial_spec import load_category
 
@@ -41,6 +44,7 @@ class Forecast:
         training: seconds of all trials, so many at a time.
         report: seconds of the report.
         costs: seconds of measuring time and memory of each model alone, if none was measured before.
+        random_weights: whether pretrained weights were not to be had, so that random ones stood in for them.
     """
 
     trials: dict[str, float]
@@ -48,6 +52,7 @@ class Forecast:
     training: float
     report: float
     costs: float = 0.0
+    random_weights: bool = False
 
     @property
     def total(self) -> float:
@@ -79,6 +84,7 @@ def forecast(
     read: set[str] = set()
     jobs = []
     seconds: dict[str, float] = {}
+    random = False
     with tempfile.TemporaryDirectory(prefix="dlkd-forecast-") as folder:
         store = Path(folder)
         for cell in progress(cells, "timing the parts of a trial", shown=bar):
@@ -90,8 +96,10 @@ def forecast(
             a_step = spec.train.model_dump(mode="json", exclude={"epochs", "max_steps"})
             model = json.dumps([spec.model, a_step], sort_keys=True)
             if model not in timed:
+                place = store / f"model{len(timed)}"
                 with _threads(pool.threads):
-                    timed[model] = time_parts(spec, category, registry, store / f"model{len(timed)}")
+                    timed[model], lacking = _timed(spec, category, registry, place, random=random)
+                random = random or lacking
             shutil.copytree(store / f"model{list(timed).index(model)}", store / cell.key)
             parts = timed[model]
             seconds[cell.key] = trial_seconds(parts, spec, category)
@@ -109,8 +117,41 @@ def forecast(
             begun + _start_up(cells, pool),
             makespan(jobs, min(pool.workers, max(1, len(jobs)))),
             _report(cells, grids, store),
-            _costs(cells, pool, store),
+            _costs(
+                [replace(cell, spec=_with_random_weights(cell.spec)) for cell in cells] if random else cells,
+                pool,
+                store,
+            ),
+            random,
         )
+
+
+def _timed(
+    spec: TrialSpec, category: Category, registry: Registry, folder: Path, *, random: bool
+) -> tuple[Parts, bool]:
+    """The parts of a trial, and whether its pretrained weights are not to be had: random ones take the same time."""
+    if not random:
+        try:
+            return time_parts(spec, category, registry, folder), False
+        except TeacherWeightsError:
+            shutil.rmtree(folder)
+            if _with_random_weights(spec) == spec:
+                raise
+    return time_parts(_with_random_weights(spec), category, registry, folder), True
+
+
+def _with_random_weights(spec: TrialSpec) -> TrialSpec:
+    """The same with random weights wherever timm's would be downloaded."""
+
+    def changed(node: Any) -> Any:
+        if isinstance(node, list):
+            return [changed(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        random = {"weights": "random"} if "backbone" in node and node.get("weights") == "timm" else {}
+        return {key: changed(value) for key, value in node.items()} | random
+
+    return spec.model_copy(update={"model": changed(spec.model)})
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from dlkd.ablations.forecast.parts import Parts, time_parts
 from dlkd.ablations.forecast.schedule import makespan, trial_seconds
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.pool import Pool
+from dlkd.models.weights import TeacherWeightsError
 from dlkd.registry import default_registry
-from dlkd.training import TrainConfig
+from dlkd.training import Preset, TrainConfig, TrialSpec
 from dlkd.training.trials.trial_spec import load_category
 
 MakeCells = Callable[..., list[Cell]]
@@ -55,6 +56,29 @@ def test_each_part_is_counted_as_often_as_a_run_does_it(make_tiny_cells: MakeCel
     assert list(forecast(lengths, [], default_registry(), Pool()).trials.values()) == [trial, trial - 1e4]
     assert len(timed) == 3  # however long it trains
     assert forecast([], [], default_registry(), Pool()).training == 0
+
+
+def test_a_forecast_needs_no_pretrained_weights(
+    make_tiny_cells: MakeCells, timed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def time(spec: TrialSpec, category: object, registry: object, folder: Path) -> Parts:
+        folder.mkdir()
+        asked.append(spec.model["teacher"]["weights"])
+        if asked[-1] != "random":
+            raise TeacherWeightsError("no network")
+        return PARTS
+
+    monkeypatch.setattr(forecast_module, "time_parts", time)
+    preset = Preset(train=TrainConfig(image_size=32, epochs=1), model={"teacher": {"backbone": "test_resnet"}})
+    cells = make_tiny_cells([("A", {}), ("B", {"sigma": 1.0})], preset=preset)
+    assert forecast(cells, [], default_registry(), Pool()).random_weights
+    assert asked == ["timm", "random", "random"]  # a download that failed is not tried again
+    assert cells[0].spec.model["teacher"]["weights"] == "timm"
+    missing = make_tiny_cells([("A", {"teacher": {"weights": "none.pth"}})], preset=preset)
+    with pytest.raises(TeacherWeightsError):
+        forecast(missing, [], default_registry(), Pool())
 
 
 def test_jobs_go_to_the_first_worker_that_is_free() -> None:
