@@ -89,11 +89,11 @@ def _comparable(trials: pd.DataFrame, dataset: str, preset: bool) -> str:
         "(the paper does not say for how many epochs, nor how it trained other systems; preset 'paper' of this project "
         "trains DLKD for 200, and the others as their authors did)."
     )
-    if {name.split(":")[0] for name in measured["dataset"]} == {dataset} and measured["image_size"] == {"256"}:
-        if measured["settings"] == {TEACHER}:
+    if {name.split(":")[0] for name in measured["dataset"]} == {dataset}:
+        if measured["settings"] == {TEACHER} and measured["image_size"] == {"256"}:
             return f"{says} This run has the same data, teacher and image size."
         if preset:
-            return f"{says} This run has the same data and image size, and that preset."
+            return f"{says} This run has the same data, and that preset."
     here = (
         f"{listed(sorted(map(str, measured['dataset'])))}, {listed(sorted(filter(None, measured['settings'])))}, "
         f"{listed(in_order(trials['image_size']))} pixels, {_length(trials)}"

@@ -47,7 +47,7 @@ def test_figures_of_other_data_are_compared_with_those_of_the_same_data(grid, tr
         return make_report(trials, [cells], tmp_path).comparable
 
     assert "measured on BTAD" in said(trials, cells)
-    assert said(trials, cells).endswith("This run has the same data and image size, and that preset.")
+    assert said(trials, cells).endswith("This run has the same data, and that preset.")
     for other in (
         said(trials, cells.model_copy(update={"preset": "demo"})),
         said(trials, cells.model_copy(update={"train": {"max_steps": 9}})),
