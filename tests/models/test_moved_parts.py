@@ -63,6 +63,7 @@ def stfpm(**arguments: Any) -> STFPM:
         ("losses", "stfpm", {"block": FRM}),
         ("losses", "dlkd", {"decoder": {"global": "none", "local": {"name": "residual"}}}),
         ("losses", "dlkd", {"decoder": {"name": "residual", **NARROW["decoder"], "last_relu": False}}),
+        ("losses", "destseg", {"head": {"name": "prl"}}),
         ("generator", "dlkd", {"pseudo_anomaly": SPOILED, "noise": {"intensity": 0.3}}),
         ("clean", "dlkd", {"pseudo_anomaly": SPOILED}),
         ("saved", "dlkd", {"standardise": {"name": "standardise", "per": "place"}, "memory": MEMORY}),
