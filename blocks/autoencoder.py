@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -56,8 +57,8 @@ class Autoencoder(nn.Module):
         for pair in self.encoder[1:]:
             maps.append(pair(F.max_pool2d(maps[-1], 2)))
         y = maps.pop()
-        for step in self.decoder:
-            up, pair = step
+        steps: Any = self.decoder
+        for up, pair in steps:
             y = pair(up(enlarged(y, maps.pop())))
         made: Tensor = self.last(y)
         return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -61,8 +62,8 @@ class UNet(nn.Module):
         for pair in self.encoder[1:]:
             maps.append(pair(F.max_pool2d(maps[-1], 2)))
         y = maps.pop()
-        for step in self.decoder:
-            up, pair = step
+        steps: Any = self.decoder
+        for up, pair in steps:
             skip = maps.pop()
             y = pair(torch.cat([up(enlarged(y, skip)), skip], dim=1))
         made: Tensor = self.last(y)

@@ -84,8 +84,9 @@ def solarised(image: Tensor, draw: torch.Generator) -> Tensor:
 
 def posterised(image: Tensor, draw: torch.Generator) -> Tensor:
     """1 to 8 bits per channel."""
-    levels = 2 ** int(whole(1, 8, 1, draw))
-    return (image * levels).floor().clamp(max=levels - 1) / levels
+    levels: int = 2 ** int(whole(1, 8, 1, draw))
+    made: Tensor = (image * levels).floor().clamp(max=levels - 1) / levels
+    return made
 
 
 def inverted(image: Tensor, draw: torch.Generator) -> Tensor:
