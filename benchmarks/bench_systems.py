@@ -362,7 +362,7 @@ def destseg(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (model.mean, model.std))
 
     def pasted() -> tuple[Tensor, Tensor]:
-        seen, masks = model.anomalies((images * std + mean).clamp(0, 1))
+        seen, masks = model.pseudo_anomaly((images * std + mean).clamp(0, 1))
         return (seen - mean) / std, masks
 
     mine = ours(model, images)

@@ -46,7 +46,7 @@ class DeSTSeg(Detector):
         zero_init_last: see `dlkd.models.student.Student`.
         augmentation: class of the augmentation of normal images, before anything is pasted; None for none. With one the
             teacher's features of clean images differ in every epoch and are not kept.
-        anomalies: class of the pseudo-anomalies in images.
+        pseudo_anomaly: class of the pseudo-anomalies in images.
         head: block class of the segmentation; a 1x1 convolution makes a logit of its output. With None there is no
             second stage, and the map is that of the features' distances.
         loss: class of the loss of the scales' maps, 1 - cos, in the first stage.
@@ -71,7 +71,7 @@ class DeSTSeg(Detector):
         decoder: Callable[..., nn.Module] = BilinearDecoder,
         zero_init_last: bool = True,
         augmentation: Callable[[], nn.Module] | None = None,
-        anomalies: Callable[[], nn.Module] = SPOILED_OF_DESTSEG,
+        pseudo_anomaly: Callable[[], nn.Module] = SPOILED_OF_DESTSEG,
         head: Callable[[int], nn.Module] | None = HEAD_OF_DESTSEG,
         loss: Callable[[], nn.Module] = CKD,
         batch_sum: bool = True,
@@ -97,7 +97,7 @@ class DeSTSeg(Detector):
         self.mean, self.std = self.teacher.mean, self.teacher.std
         self.student = DenoisingStudent(self.teacher, decoder, zero_init_last=zero_init_last)
         self.augmentation = None if augmentation is None else augmentation()
-        self.anomalies = anomalies()
+        self.pseudo_anomaly = pseudo_anomaly()
         total = sum(self.teacher.channels)
         self.head = None if head is None else head(total)
         self.logits = None if head is None else nn.Conv2d(getattr(self.head, "out_channels", total), 1, 1)
@@ -145,7 +145,7 @@ class DeSTSeg(Detector):
         pictures = (images * std + mean).clamp(0, 1)
         if self.augmentation is not None:
             pictures = self.augmentation(pictures, generator)
-        spoiled, masks = self.anomalies(pictures, generator)
+        spoiled, masks = self.pseudo_anomaly(pictures, generator)
         spoiled = (spoiled - mean) / std
         if self.segmenting:
             return self._segmentation(spoiled, masks)

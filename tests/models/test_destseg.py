@@ -89,7 +89,7 @@ def test_the_first_stage_compares_the_student_of_spoiled_images_with_the_teacher
     clean = denormalised(model, images)
     if model.augmentation is not None:
         clean = model.augmentation(clean, generator)
-    spoiled, masks = model.anomalies(clean, generator)
+    spoiled, masks = model.pseudo_anomaly(clean, generator)
     assert masks.flatten(1).any(dim=1).sum() >= 2
     total = 0.0
     for teacher, student in features(model, normalised(model, clean), normalised(model, spoiled)):
@@ -105,8 +105,8 @@ def vectors(*maps: Tensor) -> list[Any]:
 @torch.no_grad()
 @pytest.mark.parametrize("l1", [1.0, 0.5])
 def test_the_second_stage_compares_a_segmentation_with_the_masks(l1: float) -> None:
-    model, images = made(l1=l1, anomalies={"mask": {"redraws": 10, "octaves": [0, 2]}}), pictures(3)
-    spoiled, masks = model.anomalies(denormalised(model, images), dice())
+    model, images = made(l1=l1, pseudo_anomaly={"mask": {"redraws": 10, "octaves": [0, 2]}}), pictures(3)
+    spoiled, masks = model.pseudo_anomaly(denormalised(model, images), dice())
     found = literal_logits(model, normalised(model, spoiled))
     focal, distance, seen = 0.0, 0.0, set()
     for n, y, x in product(range(3), range(8), range(12)):
@@ -216,8 +216,8 @@ def test_the_paper_preset_is_the_authors() -> None:
     assert (train.batch_size, train.max_steps, train.image_size) == (32, 5000, 256)
     assert train.steps(batches=2) == 5000
     assert node["teacher"]["backbone"] == "resnet18.tv_in1k"
-    assert node["anomalies"]["probability"] == 1.0
-    assert node["anomalies"]["augmentation"] is None
+    assert node["pseudo_anomaly"]["probability"] == 1.0
+    assert node["pseudo_anomaly"]["augmentation"] is None
 
 
 def test_the_student_starts_as_timm_does() -> None:
