@@ -34,7 +34,8 @@ def held_out_range(
     """
     total = len(data.train_set)
     if total < 4:
-        return _too_few(total, "half of them are fewer than two")
+        _say_too_few(total, "half of them are fewer than two")
+        return None
     found = NormalScores()
     chosen = spaced(data, images)
     frozen = [unfitted.get_submodule(name) for name in unfitted.frozen]
@@ -43,7 +44,8 @@ def held_out_range(
         try:
             fit_rest(model, data, seed, only=range(1 - half, total, 2))
         except ValueError as error:  # all images may be enough
-            return _too_few(total, str(error))
+            _say_too_few(total, str(error))
+            return None
         part = score_normal(model, data, [i for i in chosen if i % 2 == half], bar=bar)
         found.numbers.extend(part.numbers)
         found.scores.extend(part.scores)
@@ -51,7 +53,7 @@ def held_out_range(
     return range_of(data, found)
 
 
-def _too_few(total: int, why: str) -> None:
+def _say_too_few(total: int, why: str) -> None:
     """Say that no image can be scored by a model that was fitted without it."""
     logging.getLogger("dlkd").warning(
         "%d training images are too few to hold half of them out (%s): the alarm threshold is of images that the model "
