@@ -11,7 +11,7 @@ from torch import Tensor
 from dlkd.check.component import Case
 from dlkd.check.law import broken
 from dlkd.models.detector import Detector, kept_state, load_kept
-from dlkd.models.together import together
+from dlkd.models.optimizers.together import together
 
 STEPS = 3
 """Of a training; one with two stages has both, and the second a step that is not its first."""

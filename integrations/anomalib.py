@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import Compose, Normalize, Resize
 
 from dlkd.models.detector import Detector
-from dlkd.models.together import together
+from dlkd.models.optimizers.together import together
 from dlkd.registry import read_registry
 
 

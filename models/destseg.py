@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dlkd.blocks.residual import Residual
-from dlkd.blocks.segmentation_head import SegmentationHead
+from dlkd.blocks.segmentation.segmentation_head import SegmentationHead
 from dlkd.contract import require
 from dlkd.losses.distillation import CKD
 from dlkd.losses.focal import Focal
-from dlkd.models.anomaly_map import Combine, cosine_map, image_map, image_score, unit
-from dlkd.models.bilinear_decoder import BilinearDecoder
-from dlkd.models.denoising_student import DenoisingStudent
 from dlkd.models.detector import Detector
-from dlkd.models.optimizer import SGD, OptimizerSettings
-from dlkd.models.teacher import Teacher
+from dlkd.models.optimizers.optimizer import SGD, OptimizerSettings
+from dlkd.models.parts.anomaly_map import Combine, cosine_map, image_map, image_score, unit
+from dlkd.models.parts.bilinear_decoder import BilinearDecoder
+from dlkd.models.parts.denoising_student import DenoisingStudent
+from dlkd.models.teachers.teacher import Teacher
 from dlkd.pseudo_anomalies import PastedTexture
 from dlkd.registry import register
 
@@ -42,8 +42,8 @@ class DeSTSeg(Detector):
 
     Args:
         teacher: class of the frozen teacher.
-        decoder: class of the student's decoder, see `dlkd.models.denoising_student`.
-        zero_init_last: see `dlkd.models.student.Student`.
+        decoder: class of the student's decoder, see `dlkd.models.parts.denoising_student`.
+        zero_init_last: see `dlkd.models.parts.student.Student`.
         augmentation: class of the augmentation of normal images, before anything is pasted; None for none. With one the
             teacher's features of clean images differ in every epoch and are not kept.
         pseudo_anomaly: class of the pseudo-anomalies in images.
@@ -54,7 +54,7 @@ class DeSTSeg(Detector):
         focal: class of the loss of the second stage's probabilities.
         l1: weight of their mean absolute difference from the mask, beside it.
         first_stage: part of the training's steps in the first stage.
-        combine: how the scales' maps are combined without a head, see `dlkd.models.anomaly_map.Combine`.
+        combine: how the scales' maps are combined without a head, see `dlkd.models.parts.anomaly_map.Combine`.
         score_top: image score: 0 for the map's maximum, else the mean of its highest fraction.
         optimizer: class of the optimiser's settings; its learning rate is the student's.
         lr_residual: learning rate of residual units in the head.

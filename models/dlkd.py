@@ -15,16 +15,16 @@ from dlkd.blocks.norm import Block
 from dlkd.blocks.prl import PRL, CoarseUse, MapUse, refine
 from dlkd.contract import require
 from dlkd.losses import TotalLoss
-from dlkd.models.anomaly_map import Combine, cosine_map, image_map, image_score
-from dlkd.models.beside import Beside
-from dlkd.models.decoder import CoarseDecoder
 from dlkd.models.detector import Detector
-from dlkd.models.fitted import standardising, with_fit
-from dlkd.models.noise import GaussianNoise
-from dlkd.models.optimizer import Adam, OptimizerSettings
-from dlkd.models.reconstruction import Reconstruction
-from dlkd.models.spoiled import spoiled
-from dlkd.models.teacher import CleanPass, NoisePlace, Teacher
+from dlkd.models.optimizers.optimizer import Adam, OptimizerSettings
+from dlkd.models.parts.anomaly_map import Combine, cosine_map, image_map, image_score
+from dlkd.models.parts.beside import Beside
+from dlkd.models.parts.decoder import CoarseDecoder
+from dlkd.models.parts.fitted import standardising, with_fit
+from dlkd.models.parts.noise import GaussianNoise
+from dlkd.models.parts.reconstruction import Reconstruction
+from dlkd.models.parts.spoiled import spoiled
+from dlkd.models.teachers.teacher import CleanPass, NoisePlace, Teacher
 from dlkd.registry import register
 
 MapOf: TypeAlias = Literal["precise", "coarse", "both"]
@@ -54,13 +54,13 @@ class DLKD(Detector):
         loss: class of the objective, eq. 6.
         contrast_without_refiner: without a refiner the losses on F_PS take F_CS; False then drops L_con.
         map_of: which maps make the anomaly map, see `MapOf`; without a refiner there are the coarse ones only.
-        combine: how they are combined, see `dlkd.models.anomaly_map.Combine`.
+        combine: how they are combined, see `dlkd.models.parts.anomaly_map.Combine`.
         sigma: Gaussian smoothing of the anomaly map, in pixels.
         align_corners: how the maps are upsampled to the image.
         standardise: class that standardises the maps by those of normal images before they are combined, such as
             `dlkd.blocks.standardise.Standardise`; None for none.
         memory: class of a memory of normal features, such as `dlkd.blocks.memory.patch_memory.PatchMemory`, whose map
-            is added to the model's, see `dlkd.models.beside.Beside`; None for none.
+            is added to the model's, see `dlkd.models.parts.beside.Beside`; None for none.
         score_top: image score: 0 for the map's maximum, else the mean of its highest fraction.
         optimizer: class of the optimiser's settings; its learning rate is that of fusion, decoder and losses.
         lr_refiner: learning rate of the precise refinement learner.

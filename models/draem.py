@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dlkd.blocks.autoencoder import Autoencoder
-from dlkd.blocks.unet import UNet
+from dlkd.blocks.segmentation.autoencoder import Autoencoder
+from dlkd.blocks.segmentation.unet import UNet
 from dlkd.contract import require
 from dlkd.losses.focal import Focal
 from dlkd.losses.mse import MSE
 from dlkd.losses.ssim import SSIM
 from dlkd.models.detector import Detector
-from dlkd.models.optimizer import Adam, OptimizerSettings
-from dlkd.models.schedule import Drops
+from dlkd.models.optimizers.optimizer import Adam, OptimizerSettings
+from dlkd.models.optimizers.schedule import Drops
 from dlkd.pseudo_anomalies.pasted_texture import PastedTexture
 from dlkd.pseudo_anomalies.turning import Turned
 from dlkd.registry import register

@@ -13,10 +13,10 @@ from torch.optim import Optimizer
 from dlkd.blocks.feature_mapping import FeatureMapping
 from dlkd.contract import require
 from dlkd.losses.mse import MSE
-from dlkd.models.anomaly_map import Combine, image_map, squared_map, unit
 from dlkd.models.detector import Detector
-from dlkd.models.optimizer import Adam, OptimizerSettings
-from dlkd.models.teacher import Teacher
+from dlkd.models.optimizers.optimizer import Adam, OptimizerSettings
+from dlkd.models.parts.anomaly_map import Combine, image_map, squared_map, unit
+from dlkd.models.teachers.teacher import Teacher
 from dlkd.registry import register
 
 RESNET34 = functools.partial(Teacher, backbone="resnet34.tv_in1k")
@@ -37,7 +37,7 @@ class MBPFM(Detector):
         mapping: class of the mapping of a scale; gets the channels of both networks' maps, and `latent`.
         latents: width of the narrow layer of each scale's mapping, largest map first.
         loss: class of the loss between the networks' features, of norm 1 at each location, and their predictions.
-        combine: how the scales' maps are combined, see `dlkd.models.anomaly_map.Combine`.
+        combine: how the scales' maps are combined, see `dlkd.models.parts.anomaly_map.Combine`.
         sigma: Gaussian smoothing of the anomaly map, in pixels.
         align_corners: how the maps are upsampled to the image.
         optimizer: class of the settings of the optimisers, of which each scale has its own.

@@ -14,11 +14,11 @@ from dlkd.blocks.centre import Centre
 from dlkd.blocks.projector import Projector
 from dlkd.contract import require
 from dlkd.losses.sphere import Sphere
-from dlkd.models.anomaly_map import Border, image_map
-from dlkd.models.crop import SMALLEST, Window, middle_part
 from dlkd.models.detector import Detector
-from dlkd.models.optimizer import AdamW, OptimizerSettings
-from dlkd.models.teacher import Teacher
+from dlkd.models.optimizers.optimizer import AdamW, OptimizerSettings
+from dlkd.models.parts.anomaly_map import Border, image_map
+from dlkd.models.parts.crop import SMALLEST, Window, middle_part
+from dlkd.models.teachers.teacher import Teacher
 from dlkd.registry import register
 
 LEAKY_WIDE_RESNET = functools.partial(Teacher, backbone="wide_resnet50_2.tv_in1k", last_slope=0.01)
@@ -41,7 +41,7 @@ class NoCo(Detector):
         crop: part of each side of the image that is looked at, in the middle; the authors crop 224 of 256 pixels. At
             least 32 pixels are. Outside of it a map has its minimum.
         sigma: Gaussian smoothing of the anomaly map, in pixels; the score is taken after it.
-        border: of the smoothing, see `dlkd.models.anomaly_map.Border`.
+        border: of the smoothing, see `dlkd.models.parts.anomaly_map.Border`.
         align_corners: how the map is upsampled to the image.
         optimizer: class of the optimiser's settings.
 

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlkd.blocks.memory.memory_bank import MemoryBank
-from dlkd.blocks.patch_pooling import PatchPooling
+from dlkd.blocks.memory.patch_pooling import PatchPooling
 from dlkd.contract import require
-from dlkd.models.anomaly_map import Border, gaussian_blur
-from dlkd.models.crop import SMALLEST, Window, middle_part
 from dlkd.models.detector import Detection, Detector
-from dlkd.models.teacher import Teacher
+from dlkd.models.parts.anomaly_map import Border, gaussian_blur
+from dlkd.models.parts.crop import SMALLEST, Window, middle_part
+from dlkd.models.teachers.teacher import Teacher
 from dlkd.registry import register
 
 WIDE_RESNET = functools.partial(Teacher, backbone="wide_resnet50_2.tv_in1k", stages=(2, 3))
@@ -44,7 +44,7 @@ class PatchCore(Detector):
             largest distance, as in the authors' code. The paper has the weight.
         upsampling: see `Upsampling`.
         sigma: Gaussian smoothing of the anomaly map, in pixels; the score is taken before it.
-        border: of the smoothing, see `dlkd.models.anomaly_map.Border`.
+        border: of the smoothing, see `dlkd.models.parts.anomaly_map.Border`.
 
     Raises:
         ValueError: an argument makes no sense; or the memory is empty when an image is compared with it.

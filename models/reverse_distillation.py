@@ -15,12 +15,12 @@ from dlkd.blocks.ocbe import OCBE
 from dlkd.blocks.prl import refine
 from dlkd.contract import require
 from dlkd.losses.flat_cosine import FlatCosine
-from dlkd.models.anomaly_map import Border, Combine, cosine_map, image_map
 from dlkd.models.detector import Detector
-from dlkd.models.fitted import standardising
-from dlkd.models.optimizer import Adam, OptimizerSettings
-from dlkd.models.residual_decoder import ResidualDecoder
-from dlkd.models.teacher import Teacher
+from dlkd.models.optimizers.optimizer import Adam, OptimizerSettings
+from dlkd.models.parts.anomaly_map import Border, Combine, cosine_map, image_map
+from dlkd.models.parts.fitted import standardising
+from dlkd.models.parts.residual_decoder import ResidualDecoder
+from dlkd.models.teachers.teacher import Teacher
 from dlkd.registry import register
 
 WIDE_RESNET = functools.partial(Teacher, backbone="wide_resnet50_2.tv_in1k")
@@ -42,9 +42,9 @@ class ReverseDistillation(Detector):
             loss is then the sum of that of the decoder's features and that of the refined ones, and the anomaly map is
             that of the refined ones.
         loss: class of the loss between the teacher's features and the decoder's.
-        combine: how the scales' maps are combined, see `dlkd.models.anomaly_map.Combine`.
+        combine: how the scales' maps are combined, see `dlkd.models.parts.anomaly_map.Combine`.
         sigma: Gaussian smoothing of the anomaly map, in pixels.
-        border: of the smoothing, see `dlkd.models.anomaly_map.Border`.
+        border: of the smoothing, see `dlkd.models.parts.anomaly_map.Border`.
         align_corners: how the maps are upsampled to the image.
         standardise: class that standardises the maps by those of normal images before they are combined, such as
             `dlkd.blocks.standardise.Standardise`; None for none.

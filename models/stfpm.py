@@ -13,12 +13,12 @@ from torch.optim import Optimizer
 from dlkd.blocks.norm import Block
 from dlkd.contract import require
 from dlkd.losses import CKD
-from dlkd.models.anomaly_map import Combine, distance_map, image_map
 from dlkd.models.detector import Detector
-from dlkd.models.fitted import standardising
-from dlkd.models.optimizer import SGD, OptimizerSettings
-from dlkd.models.student import Student
-from dlkd.models.teacher import Teacher
+from dlkd.models.optimizers.optimizer import SGD, OptimizerSettings
+from dlkd.models.parts.anomaly_map import Combine, distance_map, image_map
+from dlkd.models.parts.fitted import standardising
+from dlkd.models.parts.student import Student
+from dlkd.models.teachers.teacher import Teacher
 from dlkd.registry import register
 
 CombineAt: TypeAlias = Literal["largest", "image"]
@@ -44,7 +44,7 @@ class STFPM(Detector):
         loss: class of the loss of the scales' distance maps.
         factor: of the distance of each scale, in the loss and in the map.
         batch_sum: the loss is summed over the batch instead of averaged.
-        combine: how the scales' maps are combined, see `dlkd.models.anomaly_map.Combine`.
+        combine: how the scales' maps are combined, see `dlkd.models.parts.anomaly_map.Combine`.
         combine_at: at which size, see `CombineAt`.
         sigma: Gaussian smoothing of the anomaly map, in pixels.
         align_corners: how maps are upsampled.

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dlkd.blocks.capsule import Capsule
-from dlkd.blocks.mixture_density import MixtureDensity
-from dlkd.blocks.pixel_decoder import PixelDecoder
-from dlkd.blocks.vit import ViT
+from dlkd.blocks.codes.capsule import Capsule
+from dlkd.blocks.codes.mixture_density import MixtureDensity
+from dlkd.blocks.codes.pixel_decoder import PixelDecoder
+from dlkd.blocks.codes.vit import ViT
 from dlkd.contract import require
 from dlkd.losses.ssim import SSIM
-from dlkd.models.anomaly_map import Border, image_map
-from dlkd.models.crop import Window, middle
 from dlkd.models.detector import Detection, Detector
-from dlkd.models.noise import GaussianNoise
-from dlkd.models.optimizer import Adam, OptimizerSettings
+from dlkd.models.optimizers.optimizer import Adam, OptimizerSettings
+from dlkd.models.parts.anomaly_map import Border, image_map
+from dlkd.models.parts.crop import Window, middle
+from dlkd.models.parts.noise import GaussianNoise
 from dlkd.registry import register
 
 ADAM_OF_VT_ADL = functools.partial(Adam, lr=1e-4, weight_decay=1e-4)
@@ -48,7 +48,7 @@ class VTADL(Detector):
         score_ssim: factor of SSIM in an image's score: SSIM is added in the authors' code, so that a worse
             reconstruction lowers the score; -1 subtracts it, as the loss does.
         sigma: Gaussian smoothing of the anomaly map, in pixels.
-        border: of the smoothing, see `dlkd.models.anomaly_map.Border`.
+        border: of the smoothing, see `dlkd.models.parts.anomaly_map.Border`.
         align_corners: how the map is upsampled to the image.
         optimizer: class of the optimiser's settings.
 

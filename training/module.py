@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from dlkd.models.detector import Detector, is_frozen
-from dlkd.models.together import together
+from dlkd.models.optimizers.together import together
 from dlkd.training.config import TrainConfig
 from dlkd.training.feature_cache import FeatureCache
 from dlkd.training.seeds import derive_seed

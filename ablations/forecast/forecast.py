@@ -26,7 +26,7 @@ from dlkd.ablations.run.costs import Measured
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.stored.trials import collect
 from dlkd.data import Category
-from dlkd.models.weights import TeacherWeightsError
+from dlkd.models.teachers.weights import TeacherWeightsError
 from dlkd.registry import Registry
 from dlkd.text import Terminal
 from dlkd.training import TrialSpec

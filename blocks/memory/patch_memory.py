@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dlkd.blocks.memory.memory_bank import MemoryBank
-from dlkd.blocks.patch_pooling import PatchPooling
+from dlkd.blocks.memory.patch_pooling import PatchPooling
 from dlkd.contract import ContractError
 from dlkd.registry import register
 

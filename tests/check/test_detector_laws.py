@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dlkd.check import LAWS, BrokenContract, Findings, check_law, check_row
 from dlkd.models import Detection, Detector
-from dlkd.models.optimizer import SGD, Adam
+from dlkd.models.optimizers.optimizer import SGD, Adam
 from dlkd.registry import Registry, load_registry, register
 
 Load = Callable[..., Registry]

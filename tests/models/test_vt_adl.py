@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dlkd.blocks import Capsule, MixtureDensity, PixelDecoder, ViT
 from dlkd.contract import ContractError
 from dlkd.models import VTADL
-from dlkd.models.noise import GaussianNoise
+from dlkd.models.parts.noise import GaussianNoise
 from dlkd.registry import create_model, default_registry
 from dlkd.training import PRESETS
 

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dlkd.models import Detection, Detector
-from dlkd.models.optimizer import SGD, Adam
-from dlkd.models.schedule import Drops
-from dlkd.models.together import Together
+from dlkd.models.optimizers.optimizer import SGD, Adam
+from dlkd.models.optimizers.schedule import Drops
+from dlkd.models.optimizers.together import Together
 from dlkd.registry import ConfigError, Registry, default_registry, load_registry, register, rows
 from dlkd.training import PRESETS, TrainConfig, TrialSpec, load_model, run_trial
 from dlkd.training.data_module import CategoryData

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from dlkd.data import ImageDataset, Sample
 from dlkd.models import DLKD
-from dlkd.models.teacher import CleanPass
+from dlkd.models.teachers.teacher import CleanPass
 from dlkd.registry import create_model, default_registry
 from dlkd.training import TrainConfig, TrialSpec, run_trial
 from dlkd.training.feature_cache import feature_cache

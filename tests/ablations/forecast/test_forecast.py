@@ -13,7 +13,7 @@ from dlkd.ablations.forecast.parts import Parts, time_parts
 from dlkd.ablations.forecast.schedule import makespan, trial_seconds
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.pool import Pool
-from dlkd.models.weights import TeacherWeightsError
+from dlkd.models.teachers.weights import TeacherWeightsError
 from dlkd.registry import default_registry
 from dlkd.training import Preset, TrainConfig, TrialSpec
 from dlkd.training.trials.trial_spec import load_category

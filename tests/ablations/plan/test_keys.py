@@ -71,7 +71,7 @@ EDITS = {
     "a component in a component": ("blocks/lfrb.py", lambda text: text.replace("return", "pass; return", 1), True),
     "what registers torch's": ("blocks/norm.py", lambda text: text + "\nX = 1", True),
     "what a component imports": ("losses/cosine.py", lambda text: text + "\nX = 1", True),
-    "what a component imports inside of a function": ("models/weights.py", lambda text: text + "\nX = 1", True),
+    "what a component imports in a function": ("models/teachers/weights.py", lambda text: text + "\nX = 1", True),
     "training": ("training/module.py", lambda text: text + "\nX = 1", True),
     "scoring": ("metrics/regions.py", lambda text: text + "\nX = 1", True),
     "what builds a model": ("registry/build.py", lambda text: text + "\nX = 1", True),

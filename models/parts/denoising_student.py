@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dlkd.models.student import Student
-from dlkd.models.teacher import Teacher
+from dlkd.models.parts.student import Student
+from dlkd.models.teachers.teacher import Teacher
 
 
 class DenoisingStudent(nn.Module):
@@ -16,8 +16,8 @@ class DenoisingStudent(nn.Module):
 
     Args:
         teacher: gives backbone and scales.
-        decoder: class of the decoder, without skips; see `dlkd.models.bilinear_decoder.BilinearDecoder`.
-        zero_init_last: see `dlkd.models.student.Student`.
+        decoder: class of the decoder, without skips; see `dlkd.models.parts.bilinear_decoder.BilinearDecoder`.
+        zero_init_last: see `dlkd.models.parts.student.Student`.
 
     Raises:
         ValueError: the backbone has no stage below the teacher's last one, or the decoder asks for features.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from dlkd.models.anomaly_map import Combine
+from dlkd.models.parts.anomaly_map import Combine
 
 
 def standardising(model: str, make: Callable[..., nn.Module] | None, scales: int, combine: Combine) -> Any:

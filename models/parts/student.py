@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dlkd.blocks.norm import Block
-from dlkd.models.last_relu import leak
-from dlkd.models.teacher import Teacher, backbone_features
+from dlkd.models.teachers.last_relu import leak
+from dlkd.models.teachers.teacher import Teacher, backbone_features
 
 
 class Student(nn.Module):

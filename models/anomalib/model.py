@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from dlkd.models.anomalib_classes import anomalib_class, built, checked
-from dlkd.models.anomalib_rates import Rates, configured
+from dlkd.models.anomalib.classes import anomalib_class, built, checked
+from dlkd.models.anomalib.rates import Rates, configured
 from dlkd.models.detector import Detection, Detector
-from dlkd.models.together import Together
+from dlkd.models.optimizers.together import Together
 from dlkd.registry import register
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from dlkd.blocks.aspp import ASPP, convolution
 from dlkd.blocks.norm import Act, Norm
 from dlkd.blocks.residual import Residual
+from dlkd.blocks.segmentation.aspp import ASPP, convolution
 from dlkd.contract import require_map
 from dlkd.registry import register
 

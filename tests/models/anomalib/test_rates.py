@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dlkd.models.anomalib_rates import Rates, configured
+from dlkd.models.anomalib.rates import Rates, configured
 from dlkd.registry import ConfigError, load_registry
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlkd.blocks.double_convolution import MULTIPLES, DoubleConvolution, convolution, enlarged
 from dlkd.blocks.norm import Norm
+from dlkd.blocks.segmentation.double_convolution import MULTIPLES, DoubleConvolution, convolution, enlarged
 from dlkd.contract import require_map
 from dlkd.registry import register
 

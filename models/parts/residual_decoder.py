@@ -11,7 +11,7 @@ from dlkd.blocks.mffm import pyramid_reductions
 from dlkd.blocks.norm import Block, Norm
 from dlkd.blocks.residual import Residual
 from dlkd.contract import ContractError, require_map
-from dlkd.models.decoder import fitted
+from dlkd.models.parts.decoder import fitted
 from dlkd.registry import register
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pydantic
 import torch
 
-from dlkd.models.teacher import given_weights
-from dlkd.models.weights import find_weights
+from dlkd.models.teachers.teacher import given_weights
+from dlkd.models.teachers.weights import find_weights
 
 _EVERY_STEP = "it reads all training images before its steps, and `Detector.losses` gets one batch"
 _ZERO_SHOT = "it is not trained, and its network is a download"
@@ -89,7 +89,7 @@ def built(kind: Any, arguments: Mapping[str, Any], image_size: Sequence[int] | N
         kind: from `anomalib_class`.
         arguments: from `checked`.
         image_size: height and width of its pre-processing, None for its own.
-        weights: what the backbones get that it wants pretrained, see `dlkd.models.anomalib_model.Anomalib`.
+        weights: what the backbones get that it wants pretrained, see `dlkd.models.anomalib.model.Anomalib`.
 
     Raises:
         AnomalibError: its constructor refuses a value, or weights cannot be had.

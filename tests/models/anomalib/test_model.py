@@ -20,8 +20,8 @@ from dlkd.ablations.plan.grid_files import load_grid
 from dlkd.check.component import Case, Component
 from dlkd.check.detector_laws import DETECTOR_LAWS
 from dlkd.contract import Shape
-from dlkd.models.anomalib_classes import REFUSED
-from dlkd.models.together import Together
+from dlkd.models.anomalib.classes import REFUSED
+from dlkd.models.optimizers.together import Together
 from dlkd.registry import ConfigError, create_model, default_registry, load_registry
 from dlkd.registry.resolve import Registry
 from dlkd.training import PRESETS, TrainConfig, TrialSpec, load_model, run_trial

@@ -14,7 +14,7 @@ from torch import nn
 
 from dlkd.contract import ContractError
 from dlkd.models import GaussianNoise, Student, Teacher, TeacherWeightsError
-from dlkd.models.offline_weights import OFFLINE_BACKBONES, offline_state
+from dlkd.models.teachers.offline_weights import OFFLINE_BACKBONES, offline_state
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 

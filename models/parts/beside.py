@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 
 from dlkd.blocks.standardise import Standardise
-from dlkd.models.anomaly_map import image_map
+from dlkd.models.parts.anomaly_map import image_map
 
 Features: TypeAlias = Callable[[Tensor], list[Tensor]]
 """The teacher's features of images (b, 3, h, w)."""

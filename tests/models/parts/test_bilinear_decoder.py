@@ -11,8 +11,8 @@ from torch import nn
 
 from dlkd.contract import ContractError
 from dlkd.models import BilinearDecoder, ResidualDecoder, Teacher
-from dlkd.models.decoder import CoarseDecoder
-from dlkd.models.denoising_student import DenoisingStudent
+from dlkd.models.parts.decoder import CoarseDecoder
+from dlkd.models.parts.denoising_student import DenoisingStudent
 
 
 def parameters(module: nn.Module) -> int:

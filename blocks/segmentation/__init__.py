@@ -1,0 +1,1 @@
+"""Networks that segment: U-Nets, an autoencoder, a head with ASPP."""

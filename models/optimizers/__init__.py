@@ -1,0 +1,1 @@
+"""Optimisers, several as one, and schedules."""

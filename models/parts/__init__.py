@@ -1,0 +1,1 @@
+"""Parts of several models: students, decoders, noise, crops, anomaly maps."""
