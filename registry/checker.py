@@ -12,7 +12,17 @@ import pydantic
 from dlkd.machine import MachineError
 from dlkd.registry.components import get, list_components, registered_name
 from dlkd.registry.located_yaml import LocatedYaml, absolute
-from dlkd.registry.nodes import VARIANT_KIND, Node, finite, key_paths, merge, name_key, python_name, said_paths
+from dlkd.registry.nodes import (
+    VARIANT_KIND,
+    Node,
+    as_lists,
+    finite,
+    key_paths,
+    merge,
+    name_key,
+    python_name,
+    said_paths,
+)
 from dlkd.registry.problems import KeyPath, Problem, nearest
 from dlkd.registry.rows import MANY, Row, at, row_of
 from dlkd.registry.signatures import (
@@ -166,8 +176,7 @@ class Checker:
 
     def _typed(self, component: Any, key: str, value: Any, source: LocatedYaml, path: KeyPath) -> Any:
         annotation = type_hints(component).get(python_name(key), Any)
-        if isinstance(value, tuple):
-            value = list(value)
+        value = as_lists(value)
         try:
             typed = type_adapter(annotation).validate_python(value, strict=True)
             value = typed if isinstance(typed, float) else value  # 2 and 2.0 are one setting

@@ -76,6 +76,11 @@ def python_name(key: str) -> str:
     return f"{key}_" if keyword.iskeyword(key) else key
 
 
+def as_lists(value: Any) -> Any:
+    """A value of a constructor as YAML writes it: tuples, however deep, are lists."""
+    return [as_lists(v) for v in value] if isinstance(value, list | tuple) else value
+
+
 def finite(value: Any) -> bool:
     """Whether a value holds no number that is infinite or NaN, however deep."""
     if isinstance(value, Mapping):

@@ -67,7 +67,7 @@ def test_a_users_file_adds_rows_and_variants(own, read):
         ("a: {extends: a}", "a.extends: 'extends' runs in a circle: a -> a"),
         ("a: {teacher: none}", "a.teacher: a teacher is needed here and cannot be none"),
         ("a: {teacher: null}", "a.teacher: a teacher is needed here and cannot be none"),
-        ("a: {refiner: ckd}", "a.refiner.name: unknown block 'ckd'; known: aspp, centre, embed, feature_mapping"),
+        ("a: {refiner: ckd}", "a.refiner.name: unknown block 'ckd'; known: aspp, autoencoder, capsule, centre, "),
         ("a: {refiner: {local: {channels: 8}}}", "a.refiner.local.channels: block/lfrb has no argument 'channels'; "
          "block/lfrb is given it by what encloses it"),
         ("a: {decoder: [coarse]}", "a.decoder: expected a decoder's name or a mapping, got ['coarse']"),

@@ -15,7 +15,7 @@ from dlkd.registry import (
     load_registry,
     register,
 )
-from dlkd.registry.nodes import python_name
+from dlkd.registry.nodes import as_lists, python_name
 
 
 def test_every_registered_component_has_a_row():
@@ -48,7 +48,7 @@ def test_the_files_defaults_are_the_constructors(name):
                 k: as_yaml(v) for k, v in settings.items()
             }
         else:
-            default = list(default) if isinstance(default, tuple) else default
+            default = as_lists(default)
             assert ("none" if default is None and key in row.slots else default) == value
             assert type(value) is type(default) or default is None
 
