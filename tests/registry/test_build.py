@@ -22,7 +22,7 @@ def test_every_variant_builds_and_runs(variant):
     overrides = {slot: RANDOM["teacher"] for slot in ("teacher", "second_teacher") if slot in resolved}
     if (resolved.get("decoder") or {}).get("global") is not None:
         overrides["decoder"] = {"global": {"d_state": 2}}
-    if resolved["name"] == "vt_adl":  # whose encoder takes 512 pixels
+    if variant == "vt_adl":  # whose encoder takes 512 pixels
         overrides = default_registry().rows["model/vt_adl"].check_with
     model = create_model(variant, **overrides).eval()
     with torch.no_grad():
