@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("anomalib") is None, reason='pip install "dlkd[anomalib]"'),
 ]
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 SMALL = {
     "Padim": {"arguments": {"backbone": "test_resnet", "n_features": 8}},
     "Dfkde": {"arguments": {"backbone": "test_resnet", "n_pca_components": 2}},
