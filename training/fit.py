@@ -48,6 +48,7 @@ def train_by_gradient(
     batches = data.train_dataloader()
     task.steps = task.steps or config.steps(len(batches))
     task.model.epoch_steps = len(batches)
+    task.model.train()  # Lightning keeps the mode that it finds, which is eval after a score or a clean pass
     curve = LossCurve()
     callbacks: list[L.Callback] = [
         curve,

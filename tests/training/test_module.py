@@ -1,13 +1,18 @@
 """The Lightning module: parameter groups and seeds."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 import torch
 
-from dlkd.registry import create_model
+from dlkd.registry import create_model, default_registry
 from dlkd.training import TrainConfig, TrialSpec
+from dlkd.training.data_module import CategoryData
+from dlkd.training.fit import train_by_gradient
 from dlkd.training.module import DetectorTask
 from dlkd.training.seeds import derive_seed
+from dlkd.training.trials.trial import load_category
 
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
 
@@ -44,3 +49,18 @@ def test_seeds_depend_on_every_part_and_on_nothing_else() -> None:
 def test_rows_of_a_table_share_draws(make_spec: Callable[..., TrialSpec]) -> None:
     assert make_spec("dlkd").trial_seed == make_spec("dlkd-lfrb").trial_seed
     assert make_spec(seed=1).trial_seed != make_spec(seed=0).trial_seed
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_that_was_scored_before_trains_in_train_mode(
+    make_spec: Callable[..., TrialSpec], tmp_path: Path
+) -> None:
+    """Lightning would train it in eval mode: norms then divide by 1 and not by the batch's spread."""
+    spec = make_spec(epochs=1)
+    model = create_model("dlkd-lfrb", teacher=TEACHER).eval()
+    data = CategoryData(load_category(spec, default_registry()), spec.train, model, 0)
+    norms = {name: b.clone() for name, b in model.named_buffers() if "running_var" in name and "teacher" not in name}
+    train_by_gradient(DetectorTask(model, spec.train, 0), data, tmp_path)
+    after = dict(model.named_buffers())
+    assert norms
+    assert all(not torch.equal(after[name], before) for name, before in norms.items())
