@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,17 @@ DATA = "data"
 
 
 def file_contents(node: Any, key: str = "") -> dict[str, str]:
-    """SHA-256 of each file that a node names by an absolute path, by the key of the argument, "teacher.weights".
+    """SHA-256 of each file or folder that a node names by an absolute path, by the key of the argument.
 
-    What leads to no file is no path, and has no entry. Raises DataError for a file that cannot be read.
+    The key of a weight file is "teacher.weights", for example. A folder counts by the names and the contents of the
+    files in it and below it, hidden ones left out. What leads to neither is no path, and has no entry. Raises
+    DataError for a file that cannot be read.
     """
     if isinstance(node, str):
         path = Path(node)
-        return {key: _digest(path, stamp(path))} if path.is_absolute() and path.is_file() else {}
+        if not path.is_absolute() or not path.exists():
+            return {}
+        return {key: _folder_digest(path) if path.is_dir() else _digest(path, stamp(path))}
     inside = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
     found: dict[str, str] = {}
     for name, value in inside:
@@ -55,7 +60,7 @@ def differences(held: Any, wanted: Any, key: str = "") -> Iterator[str]:
     """In words, what differs between two identities: "the data changed", "train.lr 0.1 -> 0.2"."""
     if isinstance(held, Mapping) and isinstance(wanted, Mapping):
         if "contents" in held and "contents" in wanted and held["contents"] != wanted["contents"]:
-            yield "the data changed" if key == "dataset" else f"the file of {key} changed"
+            yield "the data changed" if key == "dataset" else f"the contents of {key} changed"
         for name in dict.fromkeys([*held, *wanted]):
             if name != "contents":
                 yield from differences(held.get(name), wanted.get(name), _below(key, name))
@@ -71,7 +76,17 @@ def _below(key: str, name: object) -> str:
     return f"{key}.{name}" if key else str(name)
 
 
-@functools.lru_cache(maxsize=1024)
+def _folder_digest(folder: Path) -> str:
+    """SHA-256 of the names, as seen from the folder, and the contents of all files in it."""
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    shown = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+    digest = hashlib.sha256()
+    for name in shown:
+        digest.update(repr((name, _digest(folder / name, stamp(folder / name)))).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=2**14)  # DTD has 5,640 pictures
 def _digest(path: Path, now: str) -> str:
     """`now` is the file's stamp: a changed file is read anew."""
     del now

@@ -64,6 +64,29 @@ def test_changed_data_are_another_trial(make_spec: MakeSpec, tiny_folder: Path, 
     assert not (tmp_path / "u").exists()
 
 
+def test_a_folder_of_textures_counts_by_its_contents(make_spec: MakeSpec, tmp_path: Path) -> None:
+    def spec(folder: Path) -> TrialSpec:
+        source = {"name": "folder", "path": str(folder)}
+        return make_spec(epochs=0, overrides={"pseudo_anomaly": {"name": "pasted_texture", "source": source}})
+
+    def digests(folder: Path) -> dict[str, str]:
+        return {key: digest for key, digest in spec(folder).contents(REGISTRY, "data").items() if key != "data"}
+
+    textures = tmp_path / "dtd"
+    (textures / "banded").mkdir(parents=True)
+    Image.new("RGB", (8, 8), "red").save(textures / "banded" / "a.png")
+    before = digests(textures)
+    assert list(before) == ["pseudo_anomaly.source.path"]
+    moved = shutil.copytree(textures, tmp_path / "moved")
+    (moved / ".DS_Store").touch()  # hidden files are no textures
+    assert digests(moved) == before
+    Image.new("RGB", (8, 8), "blue").save(moved / "banded" / "a.png")
+    changed = digests(moved)
+    assert changed != before
+    (moved / "banded" / "a.png").rename(moved / "b.png")  # another order is another training
+    assert digests(moved) not in (before, changed)
+
+
 def test_a_file_of_weights_counts_by_its_contents(make_spec: MakeSpec, weights: Path, tmp_path: Path) -> None:
     def spec(path: Path) -> TrialSpec:
         return make_spec(epochs=0, overrides={"teacher": {"backbone": "test_resnet", "weights": str(path)}})
@@ -73,7 +96,7 @@ def test_a_file_of_weights_counts_by_its_contents(make_spec: MakeSpec, weights: 
     assert identity(spec(Path(copy))) == identity(spec(weights))
     run_trial(spec(Path(copy)), tmp_path / "t", REGISTRY, resume=True)
     save_file(timm.create_model("test_resnet", pretrained=False).state_dict(), weights)  # others
-    with pytest.raises(TrialError, match=r"model differ \(the file of model.teacher.weights changed\)"):
+    with pytest.raises(TrialError, match=r"model differ \(the contents of model.teacher.weights changed\)"):
         run_trial(spec(weights), tmp_path / "t", REGISTRY, resume=True)
     with pytest.raises(TrialError, match=r"model.teacher.weights a file's contents -> random"):
         run_trial(make_spec(epochs=0), tmp_path / "t", REGISTRY, resume=True)
