@@ -51,6 +51,7 @@ def ablate(
     address: str | None = None,
     storage: str | None = None,
     keep: Literal["weights", "results"] = "weights",
+    loggers: Sequence[str] = (),
     retries: int = 1,
     force: bool = False,
     replace: bool = False,
@@ -82,6 +83,7 @@ def ablate(
         address: of a running Ray cluster.
         storage: URL where finished trials are copied to and found again.
         keep: "results" deletes a trial's weights once it is scored.
+        loggers: of "csv", "tensorboard", "wandb" and "mlflow", for each trial.
         retries: how often a failed trial is tried again.
         force: train again what is finished.
         replace: put the results in the place of another grid's that are in the folder.
@@ -106,7 +108,7 @@ def ablate(
         registry=read_registry(list(map(expanded, registry_files)), list(map(expanded, imports))),
         pool=make_pool(
             terminal, workers, threads, retries=retries, trials_per_gpu=trials_per_gpu, address=address,
-            storage=storage, keep=keep, registry_files=list(map(expanded, registry_files)),
+            storage=storage, keep=keep, loggers=loggers, registry_files=list(map(expanded, registry_files)),
             imports=list(map(expanded, imports)),
         ),
         datasets=_several(dataset), categories=_several(category), seeds=seeds, preset=preset,

@@ -32,6 +32,7 @@ from dlkd.machine import cores, crowded, expanded
 from dlkd.progress import progress_bar, reading
 from dlkd.registry.located_yaml import read_yaml
 from dlkd.text import Terminal
+from dlkd.training.loggers import check_loggers
 
 GridLike: TypeAlias = "str | PathLike[str] | Mapping[str, Any] | Grid"
 
@@ -46,6 +47,7 @@ def make_pool(terminal: Terminal, workers: int | None, threads: int, **settings:
     for name, value, least in (("workers", workers, 1), ("threads", threads, 1)):
         if value is not None and value < least:
             raise ValueError(f"{name} is {least} at least, got {value}")
+    check_loggers(settings.get("loggers", ()))
     pool = Pool(workers=workers or max(1, cores() // threads), threads=threads, **settings)
     if pool.address is None and (said := crowded(pool.workers, threads)):
         terminal.print(said)

@@ -10,7 +10,7 @@ import typer
 from dlkd.cli import session
 from dlkd.cli.console import err
 from dlkd.cli.dry_run import refuse_effect, show_cells
-from dlkd.cli.options import BatchSize, Epochs, ImageSize, Imports, RegistryFiles, Steps
+from dlkd.cli.options import BatchSize, Epochs, ImageSize, Imports, LoggerNames, RegistryFiles, Steps
 from dlkd.cli.report import write_reports
 from dlkd.cli.searches import ablate_search
 
@@ -63,6 +63,7 @@ def ablate(
     keep: Annotated[
         Keep, typer.Option(help="Files of a scored trial: all, or the results without weights.safetensors.")
     ] = "weights",
+    loggers: LoggerNames = None,
     retries: Annotated[int, typer.Option(min=0, help="Number of retries of a failed trial.")] = 1,
     to: Annotated[Path | None, typer.Option("--out", help="Folder of the report; default runs/GRIDS.")] = None,
     store: Annotated[
@@ -98,7 +99,7 @@ def ablate(
     registry = read_registry(registry_files, imports)
     pool = make_pool(
         err, workers, threads, retries=retries, trials_per_gpu=trials_per_gpu, address=address, storage=storage,
-        keep=keep, registry_files=registry_files or (), imports=imports or (),
+        keep=keep, loggers=loggers or (), registry_files=registry_files or (), imports=imports or (),
     )  # fmt: skip
     training = {"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size}
     asked = Asked(
@@ -120,6 +121,8 @@ def ablate(
         raise ValueError(
             "a search runs by itself and has its seed in its file: dlkd ablate FILE, without --seeds or --until-decided"
         )
+    if searches and loggers:
+        raise ValueError("--logger is for the trials of a grid; leave it out for a search")
     if searches and detect is not None:
         raise ValueError("--detect is about the comparisons of a grid; a search has none")
     if searches:

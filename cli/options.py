@@ -40,4 +40,8 @@ Threads = Annotated[
         "--threads", min=1, max=1024, help="CPU threads; default OMP_NUM_THREADS, else the number of free cores."
     ),
 ]
+LoggerNames = Annotated[
+    list[str] | None,
+    typer.Option("--logger", help="csv, tensorboard, wandb or mlflow: losses and metrics go there too; repeatable."),
+]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Images per step.")]

@@ -16,6 +16,7 @@ from dlkd.cli.options import (
     Epochs,
     ImageSize,
     Imports,
+    LoggerNames,
     Overrides,
     PresetName,
     RegistryFiles,
@@ -48,6 +49,7 @@ def train(
     start: Annotated[
         Path | None, typer.Option("--from", metavar="TRIAL", help="Start from the weights of another trial's folder.")
     ] = None,
+    loggers: LoggerNames = None,
     overrides: Overrides = None,
     registry_files: RegistryFiles = None,
     imports: Imports = None,
@@ -55,6 +57,7 @@ def train(
     """Train a variant on one category and score it."""
     from dlkd.registry import read_registry
     from dlkd.registry.assignments import assignments
+    from dlkd.training.loggers import check_loggers
     from dlkd.training.train import LOST, plan
 
     given, training = _split(assignments(overrides))
@@ -67,9 +70,10 @@ def train(
         dataset=dataset, category=category, preset=preset, training=training, given=typed, seed=seed, out=to,
         start=start, place="--set",
     )  # fmt: skip
+    check_loggers(loggers or ())
     lost = LOST.format(asked.spec.train.checkpoint_seconds)
     session.if_interrupted(f"{lost}; the same command with --resume continues")
-    _say_ended(asked, asked.run(err, threads, resume=resume, bar=err.is_terminal))
+    _say_ended(asked, asked.run(err, threads, resume=resume, bar=err.is_terminal, loggers=loggers or ()))
 
 
 def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,11 +11,12 @@ from pathlib import Path
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.loggers import Logger
 
 from dlkd.models.detector import Detector
-from dlkd.training.config import TrainConfig
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
+from dlkd.training.loggers import POINTS
 from dlkd.training.memory import kept_memory
 from dlkd.training.module import STEPS, DetectorTask, LossCurve, compiled
 from dlkd.training.saved.checkpoint import AtomicCheckpointIO, SaveLast
@@ -35,6 +36,7 @@ def train_by_gradient(
     on_epoch: Callable[[float], None] | None = None,
     keep_state: bool = False,
     more: Sequence[L.Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> list[dict[str, float]]:
     """Train the parts with gradient; the loss curve by epoch, empty where nothing is trained.
 
@@ -65,7 +67,7 @@ def train_by_gradient(
     with warnings.catch_warnings():
         # Lightning's advice on worker counts and loggers, and torch's on its own internals, say nothing to a user.
         warnings.simplefilter("ignore")
-        trainer = _trainer(config, folder, callbacks)
+        trainer = _trainer(task, folder, callbacks, loggers)
         try:
             with kept_memory(), compiled(task.model) if config.compile else nullcontext():
                 trainer.fit(task, train_dataloaders=batches, ckpt_path=_checkpoint(task, folder))
@@ -91,15 +93,17 @@ def fit_rest(model: Detector, data: CategoryData, seed: int, only: Sequence[int]
         model.to(device()).eval().fit(data.train_batches(device(), only))
 
 
-def _trainer(config: TrainConfig, folder: Path, callbacks: list[L.Callback]) -> L.Trainer:
+def _trainer(task: DetectorTask, folder: Path, callbacks: list[L.Callback], loggers: Sequence[Logger]) -> L.Trainer:
     """Lightning's trainer, which writes and shows nothing by itself."""
+    config = task.config
     return L.Trainer(
         max_epochs=config.epochs,
         precision=config.precision,
         accelerator="gpu" if device().type == "cuda" else "cpu",
         deterministic=device().type == "cpu",  # bilinear upsampling has no deterministic CUDA backward
         devices=1,
-        logger=False,
+        logger=list(loggers),
+        log_every_n_steps=max(1, task.steps // POINTS),
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],  # one process, whatever job it is part of
         enable_checkpointing=False,

@@ -17,6 +17,7 @@ from dlkd.registry import Registry, read_registry
 from dlkd.text import Terminal
 from dlkd.training.config import named_preset
 from dlkd.training.device import take_threads
+from dlkd.training.loggers import check_loggers
 from dlkd.training.prediction.trained_model import TrainedModel, load_model
 from dlkd.training.trials.trial import run_trial
 from dlkd.training.trials.trial_folder import WEIGHTS
@@ -121,6 +122,7 @@ def train(
     start: str | PathLike[str] | None = None,
     resume: bool = True,
     threads: int | None = None,
+    loggers: Sequence[str] = (),
     registry_files: Sequence[str | PathLike[str]] = (),
     imports: Sequence[str | PathLike[str]] = (),
     progress: bool = True,
@@ -146,6 +148,7 @@ def train(
         start: folder of a trial whose weights training starts from.
         resume: False refuses a folder that holds a trial.
         threads: CPU threads; default the cores that are free.
+        loggers: of "csv", "tensorboard", "wandb" and "mlflow".
         registry_files: YAML files with components and variants of your own.
         imports: Python files that register your own components.
         progress: show what is done.
@@ -169,9 +172,12 @@ def train(
         dataset=dataset, category=category, preset=preset, training=training or {}, given=given, seed=seed,
         out=None if out is None else expanded(out), start=None if start is None else expanded(start), place="training",
     )  # fmt: skip
+    check_loggers(loggers)
     bar = terminal.is_terminal and progress
     try:
-        asked.run(terminal, threads, resume=resume, bar=bar, on_epoch=None if bar else _tenths(terminal))
+        asked.run(
+            terminal, threads, resume=resume, bar=bar, on_epoch=None if bar else _tenths(terminal), loggers=loggers
+        )
     except KeyboardInterrupt:
         terminal.print(f"interrupted: {LOST.format(asked.spec.train.checkpoint_seconds)}; the same call goes on")
         raise

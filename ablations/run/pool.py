@@ -22,6 +22,7 @@ class Pool:
         imports: the user's own Python files, whose components register themselves.
         storage: URL to which finished trials are copied and from which they are fetched; needed where nodes share
             no disk.
+        loggers: names of Lightning's loggers for each trial, see `dlkd.training.loggers`.
         keep: "results" deletes a trial's weights once it is scored.
     """
 
@@ -33,6 +34,7 @@ class Pool:
     registry_files: Sequence[Path] = ()
     imports: Sequence[Path] = ()
     storage: str | None = None
+    loggers: Sequence[str] = ()
     keep: Literal["weights", "results"] = "weights"
 
     @property

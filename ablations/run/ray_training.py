@@ -77,6 +77,7 @@ def _fit(
             "store": str(store.resolve()),
             "storage": None if storage is None else storage.url,
             "keep": pool.keep,
+            "loggers": list(pool.loggers),
             "registry": [str(expanded(f).resolve()) for f in pool.registry_files],
             "imports": {str(python_file(f)): digests(f) for f in pool.imports},
             "threads": pool.threads,

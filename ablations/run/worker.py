@@ -25,7 +25,7 @@ class CellWorker(tune.Trainable):
     """Runs the cell named `config["cell"]`: one step, one trial.
 
     Receives plain data only, of all cells at once: by key, a cell's `key`, `spec`, `store`, `storage`, `keep`,
-    `contents`, `code`, `rows`, `registry` and `imports` files, `threads`, and whether it takes a `gpu`. With
+    `loggers`, `contents`, `code`, `rows`, `registry` and `imports` files, `threads`, and whether it takes a `gpu`. With
     `reuse_actors` the process stays for the next cell, so torch and Lightning are loaded once.
     """
 
@@ -76,7 +76,10 @@ class CellWorker(tune.Trainable):
             mend_trial(folder)  # the run says it for its own store; this node may have another
         write_description(folder, self.cell)
         try:
-            run_trial(spec, folder, registry, resume=True, on_epoch=tell, contents=self.cell.get("contents") or None)
+            run_trial(
+                spec, folder, registry, resume=True, on_epoch=tell, contents=self.cell.get("contents") or None,
+                loggers=self.cell["loggers"], rows=self.cell["rows"],
+            )  # fmt: skip
         finally:
             progress.unlink(missing_ok=True)
             shutil.rmtree(folder / "lightning_logs", ignore_errors=True)

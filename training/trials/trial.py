@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -21,6 +21,7 @@ from dlkd.training.evaluate import alarm, evaluate, normal_range
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.fit import fit_rest, train_by_gradient
 from dlkd.training.held_out import held_out_range
+from dlkd.training.loggers import Loggers
 from dlkd.training.module import DetectorTask
 from dlkd.training.saved.weights import load_weights, save_weights
 from dlkd.training.trials.claim import claim
@@ -44,6 +45,8 @@ def run_trial(
     bar: bool = False,
     on_epoch: Callable[[float], None] | None = None,
     contents: Mapping[str, str] | None = None,
+    loggers: Sequence[str] = (),
+    rows: Iterable[Sequence[str]] = (),
 ) -> TrialResult:
     """Train and score a trial, leaving spec, checkpoint, weights, examples, influences and result in `folder`.
 
@@ -59,6 +62,8 @@ def run_trial(
         bar: show progress bars of training and scoring.
         on_epoch: called with the fraction done after each epoch.
         contents: `spec.contents` as somebody found it who goes by it, as a grid's keys do.
+        loggers: names of Lightning's loggers, see `dlkd.training.loggers`.
+        rows: grid and row of each table that the trial stands in, for the loggers.
 
     Raises:
         TrialError: `folder` holds another trial, or one and `resume` is not set; or the data or a file of weights are
@@ -78,7 +83,8 @@ def run_trial(
             except TrialError as error:
                 logging.getLogger("dlkd").warning("%s; the trial is run again", error)
                 delete(folder / RESULT)
-        return _run(spec, found, folder, registry, start, keep_state, bar, on_epoch)
+        with Loggers(loggers, folder, spec, rows) as logs:
+            return _run(spec, found, folder, registry, start, keep_state, bar, on_epoch, logs)
 
 
 def _run(
@@ -90,6 +96,7 @@ def _run(
     keep_state: bool,
     bar: bool,
     on_epoch: Callable[[float], None] | None,
+    logs: Loggers,
 ) -> TrialResult:
     category = load_category(spec, registry)
     verify(category)  # damage in the last test image is found now, not after the training
@@ -101,7 +108,9 @@ def _run(
     features = feature_cache(model.to(device()), data.train_set, spec.train)
     task = DetectorTask(model, spec.train, spec.trial_seed, features)
     start = perf_counter()
-    curve = train_by_gradient(task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state)
+    curve = train_by_gradient(
+        task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state, loggers=logs.loggers
+    )
     seconds = perf_counter() - start
     held_out = held_out_range(model, data, spec.trial_seed, bar=bar) if model.fits else None
     start = perf_counter()
@@ -118,6 +127,7 @@ def _run(
         alarm(evaluation, normal.threshold),
         versions(),
     )
+    logs.result(evaluation.metrics, normal.threshold, task.steps)
     # The result of a shorter training stands until now; from here on its files are replaced.
     delete(folder / RESULT)
     write_spec(folder, spec, contents)

@@ -101,7 +101,9 @@ def test_a_trial_that_fails_fails_alone(
     ]
     cells = make_tiny_cells(rows, registry=registry)
     store = tmp_path / "store"
-    said = run(cells, store, registry_files=[tmp_path / "fragile.yaml"], imports=[tmp_path / "fragile.py"])
+    said = run(
+        cells, store, registry_files=[tmp_path / "fragile.yaml"], imports=[tmp_path / "fragile.py"], loggers=["csv"]
+    )
 
     trials = collect(cells, store).drop_duplicates("row").set_index("row")
     assert dict(trials.status) == {
@@ -120,6 +122,7 @@ def test_a_trial_that_fails_fails_alone(
         alone = run_trial(cell.spec, tmp_path / "alone" / cell.key, registry)
         assert read_result(store / cell.key).metrics == alone.metrics
         assert read_result(store / cell.key).curve == alone.curve
+        assert (store / cell.key / "logs" / "csv" / "version_0" / "metrics.csv").exists()
 
     # A later run finds what is done, and tries again what failed.
     written = {cell.key: (store / cell.key / "result.json").stat().st_mtime_ns for cell in cells[3:]}
