@@ -15,7 +15,7 @@ from dlkd.data.digest import Progress, category_digest
 from dlkd.registry import Registry
 from dlkd.source_code import ROOT
 from dlkd.training import Preset, TrainConfig
-from dlkd.training.trials.identity import PLACE_ONLY, by_contents, file_contents, placeless_dataset
+from dlkd.training.trials.identity import PLACE_ONLY, by_contents, file_contents, path_arguments, placeless_dataset
 
 
 class Study(pydantic.BaseModel):
@@ -65,7 +65,8 @@ class Study(pydantic.BaseModel):
         )
         decides["model"], train = self.settings({}, registry)
         decides["train"] = train.model_dump(mode="json", exclude=PLACE_ONLY)
-        decides = by_contents(decides, file_contents({key: decides[key] for key in ("search", "model")}))
+        folders = path_arguments("model", decides["model"], registry, "model")
+        decides = by_contents(decides, file_contents({key: decides[key] for key in ("search", "model")}, folders))
         data = zip(self.data, self.digests, strict=True)
         decides["data"] = [(placeless_dataset(node, digest), category) for (node, category), digest in data]
         nodes = [self.settings({key: value}, registry)[0] for key, value in self.search.probes()]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dlkd.data.cache import stamp
 from dlkd.data.digest import file_digest
 from dlkd.data.label import takes_paths
-from dlkd.registry import Row, arguments, get, type_hints
+from dlkd.registry import Registry, Row, arguments, get, inner_nodes, name_key, type_hints
 
 PLACE_ONLY = {"workers", "checkpoint_seconds", "feature_cache_mib"}
 """Training arguments that change where and when, never what."""
@@ -20,22 +20,32 @@ DATA = "data"
 """Key of the data's digest among a trial's contents."""
 
 
-def file_contents(node: Any, key: str = "") -> dict[str, str]:
-    """SHA-256 of each file or folder that a node names by an absolute path, by the key of the argument.
+def file_contents(node: Any, folders: Container[str] = (), key: str = "") -> dict[str, str]:
+    """SHA-256 of each file that a node names by an absolute path, by the key of the argument, "teacher.weights".
 
-    The key of a weight file is "teacher.weights", for example. A folder counts by the names and the contents of the
-    files in it and below it, hidden ones left out. What leads to neither is no path, and has no entry. Raises
-    DataError for a file that cannot be read.
+    A folder counts by the names and the contents of the files in it and below it, hidden ones left out, if `folders`
+    has its key: see `path_arguments`. What leads to neither has no entry. Raises DataError for a file that cannot be
+    read.
     """
     if isinstance(node, str):
         path = Path(node)
-        if not path.is_absolute() or not path.exists():
-            return {}
-        return {key: _folder_digest(path) if path.is_dir() else _digest(path, stamp(path))}
+        if path.is_absolute() and path.is_file():
+            return {key: _digest(path, stamp(path))}
+        return {key: _folder_digest(path)} if key in folders and path.is_dir() else {}
     inside = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
     found: dict[str, str] = {}
     for name, value in inside:
-        found |= file_contents(value, _below(key, name))
+        found |= file_contents(value, folders, _below(key, name))
+    return found
+
+
+def path_arguments(kind: str, node: Mapping[str, Any], registry: Registry, key: str = "") -> set[str]:
+    """Keys of the arguments of a complete node whose annotation names a path: of its component and of those in it."""
+    component, row = get(kind, node[name_key(kind)]), registry.row(kind, node[name_key(kind)])
+    hints = type_hints(component)
+    found = {_below(key, name) for name, arg in arguments(component, row).items() if takes_paths(hints.get(arg.name))}
+    for inner_kind, inner, path in inner_nodes(row, node):
+        found |= path_arguments(inner_kind, inner, registry, functools.reduce(_below, path, key))
     return found
 
 

@@ -16,7 +16,14 @@ from dlkd.registry.located_yaml import dump_yaml, parse_yaml
 from dlkd.registry.problems import ConfigError
 from dlkd.training.config import TrainConfig
 from dlkd.training.seeds import derive_seed
-from dlkd.training.trials.identity import DATA, PLACE_ONLY, by_contents, file_contents, placeless_dataset
+from dlkd.training.trials.identity import (
+    DATA,
+    PLACE_ONLY,
+    by_contents,
+    file_contents,
+    path_arguments,
+    placeless_dataset,
+)
 from dlkd.training.trials.trial_folder import SPEC
 
 
@@ -53,17 +60,17 @@ class TrialSpec(pydantic.BaseModel):
         return derive_seed(self.seed, self.dataset["name"], self.category)
 
     def contents(self, registry: Registry, data: str | None = None) -> dict[str, str]:
-        """Digests of what lies outside of the spec: the data, and each file that the model names by its path.
+        """Digests of what lies outside of the spec: the data, and each file or folder that the model names by its path.
 
         Args:
-            registry: builds the dataset.
+            registry: builds the dataset, and knows which arguments are paths.
             data: `category_digest` of the trial's category, where it is known already.
 
         Raises:
             DataError: a file that cannot be read.
         """
         found = category_digest(load_category(self, registry)) if data is None else data
-        return {DATA: found, **file_contents(self.model)}
+        return {DATA: found, **file_contents(self.model, path_arguments("model", self.model, registry))}
 
     def identity(self, contents: Mapping[str, str]) -> dict[str, Any]:
         """All that decides the result, and nothing else: two trials with one identity are the same trial.
