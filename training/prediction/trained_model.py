@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -174,6 +175,23 @@ class TrainedModel:
             each if isinstance(each, DataError) else Prediction(*each, normal, *next(detected))  # in order
             for each in read
         ]
+
+    def export(self, path: str | PathLike[str], *, format: str = "onnx", **more: Any) -> Any:
+        """Write the model as one file that takes raw pictures of any size, and runs without dlkd: `dlkd.export.write`.
+
+        Args:
+            path: of the file: .onnx, .xml (OpenVINO) or .pt2 (torch).
+            format: "onnx", "openvino" or "torch".
+            more: see `dlkd.export.write.export`.
+
+        Returns:
+            `dlkd.export.write.Exported`, with the figures of the comparison with this model.
+
+        Raises:
+            ExportError: it cannot be exported, or the file does not give this model's results.
+        """
+        # By its name, as dlkd's own names are found: export/ imports this module.
+        return import_module("dlkd.export.write").export(self, path, format=format, **more)
 
     def _detect(self, batch: list[torch.Tensor]) -> list[tuple[float, torch.Tensor | None]]:
         """Score and map of each image (3, h, w) of a batch."""

@@ -1,0 +1,1 @@
+"""Export of trained models: one file from raw pictures to a verdict, for ONNX Runtime, OpenVINO or PyTorch."""

@@ -1,0 +1,66 @@
+"""A detector with all that stands before and behind it: from raw pictures to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dlkd.export.resizing import resized
+
+INPUTS = ("pictures", "threshold")
+OUTPUTS = ("score", "label", "map", "mask")
+LARGEST = 2**15
+"""Pixels of the largest side of a picture that a file takes."""
+
+
+class PictureDetector(nn.Module):
+    """Resizing, normalisation, the network, and its answer at the pictures' size and by a threshold.
+
+    The same as `TrainedModel.predict` of each picture.
+
+    Args:
+        network: images (b, 3, height, width), normalised -> scores (b,), maps (b, h', w') or None.
+        size: (height, width) of its images.
+        mean, std: of each channel in [0, 1].
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.size = size
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
+
+    def forward(self, pictures: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
+        """The outputs of a file: uint8 (b, h, w, 3) RGB and a float32 () -> those of `OUTPUTS`, the first two without
+        maps: score (b,), label (b,), map (b, h, w), mask (b, h, w).
+        """
+        images = (resized(pictures, self.size) / 255 - self.mean) / self.std
+        scores, maps = self.network(images)
+        if maps is None:
+            return scores, scores > threshold
+        at = F.interpolate(maps.unsqueeze(1), (pictures.shape[1], pictures.shape[2]), mode="bilinear").squeeze(1)
+        return scores, scores > threshold, at, at > threshold
+
+
+def example(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Inputs to trace with: two pictures of none of the network's sides, and a threshold."""
+    h, w = size
+    return torch.zeros(2, h + 11, w + 6, 3, dtype=torch.uint8), torch.tensor(0.0)
+
+
+def dynamic_axes() -> tuple[Any, Any]:
+    """Which axes of the inputs have any size, in the words of `torch.export`."""
+    axes = {
+        0: torch.export.Dim("b", min=1, max=1024),
+        1: torch.export.Dim("h", min=1, max=LARGEST),
+        2: torch.export.Dim("w", min=1, max=LARGEST),
+    }
+    return axes, None
