@@ -2,7 +2,7 @@
 
 import typer
 
-from dlkd.cli import ablate, check, data, export, report, results, score, show, train
+from dlkd.cli import ablate, check, data, evaluate, export, predict, report, results, show, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,8 +13,8 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Inspect datasets, and write the embedded ones to a folder.")
 
 app.command("train")(train.train)
-app.command("evaluate")(score.evaluate)
-app.command("predict")(score.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("ablate")(ablate.ablate)
 app.command("report")(report.report)

@@ -1,9 +1,10 @@
-"""Errors that a user can cause: one message each, and exit code 2."""
+"""Errors that a user can cause: one message each; and exit code 2 for all errors."""
 
 from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,9 @@ from dlkd.cli.console import err
 from dlkd.machine import MachineError, out_of_memory
 
 INTERRUPTED = 130
-USER_ERROR = 2
+ERROR = 2
+"""Of bugs too, for which Python has 1: that is for `dlkd predict --fail-on-anomaly` alone."""
+
 LESS_MEMORY = "a smaller --image-size or --batch-size takes less, and so do fewer --workers"
 
 
@@ -27,15 +30,16 @@ def shown_errors() -> Iterator[None]:
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(ERROR)
     except Exception as error:
         if out_of_memory(error):
             err.print(f"error: out of memory ({_first_line(error)}): {LESS_MEMORY}", soft_wrap=True, style="red")
-            sys.exit(USER_ERROR)
+            sys.exit(ERROR)
         if not _is_users(error):
-            raise
+            traceback.print_exception(error)
+            sys.exit(ERROR)
         err.print(f"error: {error}", soft_wrap=True, style="red")
-        sys.exit(USER_ERROR)
+        sys.exit(ERROR)
 
 
 def _first_line(error: Exception) -> str:

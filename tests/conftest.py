@@ -1,10 +1,12 @@
 """What every test shares: an own cache folder, one thread, a tiny dataset."""
 
 import errno
+import io
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,3 +89,24 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 truth.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(mask).save(truth / f"{i:03d}_mask.png")
     return root
+
+
+@pytest.fixture
+def predict_images() -> Callable[..., Any]:
+    """`dlkd predict` of a trained model on one path: the counts; `said` takes its messages."""
+
+    def predict(
+        trained: Any, images: Path, out: Path, *, overlays: bool = True, maps: Any = None, said: Any = None, **more: Any
+    ) -> Any:
+        from dlkd.scoring.drawn import Drawn
+        from dlkd.scoring.models import OfTrial
+        from dlkd.scoring.output import output_of
+        from dlkd.scoring.score import Scoring
+        from dlkd.scoring.sources import sources
+
+        found = sources([str(images)], io.BytesIO(), out)
+        say = print if said is None else said.append
+        with output_of(str(out)).open() as rows:
+            return Scoring(OfTrial(trained), rows, Drawn(out, overlays, maps=maps), say=say, **more).run(found)
+
+    return predict

@@ -67,6 +67,13 @@ def test_too_little_memory_is_one_message(capfd: pytest.CaptureFixture[str]) -> 
         assert "--image-size or --batch-size" in said
 
 
+def test_a_bug_shows_its_traceback_and_exits_as_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop, shown_errors():
+        raise KeyError("of a bug")
+    assert stop.value.code == 2  # 1 says that `predict --fail-on-anomaly` found one
+    assert "Traceback" in capfd.readouterr().err
+
+
 def test_a_dataset_that_is_no_folder_is_named_with_the_way_out(run: Run) -> None:
     for text, wanted in (
         ("mvtec", "mvtec needs the path of its folder: give it as mvtec:PATH"),
@@ -106,6 +113,23 @@ def test_train_evaluate_predict(run: Run, tmp_path: Path) -> None:
         assert int(row["anomalous"]) == (float(row["score"]) > float(row["threshold"]))
         with Image.open(row["overlay"]) as picture:
             assert picture.width > 400
+    predict_ends_as_asked(run, rows)
+
+
+def predict_ends_as_asked(run: Run, rows: list[dict[str, str]]) -> None:
+    """The exit codes of a line, rows alone on standard output, tiles, and the scores of the trial's folder in all."""
+    one = ["predict", "trial", "data/disc/test/good/000.png", "--registry", "tiny.yaml", "--out", "-"]
+    score = {row["image"]: float(row["score"]) for row in rows}[one[2]]
+    code, out, err = run(*one, "--threshold", score - 0.01, "--fail-on-anomaly", "--format", "jsonl")
+    assert code == 1, err
+    assert json.loads(out)["score"] == pytest.approx(score, abs=1e-5)
+    assert "ms per picture (median)" in err
+    code, out, err = run(*one, "--threshold", score - 0.01)
+    assert code == 0, err
+    assert len(out.splitlines()) == 2
+    code, out, err = run(*one, "--threshold", score + 0.01, "--fail-on-anomaly", "--tile", "40x32")
+    assert code == 0, err  # one tile is the whole picture
+    assert float(out.splitlines()[1].split(",")[1]) == pytest.approx(score, abs=1e-5)
 
 
 def test_a_trial_is_not_overwritten_and_resume_reads_it(run: Run) -> None:
@@ -146,6 +170,11 @@ def test_a_trial_is_not_overwritten_and_resume_reads_it(run: Run) -> None:
         ("show dkld", "did you mean 'dlkd'?"),
         ("evaluate nowhere", "nowhere is no trial"),
         ("predict nowhere data", "nowhere is no trial"),
+        ("predict nowhere", "name the images to score"),
+        ("predict nowhere data --watch data", "name the images to score"),
+        ("predict nowhere none.png", "none.png: no such file or folder"),
+        ("predict nowhere data --tile 2x", "--tile takes a side in pixels or height x width"),
+        ("predict nowhere data --masks --out -", "--masks: name a folder for them with --out"),
         ("ablate tabel4", "did you mean 'table4'"),
         ("report nowhere", "trials.parquet is missing"),
         ("compare a b", "a"),

@@ -6,7 +6,9 @@ import math
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dlkd.ablations.plan.cells import make_cells
 from dlkd.ablations.plan.grid import Grid
@@ -16,7 +18,6 @@ from dlkd.ablations.stored.trials import collect
 from dlkd.check import check_row
 from dlkd.registry import create_model, default_registry, load_file, load_registry
 from dlkd.training import PRESETS, Preset, TrainConfig, load_model, run_trial
-from dlkd.training.prediction.predict import predict_images
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL_TEACHER = {"backbone": "test_resnet", "weights": "random"}
@@ -56,7 +57,9 @@ create_model("dlkd-large-kernel", registry=load_registry(Path("my_block.yaml")),
     ]
 
 
-def test_my_detector_trains_beside_dlkd_and_predicts(components: None, tiny_folder: Path, tmp_path: Path) -> None:
+def test_my_detector_trains_beside_dlkd_and_predicts(
+    components: None, tiny_folder: Path, tmp_path: Path, predict_images: Callable[..., Any]
+) -> None:
     load_file(EXAMPLES / "my_detector.py")
     registry = load_registry(EXAMPLES / "my_detector.yaml")
     assert check_row(registry, "model/nearest_patch", examples=1).problems == []

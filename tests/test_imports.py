@@ -55,6 +55,9 @@ def loaded_by(words: str, names: tuple[str, ...]) -> tuple[list[str], str]:
         ("import dlkd.blocks", (*TRAINING, *COMPUTING), ""),
         # The process that plans a grid trains nothing: Ray's start would wait for it.
         ("import dlkd.ablations.run.ray_training", ("lightning", "timm", "torchvision", "matplotlib"), ""),
+        # What `dlkd predict` needs beside a model: an exported file is scored without PyTorch.
+        ("import dlkd.scoring.score", ("torch", *TRAINING, *COMPUTING), ""),
+        ("import dlkd.training.prediction.trained_model", ("lightning", "ray", "timm", "matplotlib", "pandas"), ""),
         ("list + list variants + show dkld", ("torch", *TRAINING, *COMPUTING), "dlkd-lfrb"),
     ],
 )

@@ -52,8 +52,13 @@ def squeezed(shapes: Sequence[float], trained_on: float) -> str | None:
     )
 
 
+def are_other(shape: float, trained_on: float) -> bool:
+    """Whether width per height `shape` is not `trained_on`; what is not known, NaN, is not other."""
+    if not (math.isfinite(trained_on) and math.isfinite(shape)):
+        return False
+    return max(shape / trained_on, trained_on / shape) > TOLERATED
+
+
 def _others(shapes: Sequence[float], trained_on: float) -> list[float]:
-    """Those of `shapes` that are not `trained_on`; what is not known, NaN, is none of them."""
-    if not math.isfinite(trained_on):
-        return []
-    return [s for s in shapes if math.isfinite(s) and max(s / trained_on, trained_on / s) > TOLERATED]
+    """Those of `shapes` that are not `trained_on`."""
+    return [shape for shape in shapes if are_other(shape, trained_on)]

@@ -202,10 +202,12 @@ def test_a_model_without_gradient_is_fitted_saved_and_loaded(
 
 
 def test_a_model_without_maps_has_image_metrics_alone(
-    spec_of: Callable[..., TrialSpec], registry: Registry, tmp_path: Path, tiny_folder: Path
+    spec_of: Callable[..., TrialSpec],
+    registry: Registry,
+    tmp_path: Path,
+    tiny_folder: Path,
+    predict_images: Callable[..., Any],
 ) -> None:
-    from dlkd.training.prediction.predict import predict_images
-
     result = run_trial(spec_of("bank", {"maps": False}), tmp_path / "t", registry)
     assert result.metrics["image_auroc"] == 1.0
     assert result.undefined["pro"] == "the model gives no anomaly maps"
@@ -214,7 +216,7 @@ def test_a_model_without_maps_has_image_metrics_alone(
     trained = load_model(tmp_path / "t", registry)
     pictures = tiny_folder / "disc" / "test" / "square"
     done = predict_images(trained, pictures, tmp_path / "out")
-    assert (done.scored, done.anomalous, done.undrawn) == (4, 4, [])
+    assert (done.scored, done.anomalous, done.undrawn) == (4, 4, 0)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["scores.csv"]
     with pytest.raises(ValueError, match="no anomaly maps"):
         predict_images(trained, pictures, tmp_path / "out", maps="npy")

@@ -47,18 +47,9 @@ class Prediction:
         return "anomalous" if self.anomalous else "normal"
 
     @property
-    def has_map(self) -> bool:
-        """Whether the model gives maps."""
-        return self._map is not None
-
-    @property
     def map(self) -> NDArray[np.float32] | None:
         """The anomaly map at the picture's size (h, w), made anew at each call; None from a model that gives none."""
-        if self._map is None:
-            return None
-        whole = self._map.reshape(1, 1, *self._map.shape[-2:])
-        resized: NDArray[np.float32] = F.interpolate(whole, self.size, mode="bilinear")[0, 0].numpy()
-        return resized
+        return None if self._map is None else resized_map(self._map, self.size)
 
     def pixels(self) -> NDArray[np.uint8]:
         """The picture as RGB (h, w, 3), read anew at each call."""
@@ -77,3 +68,10 @@ class Prediction:
 
     def __repr__(self) -> str:
         return f"Prediction({self.label}: score {self.score:.4g}, threshold {self.threshold:.4g})"
+
+
+def resized_map(small: torch.Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A network's anomaly map (h', w') at a picture's size (h, w), bilinear."""
+    whole = small.reshape(1, 1, *small.shape[-2:])
+    resized: NDArray[np.float32] = F.interpolate(whole, size, mode="bilinear")[0, 0].numpy()
+    return resized

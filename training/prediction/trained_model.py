@@ -10,7 +10,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dlkd.data import DataError, dataset_label
 from dlkd.data.dataset import normalised
@@ -168,9 +170,8 @@ class TrainedModel:
                 read.append(error)
                 continue
             read.append((picture, pixels.shape[:2]))
-            image = resize(pixels, self.spec.train.sides)
-            batch.append(normalised(image, self.detector.mean, self.detector.std))
-        detected = iter(self._detect(batch))
+            batch.append(self.prepared(pixels))
+        detected = iter(self.detect(batch))
         return [
             each if isinstance(each, DataError) else Prediction(*each, normal, *next(detected))  # in order
             for each in read
@@ -193,12 +194,16 @@ class TrainedModel:
         # By its name, as dlkd's own names are found: export/ imports this module.
         return import_module("dlkd.export.write").export(self, path, format=format, **more)
 
-    def _detect(self, batch: list[torch.Tensor]) -> list[tuple[float, torch.Tensor | None]]:
-        """Score and map of each image (3, h, w) of a batch."""
+    def prepared(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """A picture (h, w, 3) as the network gets it: (3, h', w') of the training's image size, normalised."""
+        return normalised(resize(pixels, self.spec.train.sides), self.detector.mean, self.detector.std)
+
+    def detect(self, batch: Sequence[torch.Tensor]) -> list[tuple[float, torch.Tensor | None]]:
+        """Score and map (h', w') of each prepared image of a batch; no map from a model that gives none."""
         if not batch:
             return []
         with torch.inference_mode():
-            detected = self.detector.detect(torch.stack(batch).to(self.detector.device))
+            detected = self.detector.detect(torch.stack(list(batch)).to(self.detector.device))
             scores = [float(score) for score in detected.scores]
             maps = [None] * len(scores) if detected.maps is None else list(detected.maps.float().cpu())
         return list(zip(scores, maps, strict=True))

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,8 @@ from dlkd.data import DataError
 from dlkd.registry import default_registry
 from dlkd.training import TrialError, TrialSpec, load_model, read_result, run_trial
 from dlkd.training.evaluate import Evaluation, alarm
-from dlkd.training.prediction import predict as predict_module
+from dlkd.training.prediction import pictures as pictures_module
 from dlkd.training.prediction.find_images import find_images
-from dlkd.training.prediction.predict import predict_images
 from dlkd.training.trials.trial_result import Alarm
 
 REGISTRY = default_registry()
@@ -36,7 +36,7 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 
 def test_batches_give_the_scores_of_single_images_and_maps_are_at_the_pictures_size(
-    trial: Path, tiny_folder: Path, tmp_path: Path
+    trial: Path, tiny_folder: Path, tmp_path: Path, predict_images: Callable[..., Any]
 ) -> None:
     trained = load_model(trial, REGISTRY)
     images = tiny_folder / "disc" / "test"
@@ -44,7 +44,7 @@ def test_batches_give_the_scores_of_single_images_and_maps_are_at_the_pictures_s
         done = predict_images(
             trained, images, tmp_path / str(size), batch_size=size, overlays=False, maps=kind, threshold=0.5
         )
-        assert (done.scored, done.broken, done.undrawn) == (7, [], [])
+        assert (done.scored, done.broken, done.undrawn) == (7, 0, 0)
     one, three, all_ = (rows(tmp_path / str(size)) for size in (1, 3, 50))
     scores = [[float(row["score"]) for row in table] for table in (one, three, all_)]
     assert scores[1] == pytest.approx(scores[0], abs=2e-6)
@@ -62,7 +62,11 @@ def test_batches_give_the_scores_of_single_images_and_maps_are_at_the_pictures_s
 
 
 def test_a_picture_that_cannot_be_drawn_costs_its_overlay_alone(
-    trial: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trial: Path,
+    tiny_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    predict_images: Callable[..., Any],
 ) -> None:
     trained = load_model(trial, REGISTRY)
     calls = []
@@ -74,14 +78,16 @@ def test_a_picture_that_cannot_be_drawn_costs_its_overlay_alone(
         if len(calls) == 6:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(predict_module, "save_prediction", draw)
+    monkeypatch.setattr(pictures_module, "save_prediction", draw)
     with pytest.raises(KeyboardInterrupt):
         predict_images(trained, tiny_folder / "disc/test", tmp_path / "out", batch_size=3)
     assert len(rows(tmp_path / "out")) == 6  # both batches that were scored, the second one's drawing cut
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_a_full_disk_names_the_scores(trial: Path, tiny_folder: Path, tmp_path: Path) -> None:
+def test_a_full_disk_names_the_scores(
+    trial: Path, tiny_folder: Path, tmp_path: Path, predict_images: Callable[..., Any]
+) -> None:
     trained = load_model(trial, REGISTRY)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/scores.csv").symlink_to("/dev/full")
@@ -90,25 +96,15 @@ def test_a_full_disk_names_the_scores(trial: Path, tiny_folder: Path, tmp_path: 
         predict_images(trained, images, tmp_path / "out", overlays=False)
 
 
-def test_scores_of_somebody_else_are_not_replaced(trial: Path, tiny_folder: Path, tmp_path: Path) -> None:
-    trained = load_model(trial, REGISTRY)
-    (tmp_path / "scores.csv").write_text("player,points\nme,3\n")
-    images = tiny_folder / "disc" / "test" / "good"
-    with pytest.raises(
-        DataError, match=r"scores\.csv is not of a prediction and would be replaced; name another --out"
-    ):
-        predict_images(trained, images, tmp_path)
-    assert (tmp_path / "scores.csv").read_text() == "player,points\nme,3\n"
-
-
 def test_only_a_users_own_pictures_are_found(tmp_path: Path) -> None:
     for name in (
         "a.png", "below/b.JPG", ".hidden/c.png", ".d.png", "out/e.png", "earlier/f.png", "trial/g.png",
-        "a.png.overlay.png", "a.png.map.png", "labelled/h.png", "overlay.png",
+        "a.png.overlay.png", "a.png.map.png", "a.png.mask.png", "lines/i.png", "labelled/h.png", "overlay.png",
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     (tmp_path / "earlier/scores.csv").write_text("image,score,threshold,anomalous,overlay\n")
+    (tmp_path / "lines/scores.jsonl").write_text('{"image": "a.png", "score": 1.0}\n')
     (tmp_path / "labelled/scores.csv").write_text("image,mine\n")
     (tmp_path / "trial/trial.yaml").write_text("")
     os.symlink(tmp_path, tmp_path / "below/loop")
@@ -154,7 +150,9 @@ def test_the_result_keeps_alarm_and_where_the_threshold_comes_from(trial: Path) 
     assert result.normal.proportions == pytest.approx(0.8)
 
 
-def test_names_of_any_kind_are_scored_and_drawn(trial: Path, tiny_folder: Path, tmp_path: Path) -> None:
+def test_names_of_any_kind_are_scored_and_drawn(
+    trial: Path, tiny_folder: Path, tmp_path: Path, predict_images: Callable[..., Any]
+) -> None:
     picture = (tiny_folder / "disc/test/good/000.png").read_bytes()
     names = ["$.png", "$a$b_^%#.png", "[x] :x:.png", "划痕.png", 'two\nlines, "q".png', "<b>&|`.png"]
     names += [os.fsdecode(b"\xff.png"), "x" * 245 + ".png"]
@@ -164,7 +162,7 @@ def test_names_of_any_kind_are_scored_and_drawn(trial: Path, tiny_folder: Path, 
         (images / name).write_bytes(picture)
     trained = load_model(trial, REGISTRY)
     done = predict_images(trained, images, tmp_path / "out", maps="npy")
-    assert (done.scored, done.broken, done.undrawn) == (len(names), [], [])
+    assert (done.scored, done.broken, done.undrawn) == (len(names), 0, 0)
     assert len(list((tmp_path / "out").glob("*.overlay.png"))) == len(names)
     with (tmp_path / "out/scores.csv").open(newline="", encoding="utf-8") as table:
         found = [Path(row["image"]).name for row in csv.DictReader(table)]

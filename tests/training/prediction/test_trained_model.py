@@ -15,7 +15,6 @@ import dlkd
 from dlkd.data import DataError
 from dlkd.registry import default_registry
 from dlkd.training import TrialSpec, read_result, run_trial
-from dlkd.training.prediction.predict import predict_images
 
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
 
@@ -28,7 +27,7 @@ def model(make_spec: Callable[..., TrialSpec], tmp_path_factory: pytest.TempPath
 
 
 def test_a_folder_gives_the_numbers_of_the_command_to_the_last_digit(
-    model: dlkd.TrainedModel, tiny_folder: Path, tmp_path: Path
+    model: dlkd.TrainedModel, tiny_folder: Path, tmp_path: Path, predict_images: Callable[..., Any]
 ) -> None:
     images = tiny_folder / "disc" / "test"
     predict_images(model, images, tmp_path, overlays=False, maps="npy")

@@ -1,0 +1,65 @@
+"""The interface that a model has for a prediction, and the model of a trial behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one picture.
+
+    Attributes:
+        score: the higher, the more anomalous.
+        make_map: gives the anomaly map at the picture's size (h, w); None from a model that gives none.
+    """
+
+    score: float
+    make_map: Callable[[], Map] | None
+
+
+@dataclass(frozen=True)
+class Normal:
+    """What a model says of normal pictures.
+
+    Attributes:
+        threshold: image score above which a picture counts as anomalous.
+        origin: where the threshold comes from, in words.
+        level: median of the maps' pixels, NaN from a model that gives none.
+        proportions: width per height of the pictures that it was trained on, NaN where that is not known.
+    """
+
+    threshold: float
+    origin: str
+    level: float
+    proportions: float
+
+    def scale(self, threshold: float) -> tuple[float, float]:
+        """Both ends of a colour scale that begins at the level and has the threshold in its middle."""
+        return self.level, max(2 * threshold - self.level, self.level + 1e-6)
+
+
+class Scorer(Protocol):
+    """A model that scores pictures in two steps, so that of a batch only what the model needs of it is in memory.
+
+    Attributes:
+        normal: what it says of normal pictures.
+        batch_size: pictures per batch where the user names none.
+    """
+
+    normal: Normal
+    batch_size: int
+
+    def prepare(self, pixels: Pixels) -> Any:
+        """What `detect` needs of a picture (h, w, 3)."""
+
+    def detect(self, prepared: Sequence[Any]) -> list[Answer]:
+        """The answers for a batch, in order."""
