@@ -65,7 +65,8 @@ class OfFile:
         about = detector.metadata
         level, proportions = (math.nan if about.get(k) is None else float(about[k]) for k in ("level", "proportions"))
         self.detector, self.batch_size = detector, 1
-        self.normal = Normal(detector.threshold, str(about.get("origin", "the file's own threshold")), level, proportions)
+        origin = str(about.get("origin", "the threshold is the file's own"))
+        self.normal = Normal(detector.threshold, origin, level, proportions)
 
     def prepare(self, pixels: Pixels) -> Pixels:
         """The picture itself: its preprocessing is in the file."""
