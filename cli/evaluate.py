@@ -13,7 +13,7 @@ from dlkd.cli.options import Imports, RegistryFiles, Threads
 
 
 def evaluate(
-    trial: Annotated[Path, typer.Argument(help="Folder of a trained trial.")],
+    trial: Annotated[Path, typer.Argument(help="Folder of a trained trial or of a saved model, or hub:NAME.")],
     dataset: Annotated[str | None, typer.Option(help="Another dataset than the trial's.")] = None,
     category: Annotated[str | None, typer.Option(help="Another category than the trial's.")] = None,
     threads: Threads = None,
@@ -21,6 +21,7 @@ def evaluate(
     imports: Imports = None,
 ) -> None:
     """Score a trained model on its category's test images, or on another's."""
+    from dlkd.data.label import needs_root
     from dlkd.data.named import category_of, dataset_node, verify_data
     from dlkd.data.pictures.images import proportions
     from dlkd.data.pictures.proportions import squeezed
@@ -36,6 +37,9 @@ def evaluate(
         err.print(note)
     trained = load_model(trial, registry)
     spec, model, normal = trained.spec, trained.detector, trained.result.normal
+    if dataset is None and needs_root(spec.dataset["name"]) and "root" not in spec.dataset:
+        name = spec.dataset["name"]
+        raise ValueError(f"{trial} is a saved model, which names no folder of pictures; give one: --dataset {name}:PATH")
     node = spec.dataset if dataset is None else dataset_node(registry, dataset)
     name = spec.category if category is None and dataset is None else category_of(registry, node, category)
     verify_data(registry, [(node, name)], err)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -36,16 +37,27 @@ def mamba_scan(inputs: ScanInputs, dt_softplus: bool) -> Tensor:
     Differentiable once, with respect to everything; a second backward raises RuntimeError. Raises ValueError
     for more than 256 states. dB and dC are sums in no fixed order.
     """
+    return run_theirs("mamba_ssm", _theirs, inputs, dt_softplus)
+
+
+def run_theirs(name: str, theirs: Callable[[], Any], inputs: ScanInputs, dt_softplus: bool) -> Tensor:
+    """Scan prepared inputs by mamba-ssm's `SelectiveScanFn`.
+
+    Args:
+        name: of the backend, for messages.
+        theirs: gives the class.
+        inputs, dt_softplus: see `mamba_scan`, also for the exceptions.
+    """
     if inputs.A.shape[1] > MOST_STATES:
         raise ValueError(
-            f'selective_scan: backend "mamba_ssm" takes at most {MOST_STATES} states, got {inputs.A.shape[1]}; '
+            f'selective_scan: backend "{name}" takes at most {MOST_STATES} states, got {inputs.A.shape[1]}; '
             'use backend="triton"'
         )
     if inputs.u.numel() == 0 or inputs.A.shape[1] == 0:  # nothing for a kernel to do
         return torch_scan(inputs, dt_softplus)
     contiguous = (None if x is None else x.contiguous() for x in inputs)  # else it keeps copies that know no gradient
     with torch.cuda.device_of(inputs.u):  # type: ignore[no-untyped-call]
-        y: Tensor = _Scan.apply(dt_softplus, *contiguous)
+        y: Tensor = _Scan.apply(name, theirs(), dt_softplus, *contiguous)
     return y
 
 
@@ -53,24 +65,26 @@ class _Scan(torch.autograd.Function):
     """mamba-ssm's own function, save that its gradient refuses to be differentiated instead of being a constant."""
 
     @staticmethod
-    def forward(ctx: Any, softplus: bool, *inputs: Tensor | None) -> Tensor:
-        y: Tensor = _theirs().forward(ctx, *inputs, softplus)
+    def forward(ctx: Any, name: str, theirs: Any, softplus: bool, *inputs: Tensor | None) -> Tensor:
+        ctx.backend, ctx.theirs = name, theirs
+        y: Tensor = theirs.forward(ctx, *inputs, softplus)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *_Gradients.apply(ctx, dy, *ctx.saved_tensors)
+        return None, None, None, *_Gradients.apply(ctx, dy, *ctx.saved_tensors)
 
 
 class _Gradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scan: Any, dy: Tensor, *saved: Tensor | None) -> tuple[Tensor | None, ...]:
-        grads: tuple[Tensor | None, ...] = _theirs().backward(scan, dy)
+        ctx.backend = scan.backend
+        grads: tuple[Tensor | None, ...] = scan.theirs.backward(scan, dy)
         return grads[:8]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> None:
-        refuse_second_derivative("mamba_ssm")
+        refuse_second_derivative(ctx.backend)
 
 
 def _theirs() -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -25,13 +25,18 @@ from dlkd.registry import Registry, read_registry
 from dlkd.training.device import device
 from dlkd.training.prediction.find_images import find_images
 from dlkd.training.prediction.prediction import Prediction
+from dlkd.training.pretrained.hub import OnTheHub
+from dlkd.training.pretrained.saved_model import CONFIG
 from dlkd.training.saved.weights import load_weights
-from dlkd.training.trials.trial_folder import RESULT, WEIGHTS
+from dlkd.training.trials.trial_folder import RESULT, SPEC, WEIGHTS
 from dlkd.training.trials.trial_result import NormalRange, TrialResult, read_result
 from dlkd.training.trials.trial_spec import TrialError, TrialSpec, read_trial
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ON_THE_HUB = "hub:"
+"""Begins the name of a model on the Hugging Face hub where a folder could stand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +80,18 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedModel:
+class TrainedModel(OnTheHub):
     """A trained model with the preprocessing, threshold and result of its trial.
 
+    `save_pretrained(folder)` and `push_to_hub("organisation/name")` give it to others, `from_pretrained` reads it.
+
     Attributes:
-        folder: of the trial.
+        folder: of the trial, or of the saved model.
         spec: what was trained: variant, data, training arguments, seed.
         detector: the network, in eval mode. Its `forward` takes images that are resized and normalised already.
         result: metrics, costs, loss curve and threshold.
+        registry: built the network.
+        files: names of files that a saved model's training read, by argument; a trial names its own in `spec`.
 
     >>> model = dlkd.load_model("runs/train/dlkd-textures-brick-seed0")   # doctest: +SKIP
     >>> found = model.predict("part.png")                                # doctest: +SKIP
@@ -94,6 +103,8 @@ class TrainedModel:
     spec: TrialSpec
     detector: Detector
     result: TrialResult
+    registry: Registry = field(repr=False)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def threshold(self) -> float:
@@ -221,10 +232,11 @@ def load_model(
     registry_files: Sequence[str | PathLike[str]] = (),
     imports: Sequence[str | PathLike[str]] = (),
 ) -> TrainedModel:
-    """The trained model of a trial's folder, as `dlkd train`, `dlkd.train` or an ablation left it.
+    """The trained model of a trial's folder, as `dlkd train`, `dlkd.train` or an ablation left it, or a saved model.
 
     Args:
-        folder: of the trial.
+        folder: of the trial, or one that `save_pretrained` made; or "hub:organisation/name" or, at one revision,
+            "hub:organisation/name@revision", on the Hugging Face hub.
         registry: builds the model; default the packaged one with the files below.
         registry_files: YAML files of your own that the trial was trained with.
         imports: Python files that register your own components.
@@ -232,13 +244,20 @@ def load_model(
     Raises:
         TrialError: there is no trial, it is not finished, or it was kept without its weights.
         CheckpointError: its weights are broken.
+        ConfigError, HubError: of a saved model, see `TrainedModel.from_pretrained`.
 
     >>> import dlkd
     >>> dlkd.load_model("runs/none")
     Traceback (most recent call last):
     dlkd.training.trials.trial_spec.TrialError: runs/none is no trial: it has no trial.yaml; `dlkd train` makes one
     """
+    registry = registry or read_registry(list(map(expanded, registry_files)), list(map(expanded, imports)))
+    if fspath(folder).startswith(ON_THE_HUB):
+        name, _, revision = fspath(folder).removeprefix(ON_THE_HUB).partition("@")
+        return TrainedModel.from_pretrained(name, revision=revision or None, registry=registry)
     path = expanded(folder)
+    if (path / CONFIG).is_file() and not (path / SPEC).exists():
+        return TrainedModel.from_pretrained(path, registry=registry)
     spec = read_trial(path)
     if not (path / RESULT).exists():
         raise TrialError(f"the trial in {path} is not finished: it has no {RESULT}; go on with `dlkd train --resume`")
@@ -247,9 +266,8 @@ def load_model(
             f"{path} has no {WEIGHTS}: the trial was kept without its weights (`dlkd ablate --keep results`); "
             "train it again with `dlkd train`"
         )
-    registry = registry or read_registry(list(map(expanded, registry_files)), list(map(expanded, imports)))
     with torch.random.fork_rng():
         torch.manual_seed(spec.trial_seed)  # a teacher with random weights is the one that it was in training
         detector: Detector = registry.build("model", spec.model)
     load_weights(detector, path / WEIGHTS)
-    return TrainedModel(path, spec, detector.eval().to(device()), read_result(path))
+    return TrainedModel(path, spec, detector.eval().to(device()), read_result(path), registry)

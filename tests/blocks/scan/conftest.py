@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dlkd.blocks.scan import directional_scan, selective_scan
+from dlkd.blocks.scan.hub_backend import CONSENT
 
 Inputs = dict[str, Tensor]
 
@@ -31,7 +32,7 @@ class Backend:
 
     def __call__(self, *positional: Tensor, curves: Tensor | None = None, **inputs: Any) -> Tensor:
         inputs |= dict(zip(("u", "dt", "A", "B", "C", "D"), positional, strict=False))
-        if self.name == "mamba_ssm" and inputs["u"].dtype == torch.float64:
+        if self.name.startswith("mamba_ssm") and inputs["u"].dtype == torch.float64:
             pytest.skip("mamba-ssm computes in float32")
         moved = {name: x.to(self.device) if isinstance(x, Tensor) else x for name, x in inputs.items()}
         if curves is None:
@@ -43,10 +44,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that takes a `backend` runs on all of them: Triton's on a CPU where its interpreter is on."""
     if "backend" in metafunc.fixturenames:
         here = ["numba", "torch", *(["triton"] if os.environ.get("TRITON_INTERPRET") == "1" else [])]
-        there = ["torch", "triton", "mamba_ssm"]
+        there = ["torch", "triton", "mamba_ssm", "mamba_ssm_hub"]
         cases = [pytest.param(Backend(name), id=name) for name in here]
         gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
-        cases += [pytest.param(Backend(name, "cuda"), id=f"{name}-cuda", marks=gpu) for name in there]
+        consent = pytest.mark.skipif(not os.environ.get(CONSENT), reason=f"{CONSENT} names no kernels to download")
+        marks = {"mamba_ssm_hub": [*gpu, consent]}
+        cases += [pytest.param(Backend(name, "cuda"), id=f"{name}-cuda", marks=marks.get(name, gpu)) for name in there]
         metafunc.parametrize("backend", cases)
 
 

@@ -1,12 +1,13 @@
 """The adapter to mamba-ssm, with a stand-in that has its interface and computes the literal recurrence.
 
-The real kernels are tested by `pytest -m gpu tests/blocks/scan`, which needs a GPU and `dlkd[cuda]`.
+The real kernels are tested by `pytest -m gpu tests/blocks/scan`, which needs a GPU and `dlkd[cuda]`, or for those of
+the hub `dlkd[hub-kernels]` and DLKD_HUB_KERNELS.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlkd.blocks.scan import mamba_backend, selective_scan
+from dlkd.blocks.scan import hub_backend, mamba_backend, selective_scan
 from dlkd.blocks.scan.backend import why_not
+from dlkd.blocks.scan.hub_backend import hub_scan
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.blocks.scan.mamba_backend import mamba_scan
 
@@ -97,3 +99,50 @@ def test_says_why_it_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "runs on cuda" in str(why_not("mamba_ssm", on_gpu))
     assert 'pip install "dlkd[cuda]"' in str(mamba_backend._missing())
     mamba_backend._missing.cache_clear()
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch, stand_in: None) -> Iterator[list[Any]]:
+    """A stand-in of the package `kernels`, whose version 4 has the stand-in's scan; what was asked of it."""
+    asked: list[Any] = []
+    scans = ModuleType("mamba_ssm_4.ops")
+    scans.SelectiveScanFn = sys.modules["mamba_ssm.ops.selective_scan_interface"].SelectiveScanFn  # type: ignore[attr-defined]
+    scans.selective_scan_fn = lambda: None  # type: ignore[attr-defined]
+    scans.selective_scan_fn.__module__ = scans.__name__
+
+    def get_kernel(repository: str, **which: Any) -> ModuleType:
+        asked.append((repository, which))
+        if which != {"version": 4}:
+            raise FileNotFoundError("Cannot find a build variant for this system")
+        return scans
+
+    module = ModuleType("kernels")
+    module.get_kernel = get_kernel  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "kernels", module)
+    monkeypatch.setitem(sys.modules, scans.__name__, scans)
+    yield asked
+    for cached in (hub_backend._why_not, hub_backend._theirs):
+        cached.cache_clear()
+
+
+def test_kernels_of_the_hub_are_asked_for_by_consent_alone(
+    kernels: list[Any], draw: Callable[..., Inputs], literal: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(hub_backend.CONSENT, raising=False)
+    assert "which takes your consent: set DLKD_HUB_KERNELS" in str(hub_backend._missing())
+    assert kernels == []
+    monkeypatch.setenv(hub_backend.CONSENT, "4")
+    assert hub_backend._missing() is None
+    inputs = draw(2, 4, 7, 3, dtype=torch.float32)
+    got, wanted = hub_scan(ScanInputs(**inputs).prepared(), False), literal(**inputs)
+    torch.testing.assert_close(got, wanted)
+    seed, leaves = torch.randn_like(got), list(inputs.values())
+    torch.testing.assert_close(torch.autograd.grad(got, leaves, seed), torch.autograd.grad(wanted, leaves, seed))
+    monkeypatch.setenv(hub_backend.CONSENT, "a1b2")
+    assert "at DLKD_HUB_KERNELS=a1b2 cannot be had: Cannot find a build variant" in str(hub_backend._missing())
+    which = [which for _, which in kernels]
+    assert which == [{"version": 4}, {"revision": "a1b2"}]
+    assert {repository for repository, _ in kernels} == {"kernels-community/mamba-ssm"}
+    monkeypatch.setitem(sys.modules, "kernels", None)
+    monkeypatch.setenv(hub_backend.CONSENT, "5")
+    assert 'pip install "dlkd[hub-kernels]"' in str(hub_backend._missing())

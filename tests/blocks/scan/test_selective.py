@@ -240,7 +240,7 @@ def test_exports_as_plain_operators(draw: Callable[..., Inputs]) -> None:
 @pytest.mark.parametrize("compiler", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("default")  # the compiler's own
 def test_compiles_whole(backend: Backend, compiler: str, draw: Callable[..., Inputs]) -> None:
-    if backend.name == "mamba_ssm":
+    if backend.name.startswith("mamba_ssm"):
         pytest.skip("its kernels cannot be compiled into a graph")
 
     def scan(**inputs: Tensor) -> Tensor:
