@@ -39,7 +39,7 @@ def evaluate(
     spec, model, normal = trained.spec, trained.detector, trained.result.normal
     if dataset is None and needs_root(spec.dataset["name"]) and "root" not in spec.dataset:
         name = spec.dataset["name"]
-        raise ValueError(f"{trial} is a saved model, which names no folder of pictures; give one: --dataset {name}:PATH")
+        raise ValueError(f"{trial} is a saved model, which names no folder of pictures; give --dataset {name}:PATH")
     node = spec.dataset if dataset is None else dataset_node(registry, dataset)
     name = spec.category if category is None and dataset is None else category_of(registry, node, category)
     verify_data(registry, [(node, name)], err)

@@ -21,7 +21,7 @@ from dlkd.data.pictures.proportions import proportions_of, squeezed
 from dlkd.data.pictures.resize import resize
 from dlkd.machine import expanded
 from dlkd.models.detector import Detector
-from dlkd.registry import Registry, read_registry
+from dlkd.registry import Registry, default_registry, read_registry
 from dlkd.training.device import device
 from dlkd.training.prediction.find_images import find_images
 from dlkd.training.prediction.prediction import Prediction
@@ -90,7 +90,7 @@ class TrainedModel(OnTheHub):
         spec: what was trained: variant, data, training arguments, seed.
         detector: the network, in eval mode. Its `forward` takes images that are resized and normalised already.
         result: metrics, costs, loss curve and threshold.
-        registry: built the network.
+        registry: built the network; knows its components.
         files: names of files that a saved model's training read, by argument; a trial names its own in `spec`.
 
     >>> model = dlkd.load_model("runs/train/dlkd-textures-brick-seed0")   # doctest: +SKIP
@@ -103,7 +103,7 @@ class TrainedModel(OnTheHub):
     spec: TrialSpec
     detector: Detector
     result: TrialResult
-    registry: Registry = field(repr=False)
+    registry: Registry = field(default_factory=default_registry, repr=False)
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property

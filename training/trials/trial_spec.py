@@ -85,8 +85,8 @@ class TrialSpec(pydantic.BaseModel):
 
 
 def load_category(spec: TrialSpec, registry: Registry) -> Category:
-    """The samples of a trial."""
-    category: Category = registry.build("dataset", spec.dataset).load(spec.category)
+    """The samples of a trial. Raises ConfigError where its dataset has no place, as that of a saved model."""
+    category: Category = registry.build("dataset", registry.complete("dataset", spec.dataset)).load(spec.category)
     return category
 
 

@@ -23,6 +23,7 @@ from dlkd.training import TrialError, TrialSpec, run_trial
 from dlkd.training.pretrained.hub import HubError
 from dlkd.training.pretrained.without_files import problems, without_files
 from dlkd.training.saved.weights import CheckpointError
+from dlkd.training.trials.trial_spec import load_category
 
 REGISTRY = default_registry()
 PATCHES = {"patches": {"pooled": 16, "out_channels": 16}}
@@ -299,7 +300,12 @@ def test_without_a_network_the_way_out_is_named(
 def test_a_saved_model_is_evaluated_on_pictures_that_are_named(
     saved: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match=r"names no folder of pictures; give one: --dataset folder:PATH"):
+    with pytest.raises(ValueError, match=r"names no folder of pictures; give --dataset folder:PATH"):
         evaluate.evaluate(saved)
     evaluate.evaluate(saved, dataset=str(tiny_folder))
     assert "image_auroc" in capsys.readouterr().out
+
+
+def test_the_data_of_a_saved_model_are_asked_for_in_words(saved: Path) -> None:
+    with pytest.raises(ConfigError, match=r"dataset folder: .*needs the argument 'root'"):
+        load_category(dlkd.load_model(saved).spec, REGISTRY)
