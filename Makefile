@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ANOMALIB := $(VENV)/.anomalib
+DOCS := $(VENV)/.docs
 # Processes that share the tests, each on one thread. One of them by hand needs none: `pytest tests/data`.
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench docs clean
 
 demo: $(INSTALLED)  ## Tables 4 and 5 on the embedded textures: runs/demo/report.html
 	$(BIN)/dlkd ablate table4 table5 untrained --dataset textures --preset demo --seeds 3 --out runs/demo
@@ -28,6 +29,9 @@ bench: $(INSTALLED)  ## speed and memory, as ratios measured in one run: runs/be
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python benchmarks/run.py --out runs/bench
 
+docs: $(DOCS)  ## the documentation site, where a warning is an error: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev,offline]"
@@ -36,6 +40,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(ANOMALIB): $(INSTALLED)
 	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[anomalib]"
 	touch $(ANOMALIB)
+
+$(DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[docs]"
+	touch $(DOCS)
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 prepare()  # before PyTorch is loaded
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Ablation",
     "Prediction",

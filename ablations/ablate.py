@@ -95,7 +95,7 @@ def ablate(
         The results. Trials that failed stand in their `failures`, and a warning names them.
 
     Raises:
-        ValueError: a grid, dataset or setting is wrong; names it and the way out. Nothing was trained.
+        ValueError: a grid, dataset or setting is wrong; names it, and says what to do instead. Nothing was trained.
         DataError: files of a dataset are damaged, all of them at once. Nothing was trained.
         KeyboardInterrupt: on Ctrl-C.
 

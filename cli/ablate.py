@@ -35,7 +35,7 @@ def ablate(
         typer.Option(
             min=2,
             help="From the base seeds on, only comparisons that are still open get one seed more each, to so many (at "
-            "most 20). Looking costs nothing: p and intervals hold at every look.",
+            "most 20). p and intervals hold at every look.",
         ),
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="demo or paper; default the grid's, or demo.")] = None,

@@ -18,6 +18,11 @@ PLAINLY = {
     r"out of the box": "without configuration",
     r"without a word": "without an error message",
     r"stands? in for each other": "overlap",
+    r"the way out": "what to do instead",
+    r"looking costs nothing": "further looks cause no more false verdicts",
+    r"rang in": "was reported in",
+    r"as (high|low|large|small) as can be": "maximised, minimised",
+    r"(rooms?|house) of (dlkd|the package|the project)": "package",
     r"(images|seconds|bytes|bits|masks|ms|MiB) an? (second|step|cell|trial|pixel|image|value)": "per",
 }
 """Idioms, as patterns of whole words, and what to write instead."""

@@ -91,7 +91,7 @@ def plan(
         place: see above.
 
     Raises:
-        ValueError: a name or value is wrong; names it and the way out.
+        ValueError: a name or value is wrong; names it, and says what to do instead.
     """
     chosen = named_preset(preset, training, place=place, **given)
     model, settled = chosen.settle(registry, variant, overrides)

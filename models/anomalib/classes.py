@@ -40,7 +40,7 @@ OUR_PARTS = ("pre_processor", "post_processor", "evaluator", "visualizer")
 
 
 class AnomalibError(ValueError):
-    """anomalib is missing, or what was asked of it cannot be had; says which key and the way out."""
+    """anomalib is missing, or what was asked of it cannot be had; says which key, and what to do instead."""
 
 
 def anomalib_class(name: str) -> Any:

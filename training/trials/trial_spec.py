@@ -28,7 +28,7 @@ from dlkd.training.trials.trial_folder import SPEC
 
 
 class TrialError(ValueError):
-    """A trial directory that cannot be used as asked; names it and the way out."""
+    """A trial directory that cannot be used as asked; names it, and says what to do instead."""
 
 
 class TrialSpec(pydantic.BaseModel):

@@ -99,4 +99,4 @@ def _looks(table: Table) -> str:
     """What a course says of its verdict."""
     if table.grid.until_decided is None:
         return "An interval that excludes zero and later includes zero again was not reliable."
-    return "The level of each look is such that looking costs nothing."
+    return "The level of each look is such that further looks cause no more false verdicts."

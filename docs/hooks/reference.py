@@ -1,0 +1,58 @@
+"""The reference: a page per package, with the docstring of each name that the package exports."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGES = {
+    "dlkd": "What a script or a notebook calls first.",
+    "blocks": "Blocks, each of which works in another model too.",
+    "losses": "Losses, and their weighted sum.",
+    "pseudo_anomalies": "Defects that are drawn into normal images.",
+    "models": "Models, teachers, optimisers and their parts.",
+    "data": "Datasets and their checks.",
+    "metrics": "Metrics of images and of pixels.",
+    "training": "Training, trained models and predictions.",
+    "registry": "From YAML to objects.",
+    "contract": "The grammar of shapes and rules.",
+    "check": "The contract as tests.",
+}
+"""Packages in the order of the reference, each with a sentence."""
+
+_CONTRACT = ["Shape", "Rule", "Axis", "ContractError", "require", "require_map", "sizes", "matches"]
+"""`contract.py` lists no exports."""
+
+
+def sources(root: Path) -> Iterator[Path]:
+    """The Python files of the package, which is the repository's root."""
+    yield from sorted(root.glob("*.py"))
+    for package in sorted(root.glob("*/__init__.py")):
+        yield from sorted(path for path in package.parent.rglob("*.py") if (path.parent / "__init__.py").exists())
+
+
+def pages() -> dict[str, str]:
+    """Text of each page by its place in docs/."""
+    rows = "\n".join(f"- [{_module(name)}]({name}.md): {told}" for name, told in PACKAGES.items())
+    head = "# Reference\n\nPublic classes and functions with shapes, arguments, errors and sources.\n\n"
+    return {"reference/index.md": head + rows + "\n", **{f"reference/{name}.md": _page(name) for name in PACKAGES}}
+
+
+def _page(name: str) -> str:
+    module = _module(name)
+    exported = _CONTRACT if name == "contract" else importlib.import_module(module).__all__
+    told = "\n\n".join(f"::: {home(module, each)}" for each in exported)
+    return f"# {module}\n\n{PACKAGES[name]}\n\n{told}\n"
+
+
+def home(module: str, name: str) -> str:
+    """Where a name is defined, which is where its docstring is read."""
+    value = getattr(importlib.import_module(module), name)
+    made_in = getattr(value, "__module__", None)
+    defined = made_in if isinstance(made_in, str) and made_in.startswith("dlkd") else module
+    return f"{defined}.{name}"
+
+
+def _module(name: str) -> str:
+    return name if name == "dlkd" else f"dlkd.{name}"
