@@ -155,7 +155,11 @@ class Preset(pydantic.BaseModel):
         """A variant's model node, and its training: what the model's row says of this preset lies under all else.
 
         Args:
-            registry, variant, overrides, source, path: see `Registry.resolve`.
+            registry: has the variant.
+            variant: its name.
+            overrides: as in `Registry.resolve`, like `source` and `path`.
+            source: the file of the overrides.
+            path: of the overrides in that file.
 
         Raises:
             ConfigError: the variant, an override or what the row says of the preset is wrong.

@@ -181,7 +181,7 @@ def _parameters(key: str, row: Row) -> list[str]:
     kind, name = key.split("/")
     registry = default_registry()
     made_by, node = get(kind, name), _complete(kind, name)
-    if node is None or not (isinstance(made_by, type) and issubclass(made_by, nn.Module)):
+    if row.shape is None or node is None or not (isinstance(made_by, type) and issubclass(made_by, nn.Module)):
         return []
     axes = list(dict.fromkeys(words(list(row.given.values()))))
     sizes = sizes_of(row, axes)

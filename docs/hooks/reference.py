@@ -32,22 +32,44 @@ def sources(root: Path) -> Iterator[Path]:
         yield from sorted(path for path in package.parent.rglob("*.py") if (path.parent / "__init__.py").exists())
 
 
+def with_examples_as_code(source: str) -> str:
+    """A Python file whose examples in docstrings (`>>>`) are blocks of code in Markdown."""
+    lines: list[str] = []
+    inside = ""
+    for line in source.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        starts, ends = line.lstrip().startswith(">>> "), not line.strip() or line.strip().endswith('"""')
+        if inside and ends:
+            lines.append(inside)
+            inside = ""
+        elif starts and not inside:
+            inside = f"{indent}```"
+            lines.append(f"{inside}pycon")
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
 def pages() -> dict[str, str]:
-    """Text of each page by its place in docs/."""
+    """Text of each page by its place in docs/. A name that several packages export is on the page of the first."""
     rows = "\n".join(f"- [{_module(name)}]({name}.md): {told}" for name, told in PACKAGES.items())
     head = "# Reference\n\nPublic classes and functions with shapes, arguments, errors and sources.\n\n"
-    return {"reference/index.md": head + rows + "\n", **{f"reference/{name}.md": _page(name) for name in PACKAGES}}
+    made, seen = {"reference/index.md": head + rows + "\n"}, set[str]()
+    for name, told in PACKAGES.items():
+        new = [place for place in homes(name) if place not in seen]
+        seen |= set(new)
+        directives = "\n\n".join(f"::: {place}" for place in new)
+        made[f"reference/{name}.md"] = f"# {_module(name)}\n\n{told}\n\n{directives}\n"
+    return made
 
 
-def _page(name: str) -> str:
+def homes(name: str) -> list[str]:
+    """Where each name is defined that a package exports, which is where its docstring is read."""
     module = _module(name)
     exported = _CONTRACT if name == "contract" else importlib.import_module(module).__all__
-    told = "\n\n".join(f"::: {home(module, each)}" for each in exported)
-    return f"# {module}\n\n{PACKAGES[name]}\n\n{told}\n"
+    return [_home(module, each) for each in exported]
 
 
-def home(module: str, name: str) -> str:
-    """Where a name is defined, which is where its docstring is read."""
+def _home(module: str, name: str) -> str:
     value = getattr(importlib.import_module(module), name)
     made_in = getattr(value, "__module__", None)
     defined = made_in if isinstance(made_in, str) and made_in.startswith("dlkd") else module

@@ -24,7 +24,7 @@ def on_config(config: Any) -> Any:
     for path in reference.sources(ROOT):
         copied = DOCUMENTED / "dlkd" / path.relative_to(ROOT)
         copied.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copied)
+        copied.write_text(reference.with_examples_as_code(path.read_text(encoding="utf-8")), encoding="utf-8")
     return config
 
 
