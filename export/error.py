@@ -2,4 +2,4 @@
 
 
 class ExportError(ValueError):
-    """A model that cannot be exported as asked; names the model or the file, why, and the way out."""
+    """A model that cannot be exported as asked; names the model or the file, why, and what to do instead."""

@@ -17,7 +17,7 @@ METADATA = "dlkd"
 
 
 class FileError(ValueError):
-    """An exported file that cannot be run; names it and the way out."""
+    """An exported file that cannot be run; names it, and says what to do instead."""
 
 
 class Outputs(NamedTuple):

@@ -166,6 +166,12 @@ def test_examples_in_docstrings_are_blocks_of_code(hooks: Any) -> None:
     assert hooks("reference").with_examples_as_code(source) == "def f():\n    " + shown
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    assert pages <= named, "name new pages under `nav:` in mkdocs.yml"
+
+
 # Tutorial and how-to pages
 
 

@@ -15,6 +15,7 @@ PACKAGES = {
     "data": "Datasets and their checks.",
     "metrics": "Metrics of images and of pixels.",
     "training": "Training, trained models and predictions.",
+    "runtime": "Exported detectors without PyTorch.",
     "registry": "From YAML to objects.",
     "contract": "The grammar of shapes and rules.",
     "check": "The contract as tests.",
