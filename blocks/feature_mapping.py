@@ -70,8 +70,8 @@ class FeatureMapping(nn.Module):
             require_map("feature_mapping", x, c)
         for axis, place in (("h", 2), ("w", 3)):
             require("feature_mapping", axis, second.shape[place], f"== {first.shape[place]}")
-        if len(first) != len(second):
-            raise ContractError(f"feature_mapping: the maps' batches differ: {len(first)} and {len(second)}")
+        if first.shape[0] != second.shape[0]:
+            raise ContractError(f"feature_mapping: the maps' batches differ: {first.shape[0]} and {second.shape[0]}")
         codes = [self.shared(encode(x)) for encode, x in zip(self.encoders, maps, strict=True)]
         return [decode(code) for decode, code in zip(self.decoders, reversed(codes), strict=True)]
 

@@ -93,11 +93,12 @@ class LFRB(nn.Module):
     def _run(self, patches: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor] | tuple[Tensor, ...]:
         """Pass patches (b, c, h, w) through the branches; a shared branch takes all patches as one batch.
 
-        `chunk` and `cat` preserve the channels-last layout.
+        `split` and `cat` preserve the channels-last layout. Sizes, not a number of chunks, so that an exported program
+        takes batches of any size.
         """
         if len(self.branches) == 1:
             out: Tensor = self.branches[0](torch.cat(patches))
-            return out.chunk(len(patches))
+            return out.split([patches[0].shape[0]] * len(patches))
         return [branch(patch) for branch, patch in zip(self.branches, patches, strict=True)]
 
 

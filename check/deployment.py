@@ -9,7 +9,10 @@ from torch import Tensor
 
 from dlkd.check.component import Case
 from dlkd.check.law import broken
+from dlkd.check.short_training import images
 from dlkd.check.tensors import changed, close
+from dlkd.export.network import exportable, nameable
+from dlkd.models.detector import Detector
 
 
 def channels_last(case: Case) -> None:
@@ -47,9 +50,27 @@ def compiled(case: Case) -> None:
 
 
 def exported(case: Case) -> None:
-    """torch.export takes it, and the exported program gives the same values."""
+    """torch.export takes it, a model for batches of any size, and the exported program gives the same values."""
     module = case.build()
+    if isinstance(module, Detector):
+        _exported_for_any_batch(case, module)
+        return
     expected = module(*case.inputs())
+    nameable(module)
     program = torch.export.export(module, tuple(case.inputs()), strict=False)
     if not close(program.module()(*case.inputs()), expected):
         broken("the exported program gives different values")
+
+
+@torch.no_grad()
+def _exported_for_any_batch(case: Case, model: Detector) -> None:
+    axes = ({0: torch.export.Dim("b", min=1, max=1024)},)
+    program = torch.export.export(
+        exportable(model), (images(case, model, b=2),), dynamic_shapes=axes, strict=False
+    ).module()
+    for b in (1, 3):
+        batch = images(case, model, seed=b, b=b)
+        found = zip(("scores", "maps"), model.detect(batch), program(batch), strict=True)
+        bad = [name for name, wanted, got in found if wanted is not None and not close(got, wanted)]
+        if bad:
+            broken(f"the exported program gives different {bad[0]} for a batch of {b}")

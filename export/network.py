@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import keyword
 
 from torch import Tensor, nn
 
@@ -23,5 +24,25 @@ class Network(nn.Module):
 
 
 def exportable(detector: Detector) -> nn.Module:
-    """A copy in eval mode that can be exported: images (b, 3, h, w), normalised -> scores (b,), maps or None."""
-    return Network(copy.deepcopy(detector).eval())
+    """A copy in eval mode that `torch.export` and `torch.onnx.export` take, with batches of any size.
+
+    Its call takes images (b, 3, h, w), normalised, and gives scores (b,) and maps (b, h', w') or None, as
+    `Detector.detect` does.
+    """
+    network = Network(copy.deepcopy(detector)).eval().requires_grad_(False)
+    nameable(network)
+    return network
+
+
+def nameable(module: nn.Module) -> None:
+    """Give parts that are called by a word of Python, as FRM's `global` is, a name that generated code can have.
+
+    A program of `torch.export` reads parts as attributes, and `self.global` is a syntax error. The parameters of the
+    module have other names afterwards, so this is for copies.
+    """
+    for part in module.modules():
+        part._modules = {_nameable(name): child for name, child in part._modules.items()}
+
+
+def _nameable(name: str) -> str:
+    return f"{name}_" if keyword.iskeyword(name) else name

@@ -71,7 +71,9 @@ class SSIM(nn.Module):
         weights = torch.exp(-0.5 * (offsets / self.sigma) ** 2)
         weights = weights / weights.sum()
         # As channels of one image, of which a CPU filters many at once: a tenth of the time of a batch of one channel.
-        x = images.reshape(1, -1, *images.shape[-2:])
+        # An exported program for batches of any size cannot count channels.
+        sides = images.shape[-2:]
+        x = images.reshape(-1, 1, *sides) if torch.compiler.is_exporting() else images.reshape(1, -1, *sides)
         x = F.pad(x, [radius] * 4, mode="constant" if self.border == "zero" else "reflect")
         weights = weights.expand(x.shape[1], 1, 1, -1)
         x = F.conv2d(F.conv2d(x, weights.transpose(2, 3), groups=len(weights)), weights, groups=len(weights))

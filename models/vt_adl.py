@@ -107,7 +107,7 @@ class VTADL(Detector):
     def reconstruct(self, codes: Tensor) -> Tensor:
         """Codes (b, n, width) -> images (b, 3, side, side)."""
         vectors = self.capsule(codes.flatten(1))
-        maps = vectors.view(len(vectors), -1, self.code_side, self.code_side)
+        maps = vectors.view(vectors.shape[0], -1, self.code_side, self.code_side)
         if maps.device.type == "cpu":
             maps = maps.contiguous(memory_format=torch.channels_last)  # as in the teacher, for speed
         images: Tensor = self.decoder(maps)
@@ -171,6 +171,6 @@ class VTADL(Detector):
 
     def _map(self, values: Tensor, window: Window) -> Tensor:
         """Values of the patches (b, n) as maps (b, h, w) of the whole image."""
-        small = values.view(len(values), self.encoder.grid, self.encoder.grid)
+        small = values.view(values.shape[0], self.encoder.grid, self.encoder.grid)
         made = image_map([small], window.size, sigma=self.sigma, align_corners=self.align_corners, border=self.border)
         return window.uncut(made)

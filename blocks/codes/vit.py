@@ -75,7 +75,7 @@ class ViT(nn.Module):
         for axis, length in zip("hw", images.shape[2:], strict=True):
             require("vit", axis, length, f"== {self.side}")
         patches = self.embed(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.token.expand(len(images), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.token.expand(images.shape[0], -1, -1), patches], dim=1)
         codes: Tensor = self.layers(tokens + self.positions)[:, 1:]
         return codes
 

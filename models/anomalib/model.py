@@ -102,7 +102,7 @@ class Anomalib(Detector):
         found = self.module.test_step(self._batch(images), 0)
         maps = found.anomaly_map
         whole = None if maps is None else self._whole(maps.as_subclass(Tensor))
-        return Detection(found.pred_score.as_subclass(Tensor).reshape(len(images)), whole)
+        return Detection(found.pred_score.as_subclass(Tensor).reshape(images.shape[0]), whole)
 
     def optimizers(self) -> list[Optimizer]:
         """Its own; none of a class that is fitted alone."""

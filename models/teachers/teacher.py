@@ -118,11 +118,11 @@ class Teacher(nn.Module):
         The features of an image are bit-identical in every batch, so that they can be cached for later epochs. A batch
         of one image would use other kernels on a CPU, and is therefore doubled.
         """
-        pair = images.expand(2, -1, -1, -1) if len(images) == 1 else images
+        b = images.shape[0]
+        pair = images.expand(2, -1, -1, -1) if b == 1 else images
         entry: list[Tensor] = []
         with self._hooked(place, lambda x: entry.append(x.clone())):  # a layer may work in place
             features = self(pair)
-        b = len(images)
         return CleanPass([x[:b] for x in features], entry[0][:b] if entry else None)
 
     def clean_key(self, place: NoisePlace = "every") -> str:
