@@ -6,11 +6,8 @@ import math
 import mmap
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from dlkd.export.error import ExportError
-
-Format = Literal["onnx", "openvino", "torch"]
 
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 """Of the files of each format."""

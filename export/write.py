@@ -14,7 +14,8 @@ import torch
 
 from dlkd.data.pictures.picture import Picture
 from dlkd.export import int8 as eight_bit
-from dlkd.export.asked import SUFFIXES, Format, check_asked
+from dlkd.export.asked import SUFFIXES, check_asked
+from dlkd.export.error import ExportError
 from dlkd.export.formats import FORMATS
 from dlkd.export.held_pictures import held_pictures
 from dlkd.export.metadata import Metadata, metadata_of
@@ -57,7 +58,7 @@ def export(
     trained: TrainedModel,
     path: str | PathLike[str],
     *,
-    format: Format = "onnx",
+    format: str = "onnx",
     threshold: float | None = None,
     int8: bool = False,
     pictures: Sequence[Picture] | None = None,
@@ -70,7 +71,7 @@ def export(
         trained: the model.
         path: of the file, which ends as the format's do: .onnx, .xml (OpenVINO) or .pt2 (torch). An old one is
             replaced.
-        format: of the file.
+        format: "onnx", "openvino" or "torch".
         threshold: the file's own; default the trial's.
         int8: convolutions of 8 bit, of the format onnx alone; needs the trial's data. The file's threshold is moved to
             its own scores.
@@ -94,7 +95,10 @@ def export(
     with tempfile.TemporaryDirectory(prefix="dlkd-export-") as folder:
         made = Path(folder) / f"detector{SUFFIXES[format]}"
         say("tracing the model")
-        of.trace(_from_pictures(here), made)
+        try:
+            of.trace(_from_pictures(here), made)
+        except ExportError as error:
+            raise ExportError(f"{trained.spec.variant}: {error}") from error
         say("quantising the file" if int8 else "preparing the file")
         if category is not None:
             eight_bit.quantise(made, category)

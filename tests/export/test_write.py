@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,14 @@ def test_openvino_gives_the_models_results(toy: TrainedModel, tmp_path: Path) ->
         Detector(tmp_path / "toy.xml")
 
 
+def test_stock_openvino_reads_the_onnx_file_too(toy: TrainedModel, onnx_file: Exported) -> None:
+    openvino = pytest.importorskip("openvino")
+    model = openvino.compile_model(onnx_file.path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for batch in pictures():
+        found = model({"pictures": batch})
+        expect_same(toy, [found[i] for i in range(4)], batch, toy.threshold)
+
+
 def test_a_file_that_is_refused_leaves_nothing(
     toy: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +137,17 @@ def test_a_model_without_maps_has_two_outputs(toy: TrainedModel) -> None:
     whole = PictureDetector(exportable(detector), (32, 36), detector.mean, detector.std)
     score, label = whole(torch.from_numpy(next(pictures())), torch.tensor(0.0))
     assert (score.shape, label.tolist()) == ((2,), [True, True])
+
+
+@pytest.mark.parametrize(("name", "format"), [("a.onnx", "onnx"), ("a.pt2", "torch")])
+def test_a_model_that_cannot_be_traced_is_named(toy: TrainedModel, tmp_path: Path, name: str, format: Any) -> None:
+    class Choosing(type(toy.detector)):  # type: ignore[misc]
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean(dim=1) if images.sum() > 0 else images.amax(dim=1)
+
+    with pytest.raises(ExportError, match=r"toy: PyTorch cannot make a (graph|program) of this model: .*ata-dependent"):
+        export(replace(toy, detector=Choosing().eval()), tmp_path / name, format=format)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
