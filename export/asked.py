@@ -31,8 +31,11 @@ def check_asked(path: Path, format: str, threshold: float | None, int8: bool) ->
     if path.suffix != SUFFIXES[format]:
         wanted = path.with_suffix(SUFFIXES[format]).name if path.name else f"detector{SUFFIXES[format]}"
         raise ExportError(f"{path}: a file of the format {format} ends in {SUFFIXES[format]}, such as {wanted}")
-    if path.exists() and not _is_exported(path):
-        raise ExportError(f"{path}: is there already and no file of `dlkd export`; name another, or delete it")
+    weights = path.with_suffix(".bin")
+    others = [weights] if format == "openvino" and weights.exists() and not path.exists() else []
+    others += [path] if path.exists() and not _is_exported(path) else []
+    for other in others:
+        raise ExportError(f"{other}: is there already and no file of `dlkd export`; name another, or delete it")
     if threshold is not None and not math.isfinite(threshold):
         raise ExportError(f"the threshold must be a finite number, got {threshold}")
     if int8 and format != "onnx":

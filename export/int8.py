@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from dlkd.data import Category, DataError, Sample
 from dlkd.data.pictures.images import read_image
 from dlkd.export.error import ExportError
 from dlkd.export.metadata import Metadata
+from dlkd.export.program import quiet
 from dlkd.metrics import image_auroc
 from dlkd.runtime.engine import Engine
 from dlkd.training.prediction.trained_model import TrainedModel
@@ -53,16 +53,11 @@ def quantise(path: Path, category: Category) -> None:
     if not chosen:
         raise ExportError("this model has no convolution that could take 8 bit; export it without int8")
     to = path.with_name(f"int8-{path.name}")
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # onnxruntime recommends a step of its own that this graph does not need
-    try:
+    with quiet():
         quantize_static(
             path, to, Pictures(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], per_channel=True,
             reduce_range=True, nodes_to_quantize=chosen,
         )  # fmt: skip
-    finally:
-        root.setLevel(level)
     to.replace(path)
 
 

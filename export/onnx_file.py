@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import torch
 
 from dlkd.export.error import ExportError
 from dlkd.export.metadata import Metadata, as_json
-from dlkd.export.picture_detector import INPUTS, OUTPUTS, PictureDetector, dynamic_axes, example
+from dlkd.export.picture_detector import INPUTS, OUTPUTS, PictureDetector
+from dlkd.export.program import first_line, program_of, quiet
 from dlkd.runtime.engine import METADATA
 
 OPSET = 20
 
 
-def trace(module: PictureDetector, path: Path) -> None:
+def trace(detector: PictureDetector, path: Path) -> None:
     """Write the graph of a detector, with `threshold` a required input, and without metadata.
 
     Raises ExportError where PyTorch cannot trace or translate it.
     """
-    inputs = example(module.size)
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about itself
-        names = OUTPUTS[: len(module(*inputs))]
+    program = program_of(detector)
+    names = OUTPUTS[: len(program.graph_signature.user_outputs)]
+    with torch.inference_mode(), quiet():
         try:
-            program = torch.onnx.export(
-                module, inputs, dynamo=True, opset_version=OPSET, dynamic_shapes=dynamic_axes(),
-                input_names=INPUTS, output_names=names, verbose=False,
-            )  # fmt: skip
+            translated = torch.onnx.export(
+                program, dynamo=True, opset_version=OPSET, input_names=INPUTS, output_names=names, verbose=False
+            )
         except torch.onnx.OnnxExporterError as error:
-            cause = error.__cause__ or error
-            raise ExportError(f"PyTorch cannot make a graph of this model: {_first_line(cause)}") from error
-        assert program is not None
-        program.save(path)
+            cause = first_line(error.__cause__ or error)
+            raise ExportError(f"PyTorch cannot make an ONNX graph of this model: {cause}") from error
+        assert translated is not None
+        translated.save(path)
 
 
 def describe(path: Path, metadata: Metadata) -> None:
@@ -51,7 +49,3 @@ def describe(path: Path, metadata: Metadata) -> None:
     kept = {p.key: p.value for p in model.metadata_props} | {METADATA: as_json(metadata)}
     onnx.helper.set_model_props(model, kept)
     onnx.save(model, path)
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -9,19 +9,20 @@ from dlkd.export import onnx_file
 from dlkd.export.error import ExportError
 from dlkd.export.metadata import Metadata, as_json
 from dlkd.export.picture_detector import PictureDetector
+from dlkd.export.program import first_line
 from dlkd.runtime.engine import METADATA
 
 
-def trace(module: PictureDetector, path: Path) -> None:
+def trace(detector: PictureDetector, path: Path) -> None:
     """Write a detector's graph, in float32, by way of ONNX. Raises ExportError."""
     import openvino
 
     graph = path.with_suffix(".onnx")
-    onnx_file.trace(module, graph)
+    onnx_file.trace(detector, graph)
     try:
         model = openvino.convert_model(graph)
     except Exception as error:  # openvino raises RuntimeError whatever the cause
-        raise ExportError(f"OpenVINO cannot convert this model's graph: {error}") from error
+        raise ExportError(f"OpenVINO cannot convert this model's graph: {first_line(error)}") from error
     openvino.save_model(model, path, compress_to_fp16=False)
     graph.unlink()
 

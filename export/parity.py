@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dlkd.data import DataError
 from dlkd.export.error import ExportError
 from dlkd.export.held_pictures import Held
-from dlkd.runtime.engine import Engine
+from dlkd.runtime.engine import Engine, Outputs
 from dlkd.training.prediction.prediction import Prediction
 from dlkd.training.prediction.trained_model import TrainedModel
 
@@ -59,7 +59,7 @@ def compare(trained: TrainedModel, engine: Engine, held: Held, threshold: float)
     maps: list[float] = []
     flips = 0
     for batch in held.batches:
-        found = engine.run(batch, engine.metadata["threshold"])
+        found = _run(engine, batch)
         for i, expected in enumerate(_expected(trained, batch, threshold)):
             scores.append(difference(found.score[i], expected.score))
             flips += bool(found.label[i]) != expected.anomalous
@@ -85,6 +85,13 @@ def difference(found: Any, expected: Any) -> float:
         raise ExportError(f"the exported file gives the shape {a.shape} where the model gives {b.shape}")
     far = float(np.abs(a - b).max() / max(1.0, np.abs(b).max()))
     return far if np.isfinite(far) else float("inf")
+
+
+def _run(engine: Engine, batch: NDArray[np.uint8]) -> Outputs:
+    try:
+        return engine.run(batch, engine.metadata["threshold"])
+    except Exception as error:  # the runtimes' own
+        raise ExportError(f"the exported file fails on pictures of the shape {batch.shape}: {error}") from error
 
 
 def _expected(trained: TrainedModel, batch: NDArray[np.uint8], threshold: float) -> Iterator[Prediction]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +12,6 @@ from dlkd.export.resizing import resized
 
 INPUTS = ("pictures", "threshold")
 OUTPUTS = ("score", "label", "map", "mask")
-LARGEST = 2**15
-"""Pixels of the largest side of a picture that a file takes."""
 
 
 class PictureDetector(nn.Module):
@@ -48,19 +45,3 @@ class PictureDetector(nn.Module):
             return scores, scores > threshold
         at = F.interpolate(maps.unsqueeze(1), (pictures.shape[1], pictures.shape[2]), mode="bilinear").squeeze(1)
         return scores, scores > threshold, at, at > threshold
-
-
-def example(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Inputs to trace with: two pictures of none of the network's sides, and a threshold."""
-    h, w = size
-    return torch.zeros(2, h + 11, w + 6, 3, dtype=torch.uint8), torch.tensor(0.0)
-
-
-def dynamic_axes() -> tuple[Any, Any]:
-    """Which axes of the inputs have any size, in the words of `torch.export`."""
-    axes = {
-        0: torch.export.Dim("b", min=1, max=1024),
-        1: torch.export.Dim("h", min=1, max=LARGEST),
-        2: torch.export.Dim("w", min=1, max=LARGEST),
-    }
-    return axes, None

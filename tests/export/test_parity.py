@@ -59,6 +59,10 @@ def test_a_file_that_differs_is_refused(toy: TrainedModel) -> None:
     for by, map_by, says in ((2e-3, 0, "scores 2.0e-03"), (0, 2e-3, "of maps"), (float("nan"), 0, "scores inf")):
         with pytest.raises(ExportError, match=f"does not give the model's results, and is not written.*{says}"):
             check(compare(toy, Off(toy, score - 0.1, by, map_by), held, score - 0.1))
+    failing = Off(toy, 0.0, 0)
+    del failing.by
+    with pytest.raises(ExportError, match=r"the exported file fails on pictures of the shape \(2, 30, 30, 3\)"):
+        compare(toy, failing, held, 0.0)
     flipped = compare(toy, Off(toy, score + 1e-6, 5e-6), held, score + 1e-6)
     assert flipped.flips == 1
     with pytest.raises(ExportError, match="1 labels differ"):

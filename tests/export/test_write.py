@@ -139,14 +139,19 @@ def test_a_model_without_maps_has_two_outputs(toy: TrainedModel) -> None:
     assert (score.shape, label.tolist()) == ((2,), [True, True])
 
 
-@pytest.mark.parametrize(("name", "format"), [("a.onnx", "onnx"), ("a.pt2", "torch")])
-def test_a_model_that_cannot_be_traced_is_named(toy: TrainedModel, tmp_path: Path, name: str, format: Any) -> None:
+def test_a_model_that_cannot_be_traced_is_named(toy: TrainedModel, tmp_path: Path) -> None:
     class Choosing(type(toy.detector)):  # type: ignore[misc]
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images.mean(dim=1) if images.sum() > 0 else images.amax(dim=1)
 
-    with pytest.raises(ExportError, match=r"toy: PyTorch cannot make a (graph|program) of this model: .*ata-dependent"):
-        export(replace(toy, detector=Choosing().eval()), tmp_path / name, format=format)
+    class OfTwo(type(toy.detector)):  # type: ignore[misc]
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.stack(images.chunk(2)).flatten(0, 1).mean(dim=1)
+
+    with pytest.raises(ExportError, match=r"toy: PyTorch cannot trace this model: .*ata-dependent"):
+        export(replace(toy, detector=Choosing().eval()), tmp_path / "a.pt2", format="torch")
+    with pytest.raises(ExportError, match="toy: PyTorch cannot trace this model"):
+        export(replace(toy, detector=OfTwo().eval()), tmp_path / "a.pt2", format="torch")
     assert not list(tmp_path.iterdir())
 
 
@@ -158,6 +163,7 @@ def test_a_model_that_cannot_be_traced_is_named(toy: TrainedModel, tmp_path: Pat
         ("a.onnx", {"format": "openvino"}, "ends in .xml, such as a.xml"),
         ("taken.onnx", {}, "taken.onnx: is there already and no file of `dlkd export`"),
         ("folder.onnx", {}, "folder.onnx: is there already and no file of `dlkd export`"),
+        ("weights.xml", {"format": "openvino"}, "weights.bin: is there already and no file of `dlkd export`"),
         ("a.onnx", {"threshold": float("nan")}, "the threshold must be a finite number, got nan"),
         ("a.xml", {"format": "openvino", "int8": True}, "int8 files are of the format onnx, got openvino"),
     ],
@@ -167,6 +173,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_made(
 ) -> None:
     monkeypatch.setattr(write, "held_pictures", None)
     (tmp_path / "taken.onnx").write_text("something else")
+    (tmp_path / "weights.bin").write_text("something else")
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(ExportError, match=re.escape(says)):
         export(toy, tmp_path / name, **asked)
