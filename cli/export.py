@@ -56,7 +56,7 @@ def export(
     with progress_bar(err) as bar:
         task = bar.add_task("", total=STEPS)
         done = export(
-            trained, to, format=format, threshold=threshold, int8=int8, pictures=given, registry=registry,
+            trained, to, format=format, threshold=threshold, int8=int8, pictures=given,
             say=lambda step: bar.update(task, description=step, advance=1),
         )  # fmt: skip
     out.print(str(done))

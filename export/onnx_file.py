@@ -9,7 +9,7 @@ import torch
 from dlkd.export.error import ExportError
 from dlkd.export.metadata import Metadata, as_json
 from dlkd.export.picture_detector import INPUTS, OUTPUTS, PictureDetector
-from dlkd.export.program import first_line, program_of, quiet
+from dlkd.export.program import cause, program_of, quiet
 from dlkd.runtime.engine import METADATA
 
 OPSET = 20
@@ -28,8 +28,8 @@ def trace(detector: PictureDetector, path: Path) -> None:
                 program, dynamo=True, opset_version=OPSET, input_names=INPUTS, output_names=names, verbose=False
             )
         except torch.onnx.OnnxExporterError as error:
-            cause = first_line(error.__cause__ or error)
-            raise ExportError(f"PyTorch cannot make an ONNX graph of this model: {cause}") from error
+            why = cause(error.__cause__ or error)
+            raise ExportError(f"PyTorch cannot make an ONNX graph of this model: {why}") from error
         assert translated is not None
         translated.save(path)
 

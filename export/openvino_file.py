@@ -9,7 +9,7 @@ from dlkd.export import onnx_file
 from dlkd.export.error import ExportError
 from dlkd.export.metadata import Metadata, as_json
 from dlkd.export.picture_detector import PictureDetector
-from dlkd.export.program import first_line
+from dlkd.export.program import cause
 from dlkd.runtime.engine import METADATA
 
 
@@ -22,7 +22,7 @@ def trace(detector: PictureDetector, path: Path) -> None:
     try:
         model = openvino.convert_model(graph)
     except Exception as error:  # openvino raises RuntimeError whatever the cause
-        raise ExportError(f"OpenVINO cannot convert this model's graph: {first_line(error)}") from error
+        raise ExportError(f"OpenVINO cannot convert this model's graph: {cause(error)}") from error
     openvino.save_model(model, path, compress_to_fp16=False)
     graph.unlink()
 

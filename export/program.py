@@ -12,6 +12,7 @@ from torch.export import Dim, ExportedProgram
 
 from dlkd.export.error import ExportError
 from dlkd.export.picture_detector import PictureDetector
+from dlkd.text import shortened
 
 LARGEST = 2**15
 """Pixels of the largest side of a picture that a file takes."""
@@ -38,7 +39,7 @@ def program_of(detector: PictureDetector) -> ExportedProgram:
                 detector, (pictures, torch.tensor(0.0)), dynamic_shapes=(axes, None), strict=False
             )
         except Exception as error:  # PyTorch has many for what it cannot trace
-            raise ExportError(f"PyTorch cannot trace this model: {first_line(error)}") from error
+            raise ExportError(f"PyTorch cannot trace this model: {cause(error)}") from error
 
 
 @contextmanager
@@ -57,6 +58,7 @@ def quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def first_line(error: BaseException) -> str:
-    """Of an error's text, or its name."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def cause(error: BaseException) -> str:
+    """The first two lines of an error's text, of which the second often says more, or its name."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return shortened(" ".join(lines[:2]) or type(error).__name__, 400)

@@ -24,7 +24,6 @@ from dlkd.export.parity import Parity, check, compare
 from dlkd.export.picture_detector import PictureDetector
 from dlkd.files import atomic_path
 from dlkd.machine import expanded
-from dlkd.registry import Registry, default_registry
 from dlkd.training.prediction.trained_model import TrainedModel
 from dlkd.training.trials.trial_spec import load_category
 
@@ -62,7 +61,6 @@ def export(
     threshold: float | None = None,
     int8: bool = False,
     pictures: Sequence[Picture] | None = None,
-    registry: Registry | None = None,
     say: Callable[[str], None] = lambda step: None,
 ) -> Exported:
     """Write a trained model as one file, from raw pictures to a verdict, if the file gives the model's results.
@@ -76,7 +74,6 @@ def export(
         int8: convolutions of 8 bit, of the format onnx alone; needs the trial's data. The file's threshold is moved to
             its own scores.
         pictures: to compare the file and the model on; see `held_pictures` for the default.
-        registry: builds the trial's dataset; default the packaged one.
         say: called with the name of each of the `STEPS` steps.
 
     Raises:
@@ -86,9 +83,8 @@ def export(
     """
     place = expanded(path)
     check_asked(place, format, threshold, int8)
-    registry = registry or default_registry()
-    held = held_pictures(trained.spec, registry, pictures)
-    category = load_category(trained.spec, registry) if int8 else None
+    held = held_pictures(trained.spec, trained.registry, pictures)
+    category = load_category(trained.spec, trained.registry) if int8 else None
     here = replace(trained, detector=copy.deepcopy(trained.detector).cpu().eval())
     metadata = metadata_of(trained, threshold)
     of = FORMATS[format]
