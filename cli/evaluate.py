@@ -48,7 +48,7 @@ def evaluate(
         err.print(f"note: {said}")
     session.if_interrupted("an evaluation keeps nothing; the same command starts from the beginning")
     data = CategoryData(loaded, spec.train, model, spec.trial_seed)
-    evaluation = run_evaluation(model, data, bar=err.is_terminal)
+    evaluation = run_evaluation(model, data, normal.threshold, bar=err.is_terminal)
     print_metrics(evaluation.metrics, evaluation.undefined)
     out.print(str(alarm(evaluation, normal.threshold)))
     err.print(normal.origin)

@@ -63,8 +63,8 @@ def image_influences(scores: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> 
     return np.where(truth, shares.anomalous[np.minimum(place, rising.size - 1)], normal)
 
 
-def pixel_influences(maps: Stack, masks: Masks, counts: Counts, fpr_limit: float = 0.3) -> tuple[Array, Array] | None:
-    """Influences (n,) of each image on the pixel AUROC, and (n,) on PRO up to `fpr_limit`.
+def pixel_influences(maps: Stack, masks: Masks, counts: Counts, *fpr_limits: float) -> tuple[Array, ...] | None:
+    """Influences (n,) of each image on the pixel AUROC, and (n,) on PRO up to each of `fpr_limits`, by default 0.3.
 
     `counts` are those of the same maps (n, h, w) and masks (n, h, w), as `pixel_metrics` gives them. The maps are read
     once more, one at a time, so that memory grows as it does there. Normal pixels go by 4,096 of the thresholds where
@@ -76,22 +76,28 @@ def pixel_influences(maps: Stack, masks: Masks, counts: Counts, fpr_limit: float
     kept = np.unique(np.linspace(0, rising.size - 1, min(rising.size, _LEVELS)).astype(int))
     edges = rising[kept]
     # One after another: each has three numbers per anomalous pixel, of which one stays.
-    parts = _auroc_shares(counts).thinned(kept), _pro_shares(counts, fpr_limit).thinned(kept)
+    limits = fpr_limits or (0.3,)
+    parts = [_auroc_shares(counts).thinned(kept), *(_pro_shares(counts, limit).thinned(kept) for limit in limits)]
     anomalous, *thinned = zip(*parts, strict=True)
     tied, between = map(np.stack, thinned)
-    per_region = area_under_pro(counts, fpr_limit) / counts.n_regions
-    found = np.zeros((2, len(maps)))  # type: ignore[arg-type]
+    per_region = [area_under_pro(counts, limit) / counts.n_regions for limit in limits]
+    found = np.zeros((len(parts), len(maps)))  # type: ignore[arg-type]
+    # BLAS may sum three rows in another order than two: further limits are apart, so that they change no bit.
+    blocks = [slice(0, 2), *(slice(i, i + 1) for i in range(2, len(parts)))]
     for image, (scores, truth) in enumerate(MapPairs(maps, masks)):
         mask = mask_of(truth)
         normal = np.sort(scores[~mask])
         below, up_to = (np.searchsorted(normal, edges, side) for side in ("left", "right"))
-        found[:, image] = tied @ (up_to - below) + between @ (np.r_[below, normal.size] - np.r_[0, up_to])
+        at, beside = up_to - below, np.r_[below, normal.size] - np.r_[0, up_to]
+        for block in blocks:
+            found[block, image] = tied[block] @ at + between[block] @ beside
         if mask.any():
             place = np.searchsorted(rising, scores[mask])
             sizes, n_regions = region_sizes(truth)
-            of_auroc, of_pro = (share[place] for share in anomalous)
-            found[:, image] += of_auroc.sum(), (of_pro / sizes).sum() - per_region * n_regions
-    return found[0], found[1]
+            found[0, image] += anomalous[0][place].sum()
+            for row, share, mean in zip(found[1:], anomalous[1:], per_region, strict=True):
+                row[image] += (share[place] / sizes).sum() - mean * n_regions
+    return tuple(found)
 
 
 def _auroc_shares(counts: Counts) -> _Shares:

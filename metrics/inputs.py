@@ -13,7 +13,7 @@ from dlkd.metrics.regions import Regions
 
 Array = np.ndarray[Any, Any]
 Stack = ArrayLike | Tensor | Sequence[ArrayLike] | Sequence[Tensor]
-"""One array whose first axis counts images, or a sequence of arrays of different sizes; it is read twice."""
+"""One array whose first axis counts images, or a sequence of arrays of different sizes; it is read several times."""
 Masks = Stack | Sequence[Regions]
 """Masks of either kind; or `Regions`, image by image."""
 

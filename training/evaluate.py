@@ -25,9 +25,11 @@ from dlkd.metrics import (
     image_influences,
     pixel_influences,
     pixel_metrics,
+    segmented,
     why_undefined,
 )
 from dlkd.metrics.inputs import Masks, Stack
+from dlkd.metrics.pixels import STRICT
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
 from dlkd.training.step_bar import progress
@@ -46,8 +48,8 @@ class Evaluation:
             mask, which pixel metrics leave out.
         metrics: value of each of `METRICS`; NaN where undefined.
         undefined: why a metric has no value, by metric.
-        influences: of each test image (n,) on image and pixel AUROC and PRO where these are defined; NaN for an image
-            that the metric leaves out.
+        influences: of each test image (n,) on those of `INFLUENTIAL` that are defined; NaN for an image that the metric
+            leaves out.
         seconds: time of the forward passes alone.
     """
 
@@ -61,8 +63,11 @@ class Evaluation:
     seconds: float = 0.0
 
 
-def evaluate(model: Detector, data: CategoryData, *, bar: bool = False) -> Evaluation:
-    """Run the model over the test images, in eval mode and without gradients, and score it; `bar` shows how far."""
+def evaluate(model: Detector, data: CategoryData, threshold: float | None = None, *, bar: bool = False) -> Evaluation:
+    """Run the model over the test images, in eval mode and without gradients, and score it; `bar` shows how far.
+
+    SegF1 is of the pixels above `threshold`, the alarm's; undefined without one.
+    """
     model.eval()
     if not data.category.test:
         height, width = data.test_set.image_size
@@ -99,9 +104,9 @@ def evaluate(model: Detector, data: CategoryData, *, bar: bool = False) -> Evalu
     if data.config.score_at == "native":
         native = [native_mask(data.category.test[i]) for i in counted]
         sizes = [mask.shape for mask in native]
-        return score(found, _Resized(maps_counted, sizes), native, counted, data.config.pro_limit)
+        return score(found, _Resized(maps_counted, sizes), native, counted, data.config.pro_limit, threshold)
     regions = [Regions(data.test_set.region_sizes(i)) for i in counted]
-    return score(found, maps_counted, regions, counted, data.config.pro_limit)
+    return score(found, maps_counted, regions, counted, data.config.pro_limit, threshold)
 
 
 def normal_range(model: Detector, data: CategoryData, *, images: int = 64, bar: bool = False) -> NormalRange:
@@ -172,11 +177,16 @@ def at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def score(
-    found: Evaluation, maps: Stack | None, masks: Masks | None, counted: Sequence[int], pro_limit: float = 0.3
+    found: Evaluation,
+    maps: Stack | None,
+    masks: Masks | None,
+    counted: Sequence[int],
+    pro_limit: float = 0.3,
+    threshold: float | None = None,
 ) -> Evaluation:
     """`found` with its metrics and influences; the pixel metrics are those of `maps` and `masks`, of any sizes.
 
-    `counted` says which test images these are.
+    `counted` says which test images these are; see `evaluate` for `threshold`.
     """
     scores, labels = found.scores, found.labels
     values: dict[str, float] = {
@@ -187,18 +197,16 @@ def score(
     influences: dict[str, NDArray[np.float64]] = {}
     if (of_images := image_influences(scores, labels)) is not None:
         influences["image_auroc"] = of_images
-    pixel = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pro")
     if maps is None or masks is None:
         missing = "the model gives no anomaly maps" if maps is None else "the test images have no masks"
         missing = missing if labels.any() else "no anomalous test image"
-        values |= dict.fromkeys(pixel, Undefined(missing))
+        values |= dict.fromkeys([name for name in METRICS if name not in values], Undefined(missing))
     else:
-        pixels = pixel_metrics(maps, masks, pro_limit)
-        values |= dict(zip(pixel, (pixels.auroc, pixels.average_precision, pixels.f1_max, pixels.pro), strict=True))
-        if (of_counted := pixel_influences(maps, masks, pixels.counts, pro_limit)) is not None:
-            for name, values_counted in zip(("pixel_auroc", "pro"), of_counted, strict=True):
-                influences[name] = np.full(len(labels), math.nan)
-                influences[name][counted] = values_counted
+        pixels, of_counted = _of_pixels(maps, masks, pro_limit, threshold)
+        values |= pixels
+        for name, values_counted in of_counted.items():
+            influences[name] = np.full(len(labels), math.nan)
+            influences[name][counted] = values_counted
     reasons = {name: reason for name in METRICS if (reason := why_undefined(values[name])) is not None}
     return replace(
         found,
@@ -206,6 +214,29 @@ def score(
         undefined=reasons,
         influences=influences,
     )
+
+
+def _of_pixels(
+    maps: Stack, masks: Masks, pro_limit: float, threshold: float | None
+) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
+    """The pixel metrics, and the influences (n,) of these images on those of them that have any."""
+    pixels = pixel_metrics(maps, masks, pro_limit)
+    values = {
+        "pixel_auroc": pixels.auroc,
+        "pixel_ap": pixels.average_precision,
+        "pixel_f1_max": pixels.f1_max,
+        "pro": pixels.pro,
+        "pro_05": pixels.pro_05,
+        "aupimo": pixels.aupimo,
+        "seg_f1": Undefined("no alarm threshold was given"),
+    }
+    ranked = pixel_influences(maps, masks, pixels.counts, pro_limit, STRICT)
+    influences = dict(zip(("pixel_auroc", "pro", "pro_05"), ranked or (), strict=ranked is not None))
+    influences["aupimo"] = pixels.images.influences if pixels.images is not None else None
+    if threshold is not None:
+        segmentation = segmented(maps, masks, threshold)
+        values["seg_f1"], influences["seg_f1"] = segmentation.f1, segmentation.influences
+    return values, {name: each for name, each in influences.items() if each is not None}
 
 
 class _Resized(Sequence[NDArray[np.float32]]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dlkd.registry import list_components, python_data
 from dlkd.registry.located_yaml import LocatedYaml, absolute, parse_yaml, read_yaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.training import METRICS, PRESETS, Preset, TrainConfig
+from dlkd.training.trials.trial_result import SEARCHED
 
 
 def load_grid(name: str) -> Grid:
@@ -83,7 +84,7 @@ def _parse(document: LocatedYaml, name: str) -> Grid:
     problems += _metric_problems({("metrics", i): metric for i, metric in enumerate(grid.metrics)}, document)
     if grid.tune is not None:
         metric = grid.tune.metric if "metric" in grid.tune.model_fields_set else grid.primary_metric
-        problems += _metric_problems({("tune", "metric"): metric}, document)
+        problems += _metric_problems({("tune", "metric"): metric}, document, SEARCHED)
         grid = grid.model_copy(update={"tune": grid.tune.model_copy(update={"metric": metric})})
     if grid.paper_dataset not in (known := list_components("dataset")):
         problems.append(document.problem(("paper_dataset",), f"unknown dataset{nearest(grid.paper_dataset, known)}"))
@@ -148,11 +149,15 @@ def _figure_path(path: KeyPath, document: LocatedYaml) -> KeyPath:
     return path if path in document.lines or path[-1] != TOTAL else path[:-1]
 
 
-def _metric_problems(metrics: dict[KeyPath, str], document: LocatedYaml) -> Iterator[Problem]:
-    """The metrics, by their places in the file, that do not exist."""
+def _metric_problems(
+    metrics: dict[KeyPath, str], document: LocatedYaml, known: Sequence[str] = METRICS
+) -> Iterator[Problem]:
+    """The metrics, by their places in the file, that do not exist, or are not among those that are `known` there."""
     for path, metric in metrics.items():
         if metric not in METRICS:
             yield document.problem(path, f"unknown metric '{metric}'{nearest(metric, METRICS)}")
+        elif metric not in known:
+            yield document.problem(path, f"{metric} needs an alarm threshold, which a search does not find")
 
 
 def _factor_problems(grid: Grid, document: LocatedYaml) -> Iterator[Problem]:

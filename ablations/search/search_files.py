@@ -17,7 +17,8 @@ from dlkd.ablations.search.values import settled
 from dlkd.registry import Registry
 from dlkd.registry.located_yaml import LocatedYaml, read_yaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
-from dlkd.training import METRICS, PRESETS, Preset, TrainConfig
+from dlkd.training import PRESETS, Preset, TrainConfig
+from dlkd.training.trials.trial_result import SEARCHED
 
 SPACE: KeyPath = ("search", "space")
 OVERRIDES: KeyPath = ("search", "overrides")
@@ -61,7 +62,7 @@ def find_search(name: str, registry: Registry) -> SearchFile | None:
 def _check(found: SearchFile, document: LocatedYaml, registry: Registry) -> Iterator[Problem]:
     search = found.search
     for path, name, known in (
-        (("search", "metric"), search.metric, METRICS),
+        (("search", "metric"), search.metric, SEARCHED),
         (("search", "variant"), search.variant, tuple(registry.variants)),
         (("preset",), found.preset, (None, *PRESETS)),
     ):

@@ -17,7 +17,7 @@ from dlkd.files import atomic_path
 from dlkd.text import plain
 from dlkd.training import METRICS, TrialResult
 from dlkd.training.trials.identity import DATA
-from dlkd.training.trials.kept_influences import INFLUENTIAL, read_influences
+from dlkd.training.trials.kept_influences import read_influences
 
 NOT_RUN = "not run"
 """Status of a cell that no trial has begun or ended yet."""
@@ -95,7 +95,8 @@ def _measured(found: TrialResult | None, why: str | None, folder: Path) -> Itera
 
 def _of_images(kept: NDArray[Any] | None, metric: str) -> dict[str, Any]:
     """The labels and influences of the test images that a metric counts."""
-    counted = np.isfinite(kept[metric]) if kept is not None and metric in INFLUENTIAL else np.empty(0, bool)
+    has = kept is not None and metric in (kept.dtype.names or ())
+    counted = np.isfinite(kept[metric]) if kept is not None and has else np.empty(0, bool)
     if kept is None or not counted.any():
         return {"anomalous": None, "influences": None}
     return {"anomalous": kept["anomalous"][counted], "influences": kept[metric][counted]}

@@ -78,8 +78,13 @@ def test_pro_by_the_derivative_of_the_curve(case, limit):
     """At limits that no rate of false positives equals, where PRO has a bend."""
     maps, masks = case
     expected = derivative(lambda w: weighted_pro(maps, masks, w, limit), len(maps))
-    _, found = pixel_influences(maps, masks, pixel_metrics(maps, masks).counts, limit)
+    counts = pixel_metrics(maps, masks).counts
+    auroc, found = pixel_influences(maps, masks, counts, limit)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    several = pixel_influences(maps, masks, counts, limit, 0.1, limit)
+    for each, same in zip(several, (auroc, found, several[2], found), strict=True):
+        np.testing.assert_allclose(each, same, atol=1e-12)
+    assert np.array_equal(several[:2], [auroc, found])
 
 
 def drawn(n, seed=0, side=24):

@@ -12,8 +12,10 @@ import torch
 import torch.distributed as dist
 from torchmetrics import MetricCollection
 
-from dlkd.metrics import PixelHistogram, Regions, image_auroc, pixel_auroc, pixel_metrics, pro
-from dlkd.metrics.modules import PRO, ImageAUROC, PixelAUROC, PixelScores
+from dlkd.metrics import PixelHistogram, Regions, aupimo, image_auroc, pixel_auroc, pixel_metrics, pro, seg_f1
+from dlkd.metrics.modules import AUPIMO, PRO, ImageAUROC, PixelAUROC, PixelScores, SegF1
+
+RATES = (0.02, 0.5)
 
 
 def maps_and_masks(n=6, side=10):
@@ -34,7 +36,7 @@ def test_image_auroc_over_batches():
 
 def test_exact_over_batches_in_a_collection():
     maps, masks = maps_and_masks()
-    metrics = MetricCollection([PixelAUROC(), PRO(fpr_limit=0.2), PixelScores(fpr_limit=0.2)])
+    metrics = MetricCollection([PixelAUROC(), PRO(fpr_limit=0.2), PixelScores(fpr_limit=0.2), AUPIMO(rates=RATES)])
     for batch in (slice(0, 1), slice(1, 4), slice(4, 6)):
         metrics.update(maps[batch], masks[batch])
     found, exact = metrics.compute(), pixel_metrics(maps, masks, 0.2)
@@ -42,7 +44,22 @@ def test_exact_over_batches_in_a_collection():
     assert found["PRO"].item() == exact.pro == found["pro"].item()
     assert found["pixel_ap"].item() == exact.average_precision
     assert found["pixel_f1_max"].item() == exact.f1_max
-    assert len(metrics.compute_groups) == 1  # the pixels are kept once for all three
+    assert found["pro_05"].item() == exact.pro_05 == pro(maps, masks, 0.05)
+    assert found["AUPIMO"].item() == aupimo(maps, masks, RATES) > 0
+    assert found["aupimo"].isnan()
+    assert len(metrics.compute_groups) == 1  # the pixels are kept once for all four
+
+
+def test_seg_f1_over_batches():
+    maps, masks = maps_and_masks()
+    metric = SegF1(0.75)
+    metric.update(maps[:2], masks[:2])
+    metric.update(maps[2:, :7], masks[2:, :7])
+    assert metric.compute().item() == seg_f1([*maps[:2], *maps[2:, :7]], [*masks[:2], *masks[2:, :7]], 0.75) > 0
+    metric.reset()
+    metric.update(maps, masks & False)
+    assert metric.compute().isnan()
+    assert metric.undefined == "nothing is anomalous"
 
 
 def test_with_bits_it_is_the_histogram():
@@ -54,7 +71,11 @@ def test_with_bits_it_is_the_histogram():
         metric.update(map_[None], mask[None])
     assert metric.compute()["pro"].item() == pytest.approx(histogram.metrics().pro, abs=1e-12)
     assert metric.compute()["pixel_auroc"].item() == histogram.metrics().auroc
-    assert sum(t.nbytes for t in metric.metric_state.values()) == 24 * 2**12 + 8
+    assert sum(t.nbytes for t in metric.metric_state.values()) == 40 * 2**12 + 4 * 8
+    of_images = AUPIMO(bits=12, rates=RATES)
+    of_images.update(maps, masks)
+    assert of_images.compute().item() == pytest.approx(histogram.aupimo(RATES), abs=1e-12)
+    assert 0 < histogram.aupimo(RATES) <= aupimo(maps, masks, RATES)
 
 
 @pytest.mark.parametrize("bits", [None, 20])
@@ -113,7 +134,8 @@ def test_undefined_is_nan_and_says_why():
     every = PixelScores()
     every.update(maps, torch.ones_like(masks))
     every.compute()
-    assert every.undefined == {"pixel_auroc": "nothing is normal", "pro": "nothing is normal"}
+    names = ("pixel_auroc", "pro", "pro_05")
+    assert every.undefined == {**dict.fromkeys(names, "nothing is normal"), "aupimo": "no image is normal"}
     image = ImageAUROC()
     image.update(torch.zeros(2), torch.ones(2))
     assert image.compute().isnan()
@@ -139,7 +161,12 @@ def run_rank(rank, folder):
                 metric.update(maps[shares[rank]], masks[shares[rank]])
             else:
                 metric._update_count = 1  # compute without an update warns, as torchmetrics always does
-            found.append({name: value.item() for name, value in metric.compute().items()})
+            found.append({name: value.item() for name, value in metric.compute().items() if name != "aupimo"})
+            of_images = AUPIMO(rates=RATES, bits=bits)
+            of_images._update_count = 1
+            if len(maps[shares[rank]]):
+                of_images.update(maps[shares[rank]], masks[shares[rank]])
+            found[-1]["aupimo"] = of_images.compute().item()
     nothing_anomalous = PixelAUROC()
     nothing_anomalous.update(maps, torch.zeros_like(masks))
     found.append(nothing_anomalous.compute().isnan().item())
@@ -163,7 +190,9 @@ def test_two_processes_find_what_one_does(tmp_path):
     for bits in (None, 14):
         metric = PixelScores(bits=bits)
         metric.update(maps, masks)
-        alone.append({name: value.item() for name, value in metric.compute().items()})
+        of_images = AUPIMO(rates=RATES, bits=bits)
+        of_images.update(maps, masks)
+        alone.append({name: value.item() for name, value in metric.compute().items()} | {"aupimo": of_images.compute()})
     for together, single in zip(found[0][:4], alone * 2, strict=True):
         assert together == pytest.approx(single, abs=1e-12)
     assert found[0][4] is True

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dlkd.metrics import (
+    aupimo,
     average_precision,
     counts,
     f1_max,
@@ -27,6 +28,9 @@ def test_equals_the_single_metrics(case):
     assert found.average_precision == average_precision(*case)
     assert found.f1_max == f1_max(*case)
     assert found.pro == pro(*case, fpr_limit=0.2)
+    assert found.pro_05 == pro(*case, fpr_limit=0.05) != found.pro
+    assert why_undefined(found.aupimo) == why_undefined(aupimo(*case)) == "no image is normal"
+    assert found.images is not None
     curve = pro_curve(*case)
     np.testing.assert_array_equal(found.pro_curve.pro, curve.pro)
     np.testing.assert_array_equal(found.pro_curve.fpr, curve.fpr)

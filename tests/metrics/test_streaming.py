@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlkd.metrics import PixelHistogram, pixel_metrics, why_undefined
+from dlkd.metrics import PixelHistogram, aupimo, pixel_metrics, why_undefined
 from dlkd.metrics.streaming import bin_of, lower_edge
 
-NAMES = ("auroc", "average_precision", "f1_max", "pro")
+NAMES = ("auroc", "average_precision", "f1_max", "pro", "pro_05")
 
 
 @st.composite
@@ -34,6 +34,21 @@ def test_within_the_stated_bound(case, bits, limit):
     exact = pixel_metrics(*case, fpr_limit=limit)
     for name in NAMES:
         assert abs(getattr(streamed, name) - getattr(exact, name)) <= getattr(bound, name) + 1e-12, name
+
+
+@settings(deadline=None, max_examples=50)
+@given(maps_and_masks(), st.integers(9, 16))
+def test_aupimo_is_below_the_exact_one_by_the_stated_bound_at_most(case, bits):
+    maps, masks = (np.concatenate([each, each]) for each in case)
+    masks[: len(masks) // 2] = False
+    rates = (0.3, 0.8)
+    histogram = PixelHistogram(bits)
+    histogram.update(maps, masks)
+    missed = aupimo(maps, masks, rates) - histogram.aupimo(rates)
+    assert -1e-12 <= missed <= histogram.error_bound(rates=rates).aupimo + 1e-12
+    exact = PixelHistogram(20)
+    exact.update(np.round(maps, 1).astype(np.float32), masks)
+    assert exact.aupimo(rates) == pytest.approx(aupimo(np.round(maps, 1).astype(np.float32), masks, rates), abs=1e-9)
 
 
 def test_the_bound_is_reached():
@@ -75,6 +90,12 @@ def test_maps_one_by_one_merged_and_together_are_the_same():
     left.merge(right)
     for name in NAMES:
         assert getattr(left.metrics(), name) == pytest.approx(getattr(together.metrics(), name), abs=1e-12)
+    for histogram in (left, right, together):
+        histogram.update(maps, np.zeros_like(masks))
+    right.merge(left)
+    assert right.aupimo((0.01, 0.3)) == pytest.approx(aupimo(
+        np.concatenate([maps, *[maps] * 2]), np.concatenate([masks, *[masks & False] * 2]), (0.01, 0.3)
+    ), abs=0.01)  # fmt: skip
     with pytest.raises(ValueError, match="16 and 12 bits"):
         left.merge(PixelHistogram(12))
 
@@ -98,8 +119,12 @@ def test_zeros_are_equal_and_large_doubles_are_infinite():
 def test_undefined_has_its_reason_and_no_bound():
     histogram = PixelHistogram(12)
     histogram.update(np.zeros((1, 3, 3)), np.zeros((1, 3, 3)))
-    assert why_undefined(histogram.metrics().pro) == "nothing is anomalous"
+    assert why_undefined(histogram.metrics().pro) == why_undefined(histogram.aupimo()) == "nothing is anomalous"
     assert math.isnan(histogram.error_bound().pro)
+    histogram.update(np.zeros((1, 3, 3)), np.ones((1, 3, 3)))
+    assert "a false-positive rate of 1e-05 needs 100,000" in (why_undefined(histogram.metrics().aupimo) or "")
+    assert math.isnan(histogram.error_bound().aupimo)
+    assert not math.isnan(histogram.error_bound().pro)
 
 
 def test_nan_and_bad_arguments_are_refused():

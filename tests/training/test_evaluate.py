@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from dlkd.data import native_mask
-from dlkd.metrics import image_influences, pixel_influences, pixel_metrics, pro
+from dlkd.metrics import image_influences, pixel_influences, pixel_metrics, pro, segmented
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, TrialSpec, load_model, run_trial
 from dlkd.training.data_module import CategoryData
@@ -30,7 +30,7 @@ def test_metrics_are_those_of_the_maps_at_the_networks_or_the_masks_size(
     found = {}
     for where in ("network", "native"):
         train = spec.train.model_copy(update={"score_at": where})
-        found[where] = evaluate(model, CategoryData(category, train, model, 0))
+        found[where] = evaluate(model, CategoryData(category, train, model, 0), trained.threshold)
     network, native = found["network"], found["native"]
     assert tuple(network.metrics) == tuple(native.metrics) == METRICS
     assert network.masks is not None
@@ -41,6 +41,11 @@ def test_metrics_are_those_of_the_maps_at_the_networks_or_the_masks_size(
     assert np.isclose(network.metrics["pixel_auroc"], roc_auc_score(network.masks.ravel(), network.maps.ravel()))
     assert np.isclose(network.metrics["pixel_ap"], average_precision_score(network.masks.ravel(), network.maps.ravel()))
     assert network.metrics["pro"] == pro(network.maps, network.masks)
+    assert network.metrics["pro_05"] == pro(network.maps, network.masks, 0.05)
+    called = (network.maps > trained.threshold).ravel()
+    assert network.metrics["seg_f1"] == f1_score(network.masks.ravel(), called) == trained.metrics["seg_f1"]
+    assert "a false-positive rate of 1e-05 needs 100,000" in network.undefined["aupimo"]  # 32 pixels a side
+    assert evaluate(model, CategoryData(category, spec.train, model, 0)).undefined["seg_f1"].startswith("no alarm")
 
     masks = np.stack([native_mask(s) for s in category.test])
     assert masks.shape[1:] == (40, 32)
@@ -49,14 +54,20 @@ def test_metrics_are_those_of_the_maps_at_the_networks_or_the_masks_size(
     assert native.metrics["pro"] == pro(maps, masks)
     assert native.metrics["image_auroc"] == network.metrics["image_auroc"]
 
-    expected = pixel_influences(maps, masks, pixel_metrics(maps, masks).counts)
-    for name, each in zip(INFLUENTIAL, (image_influences(native.scores, labels), *expected), strict=True):
+    expected = pixel_influences(maps, masks, pixel_metrics(maps, masks).counts, 0.3, 0.05)
+    each_ones = image_influences(native.scores, labels), *expected, segmented(maps, masks, trained.threshold).influences
+    having = [name for name in INFLUENTIAL if name != "aupimo"]
+    for name, each in zip(having, each_ones, strict=True):
         np.testing.assert_allclose(native.influences[name], each, atol=1e-12)
     kept = read_influences(tmp_path / "t")
     assert kept is not None
     assert (kept["anomalous"] == (labels == 1)).all()
-    for name in INFLUENTIAL:
+    assert np.isnan(kept["aupimo"]).all()
+    for name in having:
         np.testing.assert_allclose(kept[name], network.influences[name], atol=1e-5)
+    older = kept[["anomalous", "image_auroc", "pixel_auroc", "pro"]]
+    np.save(tmp_path / "t/influences.npy", older)
+    assert read_influences(tmp_path / "t").dtype.names == older.dtype.names
     (tmp_path / "t/influences.npy").write_bytes(b"broken")
     assert read_influences(tmp_path / "t") is read_influences(tmp_path) is None
 

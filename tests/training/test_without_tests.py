@@ -62,24 +62,26 @@ def test_no_test_images(category: Category, model, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_test_images_of_one_kind(category: Category, model, label: int) -> None:
-    found = evaluate(model, data(replace(category, test=tuple(s for s in category.test if s.label == label)), model))
+    found = evaluate(
+        model, data(replace(category, test=tuple(s for s in category.test if s.label == label)), model), 0.1
+    )
     assert "image_auroc" in found.undefined
     assert ("pro" in found.undefined) is (label == 0)
-    assert set(found.influences) == ({"pixel_auroc", "pro"} if label else set())
+    assert set(found.influences) == ({"pixel_auroc", "pro", "pro_05", "seg_f1"} if label else set())
 
 
 @pytest.mark.parametrize("score_at", ["network", "native"])
 def test_images_without_a_mask_count_for_image_metrics_alone(category: Category, model, score_at: str) -> None:
-    whole = evaluate(model, data(category, model, score_at=score_at))
+    whole = evaluate(model, data(category, model, score_at=score_at), 0.1)
     masked = replace(category, test=tuple(category.test[i] for i in category.for_pixels))
-    without = evaluate(model, data(masked, model, score_at=score_at))
+    without = evaluate(model, data(masked, model, score_at=score_at), 0.1)
     assert len(whole.scores) == len(without.scores) + 1
     for name in METRICS:
         if name.startswith("image"):
             assert not np.isnan(whole.metrics[name])
         else:
-            assert whole.metrics[name] == pytest.approx(without.metrics[name], rel=1e-5)
-    for name in ("pixel_auroc", "pro"):
+            assert whole.metrics[name] == pytest.approx(without.metrics[name], rel=1e-5, nan_ok=name == "aupimo")
+    for name in ("pixel_auroc", "pro", "pro_05", "seg_f1"):
         np.testing.assert_allclose(whole.influences[name][category.for_pixels], without.influences[name], atol=1e-6)
         assert np.isnan(whole.influences[name]).sum() == 1
     assert np.isfinite(whole.influences["image_auroc"]).all()

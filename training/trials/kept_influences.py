@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dlkd.files import atomic_path
 from dlkd.training.trials.trial_folder import INFLUENCES
 
-INFLUENTIAL = ("image_auroc", "pixel_auroc", "pro")
+INFLUENTIAL = ("image_auroc", "pixel_auroc", "pro", "pro_05", "aupimo", "seg_f1")
 """The metrics that have them, see `dlkd.metrics.influences`."""
 
 
@@ -30,10 +30,11 @@ def read_influences(folder: Path) -> NDArray[Any] | None:
     """A line for each test image (n,), in the category's order; None where the file is missing or broken.
 
     Fields: anomalous, and the influence on each of `INFLUENTIAL`, NaN where the metric is undefined or leaves the image
-    out.
+    out. A trial of an older dlkd has the first three alone.
     """
     try:
         table: NDArray[Any] = np.load(folder / INFLUENCES, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return table if table.dtype.names == ("anomalous", *INFLUENTIAL) and table.ndim == 1 else None
+    names = table.dtype.names or ()
+    return table if table.ndim == 1 and names[:1] == ("anomalous",) and set(names[1:]) <= set(INFLUENTIAL) else None

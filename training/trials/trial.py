@@ -116,8 +116,8 @@ def _run(
     start = perf_counter()
     fit_rest(model, data, spec.trial_seed)
     seconds += perf_counter() - start
-    evaluation = evaluate(model.to(device()), data, bar=bar)
-    normal = held_out or normal_range(model, data, bar=bar)
+    normal = held_out or normal_range(model.to(device()), data, bar=bar)
+    evaluation = evaluate(model.to(device()), data, normal.threshold, bar=bar)
     result = TrialResult(
         evaluation.metrics,
         evaluation.undefined,

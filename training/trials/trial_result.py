@@ -12,8 +12,17 @@ import pydantic
 from dlkd.training.trials.trial_folder import RESULT
 from dlkd.training.trials.trial_spec import TrialError
 
-METRICS = ("image_auroc", "pixel_auroc", "pro", "image_ap", "image_f1_max", "pixel_ap", "pixel_f1_max")
-"""Image and pixel AUROC and PRO are the paper's; the others are average precision and the largest F1."""
+ADDED = ("pro_05", "aupimo", "seg_f1")
+"""Metrics that trials of an older dlkd lack."""
+
+METRICS = ("image_auroc", "pixel_auroc", "pro", "image_ap", "image_f1_max", "pixel_ap", "pixel_f1_max", *ADDED)
+"""Image and pixel AUROC and PRO are the paper's; then average precision, the largest F1, PRO up to 0.05, AUPIMO, and F1
+of the pixels above the alarm threshold."""
+
+SEARCHED = tuple(name for name in METRICS if name != "seg_f1")
+"""Metrics that a search may maximise: those that need no alarm threshold, which a search does not find."""
+
+NOT_MEASURED = "the trial is of an older dlkd, which did not measure it"
 
 DEVIATIONS = 3.0
 """Standard deviations that the threshold lies above the mean of normal scores."""
@@ -104,7 +113,13 @@ def read_result(folder: Path) -> TrialResult:
     path = folder / RESULT
     try:
         result = _RESULTS.validate_python(json.loads(path.read_text(encoding="utf-8")))
-        return replace(result, metrics={name: result.metrics[name] for name in METRICS})
+        lacks = dict.fromkeys(name for name in ADDED if name not in result.metrics)
+        metrics = result.metrics | dict.fromkeys(lacks, math.nan)
+        return replace(
+            result,
+            metrics={name: metrics[name] for name in METRICS},
+            undefined=result.undefined | dict.fromkeys(lacks, NOT_MEASURED),
+        )
     except FileNotFoundError as error:
         raise TrialError(f"{folder} has no {RESULT}: the trial is not finished") from error
     except pydantic.ValidationError as error:

@@ -16,6 +16,9 @@ LABELS = {
     "image_f1_max": "Image-F1-max",
     "pixel_ap": "Pixel-AP",
     "pixel_f1_max": "Pixel-F1-max",
+    "pro_05": "PRO to 0.05",
+    "aupimo": "AUPIMO",
+    "seg_f1": "SegF1",
 }
 COST_HEADS = (
     *("parameters", "GFLOPs per image", "one image, ms", "8 images, ms", "images per second", "memory, MiB"),

@@ -120,7 +120,7 @@ def test_a_trial_that_fails_fails_alone(
     # Neighbours, and the process that they share, leave no trace in a figure.
     for cell in cells[3:]:
         alone = run_trial(cell.spec, tmp_path / "alone" / cell.key, registry)
-        assert read_result(store / cell.key).metrics == alone.metrics
+        assert repr(read_result(store / cell.key).metrics) == repr(alone.metrics)
         assert read_result(store / cell.key).curve == alone.curve
         assert (store / cell.key / "logs" / "csv" / "version_0" / "metrics.csv").exists()
 
@@ -406,8 +406,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(tiny_folder: Path, t
     kept = list((ablation.folder / "runs" / "trials").glob("*/result.json"))
     assert 1 <= len(kept) < 6
     table = ablation.table()
-    assert (table.status == "ok").sum() == 7 * len(kept)
-    assert (ablation.finish().status == "ok").all()
+    assert (table.status == "ok").sum() == 9 * len(kept)  # AUPIMO needs larger pictures
+    assert set(ablation.finish().status) == {"ok", "undefined"}
 
 
 @pytest.mark.slow
@@ -415,7 +415,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(tiny_folder: Path, t
 def test_a_run_until_decided_trains_what_its_looks_ask_for(tiny_folder: Path, tmp_path: Path) -> None:
     ablation = Ablation(tmp_path / "a", tiny_folder, "--until-decided", "4", "--workers", "2", steps=1)
     table = ablation.finish()
-    assert (table["status"] == "ok").all()
+    assert set(table["status"]) == {"ok", "undefined"}
     looks = pd.read_csv(ablation.folder / "out" / "looks.csv")
     assert looks["seeds"].min() == 2
     assert (looks[looks["verdict"] == "open"].groupby("row")["seeds"].max() == 4).all()
@@ -454,7 +454,7 @@ def test_a_cluster_that_loses_a_node_completes_the_grid(tiny_folder: Path, tmp_p
                 break
         rest, _ = process.communicate(timeout=600)
         assert process.returncode == 0, "".join(said) + rest
-        assert (ablation.table().status == "ok").all()
+        assert set(ablation.table().status) == {"ok", "undefined"}
     finally:
         kill_all([*ray_processes("first"), *ray_processes("second")])
 

@@ -123,6 +123,7 @@ def test_a_parameter_that_each_row_sets_itself_is_told(data: Data) -> None:
         ("{space: {loss.alpha: {log: [1, 2]}}, trails: 3}", ":5: tune.trails: unknown key; did you mean 'trials'?"),
         ("{space: {loss.alpha: {lug: [1, 2]}}}", ":5: tune.space.loss.alpha.lug: unknown key; did you mean 'log'?"),
         ("{space: {loss.alpha: {log: [1, 2]}}, metric: x}", ":5: tune.metric: unknown metric 'x'"),
+        ("{space: {loss.alpha: {log: [1, 2]}}, metric: seg_f1}", ":5: tune.metric: seg_f1 needs an alarm threshold"),
         ("{trials: 3}", ":5: tune.space: Field required"),
         ("{space: {loss.alpha: {log: [1, 2]}}}\ntuned: []", ":6: tuned: a run fills it in"),
     ],

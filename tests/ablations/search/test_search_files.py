@@ -52,6 +52,7 @@ def test_the_example_is_right() -> None:
             "'decoder.global' is varied as a whole already",
         ),
         ("variant: dlkd, space: {loss.alpha: {log: [1, 2]}}, metric: auroc", "search.metric: unknown metric 'auroc'"),
+        ("variant: dlkd, space: {loss.alpha: {log: [1, 2]}}, metric: seg_f1", "search.metric: unknown metric 'seg_f1'"),
         ("variant: dlkd, space: {loss.alpha: {log: [1, 2]}}, trails: 3", "search.trails: unknown key; did you mean"),
     ],
 )  # fmt: skip
