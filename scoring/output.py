@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,9 +40,10 @@ class Output:
 
     @contextmanager
     def open(self) -> Iterator[Rows]:
-        """See `rows_in`."""
+        """See `rows_in`. Raises ValueError where the reader of standard output has ended."""
         if self.rows is None:
-            yield Rows(sys.stdout, self.form)
+            with _its_reader_named():
+                yield Rows(sys.stdout, self.form)
             return
         with rows_in(self.rows, self.form, append=self.append) as rows:
             yield rows
@@ -60,6 +62,16 @@ class Output:
             names = ", ".join(name for name, wanted in asked.items() if wanted)
             raise ValueError(f"{names}: name a folder for them with --out, which is given as {self}")
         return Drawn(self.folder or Path(), overlays, masks, maps)
+
+
+@contextmanager
+def _its_reader_named() -> Iterator[None]:
+    """An error of the user's where the reader of standard output has ended, in place of one that Click ends with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of the rows fails again else
+        raise ValueError("whoever read standard output has ended; the images after that are not scored") from None
 
 
 def output_of(out: str, form: Format | None = None, *, append: bool = False) -> Output:

@@ -1,6 +1,7 @@
 """`dlkd predict` with an exported file: rows, maps and tiles, without PyTorch."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,3 +54,15 @@ def test_the_command_takes_it_and_loads_nothing_that_trains(mean: Callable[..., 
     assert [(Path(row["image"]).name, row["anomalous"]) for row in rows] == [("dark.png", False), ("bright.png", True)]
     assert "none.png: no such file" in done.stderr
     assert "2 images scored, 1 of them anomalous" in done.stderr
+
+
+def test_a_reader_that_ended_is_an_error_and_no_anomaly(mean: Callable[..., Path], tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "dark.png")
+    words = ["predict", str(mean()), str(tmp_path / "dark.png"), "--out", "-"]
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run([sys.executable, "-c", CODE, *words], stdout=writes, stderr=subprocess.PIPE, text=True)
+    os.close(writes)
+    assert done.returncode == 2, done.stderr  # Click has 1
+    assert "error: whoever read standard output has ended" in done.stderr
+    assert "Exception ignored" not in done.stderr

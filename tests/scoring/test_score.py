@@ -191,7 +191,7 @@ def test_a_large_picture_is_drawn_small_and_its_smallest_defect_is_kept() -> Non
 
 
 def test_times_are_medians_per_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 0.002, 1.0, 1.006, 2.0, 2.001, 3.0, 3.5])
+    clock = iter([0.0, 0.002, 1.0, 1.006, 2.0, 2.5])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     times = Times()
     assert str(times) == ""
