@@ -76,7 +76,8 @@ def predict(
         str | None,
         typer.Option(
             help="Cut large images into tiles of SIZE or HEIGHTxWIDTH pixels: the part of an image that the model was "
-            "trained on. The score is the largest of the tiles' scores, the map is blended."
+            "trained on; a trial on the dataset `tiles` has its own. The score is the largest of the tiles' scores, "
+            "the map is blended."
         ),
     ] = None,
     overlap: Annotated[
@@ -107,7 +108,7 @@ def predict(
     if note:
         err.print(note)
     origin = scorer.normal.origin if threshold is None else f"threshold {threshold:.4g}, as given"
-    if tile_size is not None:
+    if (tile_size := tile_size or scorer.tile) is not None:
         scorer = _tiled(scorer, tile_size, overlap)
     done = _score(scorer, found, output, drawn, threshold, batch_size)
     _say(done, output, origin)

@@ -14,6 +14,7 @@ from dlkd.data.layouts.elpv import ELPV
 from dlkd.data.layouts.folder import Folder, MVTec
 from dlkd.data.layouts.mvtec_ad2 import MVTecAD2
 from dlkd.data.layouts.mvtec_loco import MVTecLOCO
+from dlkd.data.layouts.tiles import Tiles
 from dlkd.data.layouts.visa import VisA
 from dlkd.data.made.synthetic import carve_validation
 from dlkd.data.made.textures import Textures
@@ -41,6 +42,7 @@ __all__ = [
     "MVTecLOCO",
     "Sample",
     "Textures",
+    "Tiles",
     "VisA",
     "cache_folder",
     "carve_validation",

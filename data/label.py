@@ -14,6 +14,8 @@ from dlkd.machine import expanded
 from dlkd.registry import Row, arguments, get, type_hints
 
 Node = Mapping[str, Any]
+FROM_A_FOLDER = ("folder", "tiles")
+"""Datasets of a user's own folder, whose name is part of the label."""
 
 
 def dataset_label(node: Node) -> str:
@@ -56,7 +58,7 @@ def _label(node: Node, parts: int, *, told_apart: bool = False) -> str:
             continue
         if not takes_paths(hints.get(parameter.name)):
             settings.append(f"{key}={value if isinstance(value, str) else json.dumps(value)}")
-        elif name == "folder" or told_apart:
+        elif name in FROM_A_FOLDER or told_apart:
             place = expanded(value).absolute()
             shown = "/".join(place.parts[-parts:]).replace("//", "/")
             name = shown if name == "folder" else f"{name}:{shown}"

@@ -41,7 +41,7 @@ class OfTrial:
         normal = trained.result.normal
         self.trained = trained
         self.normal = Normal(normal.threshold, normal.origin, normal.level, normal.proportions)
-        self.batch_size = trained.spec.train.batch_size
+        self.batch_size, self.tile = trained.spec.train.batch_size, trained.tile
 
     def prepare(self, pixels: Pixels) -> Any:
         """The image at the network's size, and the picture's size."""
@@ -64,7 +64,7 @@ class OfFile:
     def __init__(self, detector: Detector) -> None:
         about = detector.metadata
         level, proportions = (math.nan if about.get(k) is None else float(about[k]) for k in ("level", "proportions"))
-        self.detector, self.batch_size = detector, 1
+        self.detector, self.batch_size, self.tile = detector, 1, None
         origin = str(about.get("origin", "the threshold is the file's own"))
         self.normal = Normal(detector.threshold, origin, level, proportions)
 

@@ -53,10 +53,12 @@ class Scorer(Protocol):
     Attributes:
         normal: what it says of normal pictures.
         batch_size: pictures per batch where the user names none.
+        tile: height and width of the tiles that it was trained on; None of whole pictures, or where it is not known.
     """
 
     normal: Normal
     batch_size: int
+    tile: tuple[int, int] | None
 
     def prepare(self, pixels: Pixels) -> Any:
         """What `detect` needs of a picture (h, w, 3)."""

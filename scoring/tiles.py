@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dlkd.data.pictures.tiling import enlarged, first_pixels
 from dlkd.scoring.scorer import Answer, Map, Pixels, Scorer
 
 
@@ -46,6 +47,7 @@ class Tiled:
             raise ValueError(f"the overlap is a share of the tile from 0 to 0.9, got {overlap}")
         self.scorer, self.size, self.overlap = scorer, size, overlap
         self.normal, self.batch_size = replace(scorer.normal, proportions=math.nan), 1  # a tile is cut, not squeezed
+        self.tile: tuple[int, int] | None = size
         self.tiles_at_once = scorer.batch_size
 
     def prepare(self, pixels: Pixels) -> Pixels:
@@ -58,8 +60,7 @@ class Tiled:
 
     def _answer(self, pixels: Pixels) -> Answer:
         height, width = pixels.shape[:2]
-        more = [(0, max(0, tile - side)) for tile, side in zip(self.size, (height, width), strict=True)]
-        whole = np.pad(pixels, (*more, (0, 0)), mode="symmetric") if any(after for _, after in more) else pixels
+        whole = enlarged(pixels, self.size)
         blended: Map | None = None
         scores = []
         tiles = self._tiles(whole)
@@ -90,12 +91,11 @@ class Tiled:
 def weights(side: int, tile: int, overlap: float) -> list[tuple[int, NDArray[np.float32]]]:
     """The tiles along an axis: the first pixel of each, and the weight (tile,) of each of its pixels.
 
-    Tiles are evenly spaced from end to end. The weight of pixel i is sin²(π (i + 1/2) / tile), divided by the sum over
+    Tiles lie as `first_pixels` says. The weight of pixel i is sin²(π (i + 1/2) / tile), divided by the sum over
     all tiles there: so weights sum to 1 at each pixel, change smoothly, and a picture's edge has the weight of its
     middle.
     """
-    steps = math.ceil((side - tile) / max(1, round(tile * (1 - overlap)))) if side > tile else 0
-    firsts = [round(i * (side - tile) / steps) if steps else 0 for i in range(steps + 1)]
+    firsts = first_pixels(side, tile, overlap)
     window = np.sin(np.pi * (np.arange(tile) + 0.5) / tile) ** 2
     total = np.zeros(side)
     for first in firsts:

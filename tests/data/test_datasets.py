@@ -19,6 +19,7 @@ from dlkd.data import (
     MVTecAD2,
     MVTecLOCO,
     Textures,
+    Tiles,
     VisA,
     read_image,
     read_mask,
@@ -34,6 +35,7 @@ DATASETS = {
     "mvtec_ad2": (MVTecAD2, "ad2_tree", ("can", "vial"), (3, 2, 2), True),
     "visa": (VisA, "visa_tree", ("candle", "pcb1"), (3, 2, 2), True),
     "elpv": (ELPV, "elpv_tree", ("mono", "poly"), (9, 3, 4), False),
+    "tiles": (Tiles, "mvtec_tree", ("bottle", "tile"), (3, 2, 4), True),
     "textures": (Textures, "tmp_path", ("brick", "grass", "gravel"), (60, 20, 40), True),
 }
 FROM_A_PATH = [name for name in DATASETS if name != "textures"]

@@ -15,7 +15,7 @@ class Brightness:
 
     def __init__(self, batch_size: int = 3, proportions: float = float("nan"), maps: bool = True) -> None:
         self.normal = Normal(threshold=0.5, origin="half of all", level=0.1, proportions=proportions)
-        self.batch_size, self.maps = batch_size, maps
+        self.batch_size, self.maps, self.tile = batch_size, maps, None
         self.batches: list[int] = []
         self.sizes: list[tuple[int, ...]] = []
 

@@ -112,6 +112,12 @@ class TrainedModel(OnTheHub):
         return self.result.normal.threshold
 
     @property
+    def tile(self) -> tuple[int, int] | None:
+        """Height and width of the tiles that it was trained on (dataset `tiles`); None of whole pictures."""
+        data = self.spec.dataset
+        return (data["size"], data["size"]) if data["name"] == "tiles" else None
+
+    @property
     def metrics(self) -> Mapping[str, float]:
         """Of the test images, as fractions; NaN where undefined."""
         return dict(self.result.metrics)

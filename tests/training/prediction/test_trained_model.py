@@ -1,6 +1,7 @@
 """A trained model in Python: one picture however it is given, the numbers of `dlkd predict`, and training again."""
 
 import csv
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 import dlkd
 from dlkd.data import DataError
 from dlkd.registry import default_registry
+from dlkd.scoring.models import OfTrial
 from dlkd.training import TrialSpec, read_result, run_trial
 
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
@@ -80,6 +82,13 @@ def test_pictures_of_other_proportions_are_named_in_one_warning(model: dlkd.Trai
     with pytest.warns(UserWarning, match="2 of 3 pictures have other proportions"):
         model.predict([wide, same, wide])
     model.predict(same)
+
+
+def test_a_model_that_was_trained_on_tiles_says_their_size(model: dlkd.TrainedModel) -> None:
+    tiles = {"name": "tiles", "root": "rolls", "size": 48, "overlap": 0.0}
+    of_tiles = dataclasses.replace(model, spec=model.spec.model_copy(update={"dataset": tiles}))
+    assert of_tiles.tile == OfTrial(of_tiles).tile == (48, 48)
+    assert model.tile is None
 
 
 def test_several_pictures_take_the_memory_of_one_batch(
