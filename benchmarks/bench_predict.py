@@ -25,7 +25,7 @@ from PIL import Image
 
 LARGE = (2000, 8000)
 MOST_BYTES = 16.0
-MOST_WAIT = 2.5
+MOST_WAIT = 2.8
 TRAIN = (
     *("-m", "dlkd", "train", "dlkd-lfrb", "--category", "brick", "--steps", "1", "--image-size", "64"),
     *("--batch-size", "4", "--set", "teacher.backbone=test_resnet", "--set", "teacher.weights=random"),
