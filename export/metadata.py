@@ -32,6 +32,7 @@ def metadata_of(trained: TrainedModel, threshold: float | None = None) -> Metada
         "origin": given,
         "level": normal.level,
         "proportions": normal.proportions,
+        "tile": None if trained.tile is None else list(trained.tile),
         "metrics": trained.metrics,
         "precision": "float32",
     }

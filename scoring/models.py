@@ -64,7 +64,9 @@ class OfFile:
     def __init__(self, detector: Detector) -> None:
         about = detector.metadata
         level, proportions = (math.nan if about.get(k) is None else float(about[k]) for k in ("level", "proportions"))
-        self.detector, self.batch_size, self.tile = detector, 1, None
+        self.detector, self.batch_size = detector, 1
+        tile = about.get("tile")
+        self.tile: tuple[int, int] | None = None if tile is None else (int(tile[0]), int(tile[1]))
         origin = str(about.get("origin", "the threshold is the file's own"))
         self.normal = Normal(detector.threshold, origin, level, proportions)
 

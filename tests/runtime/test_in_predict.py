@@ -14,6 +14,7 @@ from PIL import Image
 from dlkd.scoring.models import load_scorer
 from dlkd.scoring.tiles import Tiled
 
+HELD = {"format": 1, "dlkd": "0.1.0", "written_by": "dlkd export", "threshold": 100.0}
 CODE = """
 import sys
 from dlkd.cli import main
@@ -37,6 +38,8 @@ def test_an_exported_file_is_a_scorer_with_its_own_threshold_and_maps_at_the_pic
     np.testing.assert_allclose(answer.make_map(), grey, atol=1e-3)
     assert scorer.normal.threshold == 100
     assert np.isnan(scorer.normal.level)
+    assert scorer.tile is None
+    assert load_scorer(mean({**HELD, "tile": [10, 12]}))[0].tile == (10, 12)
     (tiled,) = Tiled(scorer, (10, 10), 0.5).detect([pixels])
     assert tiled.make_map is not None
     np.testing.assert_allclose(tiled.make_map(), grey, atol=1e-3)
