@@ -29,7 +29,9 @@ FOUND_ANOMALIES = 1
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="Folder of a trained trial, or a file of `dlkd export`.")],
+    model: Annotated[
+        Path, typer.Argument(help="Folder of a trial or a saved model, hub:NAME, or a file of `dlkd export`.")
+    ],
     pictures: Annotated[
         list[str] | None,
         typer.Argument(

@@ -115,7 +115,7 @@ class TrainedModel(OnTheHub):
     def tile(self) -> tuple[int, int] | None:
         """Height and width of the tiles that it was trained on (dataset `tiles`); None of whole pictures."""
         data = self.spec.dataset
-        return (data["size"], data["size"]) if data["name"] == "tiles" else None
+        return (data["size"], data["size"]) if data.get("name") == "tiles" else None
 
     @property
     def metrics(self) -> Mapping[str, float]:
