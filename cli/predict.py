@@ -94,8 +94,10 @@ def predict(
 ) -> None:
     """Score images: write a row per image at once, and an overlay of the anomaly map for each file.
 
-    Exit code 0: all images are scored. 1: one is anomalous, where --fail-on-anomaly asks for it. 2: an error, or an
-    image that cannot be read; the others are scored.
+    Exit codes:
+    0: all images are scored.
+    1: an image is anomalous, where --fail-on-anomaly asks for it.
+    2: an error, or an image that cannot be read; the others are scored.
     """
     from dlkd.scoring.models import load_scorer
     from dlkd.scoring.output import output_of
