@@ -33,6 +33,7 @@ from dlkd.progress import progress_bar, reading
 from dlkd.registry.located_yaml import read_yaml
 from dlkd.text import Terminal
 from dlkd.training.loggers import check_loggers
+from dlkd.training.trials.trial_spec import check_held_out
 
 GridLike: TypeAlias = "str | PathLike[str] | Mapping[str, Any] | Grid"
 
@@ -104,13 +105,14 @@ def plan_cells(grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> list[
 def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> None:
     """Read the data that cells without a result will read. Raises DataError on damage, all of it at once.
 
-    Raises ValueError where the data have no metric to decide by.
+    Raises ValueError where the data have no metric to decide by, or too few images for `train.calibrate`.
     """
     refuse_undefined(cells, grids, asked)
     todo = cells if asked.force else missing_cells(cells, asked.store)
     judged = judged_as(grids, asked, cells, run_folder(grids, asked))
     if (feed := feed_of(cells, grids, judged, asked)) is not None:
         todo = feed.begin([cell.key for cell in todo])
+    check_held_out([cell.spec for cell in todo], asked.registry)
     verify_data(asked.registry, [(cell.spec.dataset, cell.spec.category) for cell in todo], terminal)
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from dlkd.cli import ablate, check, data, evaluate, export, predict, report, results, show, train
+from dlkd.cli import ablate, calibrate, check, data, evaluate, export, predict, report, results, show, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,6 +15,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Inspect datasets, and write t
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("calibrate")(calibrate.calibrate)
 app.command("export")(export.export)
 app.command("ablate")(ablate.ablate)
 app.command("report")(report.report)

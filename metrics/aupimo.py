@@ -140,7 +140,8 @@ class _SharedRate:
         self._above = np.r_[np.cumsum(weights[order][::-1])[::-1], 0.0]
 
     def __call__(self, scores: Array) -> Array:
-        return self._above[np.searchsorted(self._rising, scores, side="left")]
+        rates: Array = self._above[np.searchsorted(self._rising, scores, side="left")]
+        return rates
 
 
 class _Lost:
@@ -158,4 +159,5 @@ class _Lost:
 
     def up_to(self, scores: Array) -> Array:
         """What a normal pixel of each score costs: the sum over the anomalous pixels whose score is not higher."""
-        return self._sums[np.searchsorted(self._rising, scores, side="right")]
+        sums: Array = self._sums[np.searchsorted(self._rising, scores, side="right")]
+        return sums

@@ -40,7 +40,8 @@ class Segmented:
         if math.isnan(f1 := self.f1):
             return None
         weight = self.called + self.anomalous
-        return (2 * self.true - f1 * weight) / weight.sum()
+        found: Array = (2 * self.true - f1 * weight) / weight.sum()
+        return found
 
 
 def seg_f1(maps: Stack, masks: Masks, threshold: float) -> float:

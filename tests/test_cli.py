@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -125,6 +126,47 @@ def predict_ends_as_asked(run: Run, rows: list[dict[str, str]]) -> None:
     assert float(out.splitlines()[1].split(",")[1]) == pytest.approx(score, abs=1e-5)
 
 
+def test_calibrate_changes_the_threshold_of_every_command(run: Run) -> None:
+    tiny = ["--registry", "tiny.yaml"]
+    half = ["--set", "train.calibrate.hold_out=0.5"]
+    code, _, err = train(run, *BACK, *half, "--out", "trial")
+    assert code == 2
+    assert "data/disc: of 6 training images, 3 normal training images that were held out are too few" in err
+    assert "Take false_alarm_rate: 0.25, or no `calibrate`" in err
+    code, _, err = train(run, *BACK, *half, "--set", "train.calibrate.false_alarm_rate=0.25", "--out", "trial")
+    assert code == 0, err
+    assert (
+        "the threshold lies just above score 3 of 3, in rising order, of normal training images that were held out"
+        in err
+    )
+
+    for words, says in (
+        (["trial"], "name one aim: --false-alarm-rate 0.01 or --recall 0.95"),
+        (["trial", "data/disc/test/good", "--false-alarm-rate", "0.01"], "are too few for a false alarm rate of 0.01"),
+        (["trial", "data/disc/train/good", "--false-alarm-rate", "0.25"], "3 of 6 normal pictures are among those"),
+        (["trial", "data/disc/test/good", "--recall", "0.5"], "there are no anomalous pictures"),
+        (["trial", "data/disc/test/good", "--recall", "0.5", "--dataset", "data"], "give images, or a dataset whose"),
+    ):
+        code, _, err = run("calibrate", *words, *tiny)
+        assert code == 2
+        assert says in err
+        assert not Path("trial/thresholds.json").exists()
+
+    code, out, err = run("calibrate", "trial", "--recall", "0.8", *tiny)
+    assert code == 0, err
+    assert "note: these are test images" in err
+    assert "of anomalous test images of data/disc" in err
+    chosen, before = re.findall(r"threshold ([\d.]+), before ([\d.]+)", out)[0]
+    assert float(chosen) != float(before)
+    assert "recall: 0.8 (95% interval 0.4 to 0.99, from 4 images)" in out
+    assert "false-alarm rate: " in out
+    code, out, err = run("evaluate", "trial", *tiny)
+    assert "4 of 4 defects found" in out
+    assert "just below score 1 of 4" in err
+    code, _, err = run("predict", "trial", "data/disc/test/square", "--out", "seen", "--no-overlays", *tiny)
+    assert "4 images scored, 4 of them anomalous" in err
+
+
 def test_a_trial_is_not_overwritten_and_resume_reads_it(run: Run) -> None:
     assert train(run, *BACK, "--out", "trial")[0] == 0
     before = Path("trial/weights.safetensors").read_bytes()
@@ -222,7 +264,11 @@ def test_all_problems_of_a_registry_file_are_shown_with_their_lines(run: Run) ->
 def test_help_names_every_command(run: Run, command: list[str]) -> None:
     code, out, _ = run(*command, "--help")
     assert code == 0
-    expected = ["inspect", "prepare"] if command else ["train", "evaluate", "predict", "ablate", "report", "compare"]
+    expected = (
+        ["inspect", "prepare"]
+        if command
+        else ["train", "evaluate", "predict", "calibrate", "ablate", "report", "compare"]
+    )
     expected += [] if command else ["list", "show", "check", "schema", "data"]
     assert all(name in out for name in expected)
 

@@ -12,6 +12,7 @@ import pydantic
 
 from dlkd.registry.located_yaml import LocatedYaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
+from dlkd.training.thresholds.calibrate_config import Calibrate
 
 if TYPE_CHECKING:
     from dlkd.registry import Node, Registry
@@ -35,6 +36,8 @@ class TrainConfig(pydantic.BaseModel):
             and the same figures but for rounding. Scoring is not compiled.
         score_at: pixel metrics at the network's image size, as the paper, or at each mask's "native" size.
         pro_limit: PRO's limit of the false-positive rate; 0.05 is what MVTec AD 2 asks for.
+        calibrate: hold normal training images out, and take the alarm threshold from their scores for a false-alarm
+            rate; None takes the mean + 3 standard deviations of scores of training images.
         workers: processes that read images; 0 reads in the training process.
         checkpoint_seconds: a checkpoint is written at the end of an epoch once this many seconds have passed.
         feature_cache_mib: most disk that the features of frozen parts may take for the training images, see
@@ -51,6 +54,7 @@ class TrainConfig(pydantic.BaseModel):
     compile: bool = False
     score_at: Literal["network", "native"] = "network"
     pro_limit: float = pydantic.Field(0.3, gt=0, le=1)
+    calibrate: Calibrate | None = None
     workers: int = pydantic.Field(0, ge=0)
     checkpoint_seconds: float = pydantic.Field(30.0, ge=0)
     feature_cache_mib: int = pydantic.Field(2048, ge=0)
@@ -63,6 +67,12 @@ class TrainConfig(pydantic.BaseModel):
         if info.field_name not in ("compile", "image_size") and any(isinstance(value, bool) for value in inside):
             raise ValueError("should be no true or false (yes, no, on and off are those in YAML)")
         return given
+
+    @pydantic.field_validator("calibrate", mode="before")
+    @classmethod
+    def _none(cls, given: Any) -> Any:
+        """`none` leaves it out, as in the slots of a variant."""
+        return None if given == "none" else given
 
     @pydantic.field_validator("image_size", mode="before")
     @classmethod
@@ -178,7 +188,8 @@ def wrong_arguments(error: pydantic.ValidationError) -> Iterator[tuple[KeyPath, 
     for e in error.errors():
         path = tuple(e["loc"])
         if e["type"] == "extra_forbidden":
-            yield path, f"unknown key{elsewhere(str(path[-1]))}"
+            near = elsewhere(str(path[0])) if len(path) == 1 else nearest(str(path[-1]), Calibrate.model_fields)
+            yield path, f"unknown key{near}"
         else:
             got = f", got {e['input']!r}" if path else ""
             yield path, e["msg"].removeprefix("Value error, ") + got

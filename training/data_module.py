@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
-from dlkd.data import Category, ImageDataset, Item
+from dlkd.data import Category, ImageDataset, Item, Sample
 from dlkd.models.detector import Detector
 from dlkd.training.config import TrainConfig
 
@@ -20,9 +20,13 @@ class CategoryData(L.LightningDataModule):
 
     Args:
         category: the samples.
-        config: image size, batch size and workers.
+        config: image size, batch size and workers, and how many training images are held out.
         model: gives the statistics that images are normalised with.
-        seed: of the order of training images.
+        seed: of the order of training images, and of the choice of those that are held out.
+
+    Attributes:
+        train_set: the training images, without those that are held out.
+        held_set: the training images that are held out for the alarm threshold; empty without `config.calibrate`.
     """
 
     def __init__(self, category: Category, config: TrainConfig, model: Detector, seed: int) -> None:
@@ -32,7 +36,11 @@ class CategoryData(L.LightningDataModule):
         self.seed = seed
         self.mean, self.std = model.mean, model.std
         preprocessing: dict[str, Any] = {"image_size": config.sides, "mean": self.mean, "std": self.std}
-        self.train_set = ImageDataset(category.train, **preprocessing)
+        held = set(config.calibrate.held(len(category.train), seed)) if config.calibrate else set()
+        parts: list[list[Sample]] = [[], []]
+        for i, sample in enumerate(category.train):
+            parts[i in held].append(sample)
+        self.train_set, self.held_set = (ImageDataset(part, **preprocessing) for part in parts)
         self.test_set = ImageDataset(category.test, with_masks=category.has_masks, **preprocessing)
 
     def train_dataloader(self) -> DataLoader[Item]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlkd.data import native_mask
-from dlkd.data.pictures.images import proportions
 from dlkd.metrics import (
     Regions,
     Undefined,
@@ -33,7 +32,7 @@ from dlkd.metrics.pixels import STRICT
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
 from dlkd.training.step_bar import progress
-from dlkd.training.trials.trial_result import DEVIATIONS, METRICS, Alarm, NormalRange
+from dlkd.training.trials.trial_result import METRICS, Alarm
 
 
 @dataclass(frozen=True)
@@ -107,54 +106,6 @@ def evaluate(model: Detector, data: CategoryData, threshold: float | None = None
         return score(found, _Resized(maps_counted, sizes), native, counted, data.config.pro_limit, threshold)
     regions = [Regions(data.test_set.region_sizes(i)) for i in counted]
     return score(found, maps_counted, regions, counted, data.config.pro_limit, threshold)
-
-
-def normal_range(model: Detector, data: CategoryData, *, images: int = 64, bar: bool = False) -> NormalRange:
-    """The range of normal training images; the threshold is the mean + 3 standard deviations of their scores.
-
-    Takes at most `images` of them, evenly spaced, in batches as training does, and no test image. The student was
-    trained on them, so that the threshold tends to be low. `held_out.held_out_range` is for models with a `fit`.
-    """
-    return range_of(data, score_normal(model, data, spaced(data, images), bar=bar))
-
-
-def spaced(data: CategoryData, images: int) -> list[int]:
-    """Numbers of at most so many training images, evenly spaced."""
-    total = len(data.train_set)
-    return sorted({int(i) for i in np.linspace(0, total - 1, min(images, total))})
-
-
-@dataclass(frozen=True)
-class NormalScores:
-    """Normal training images as a model scores them: their numbers, their scores, and the medians of their maps."""
-
-    numbers: list[int] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    levels: list[float] = field(default_factory=list)
-
-
-def score_normal(model: Detector, data: CategoryData, numbers: Sequence[int], *, bar: bool = False) -> NormalScores:
-    """The training images of these numbers, in batches as training has them."""
-    model.eval()
-    found = NormalScores(list(numbers))
-    with torch.inference_mode():
-        starts = range(0, len(numbers), data.config.batch_size)
-        for start in progress(starts, "scoring normal images", shown=bar):
-            part = numbers[start : start + data.config.batch_size]
-            batch = torch.stack([data.train_set[i]["image"] for i in part])
-            detected = model.detect(batch.to(model.device))
-            found.scores.extend(detected.scores.double().tolist())
-            if detected.maps is not None:
-                found.levels.extend(detected.maps.float().flatten(1).median(dim=1).values.tolist())
-    return found
-
-
-def range_of(data: CategoryData, found: NormalScores) -> NormalRange:
-    """The range of these scores."""
-    shapes = [proportions(data.train_set.samples[i].image) for i in found.numbers]
-    threshold = float(np.mean(found.scores) + DEVIATIONS * np.std(found.scores))
-    level = float(np.median(found.levels)) if found.levels else math.nan
-    return NormalRange(level, threshold, len(found.numbers), float(np.median(shapes)))
 
 
 def alarm(found: Evaluation, threshold: float) -> Alarm:
@@ -231,7 +182,8 @@ def _of_pixels(
         "seg_f1": Undefined("no alarm threshold was given"),
     }
     ranked = pixel_influences(maps, masks, pixels.counts, pro_limit, STRICT)
-    influences = dict(zip(("pixel_auroc", "pro", "pro_05"), ranked or (), strict=ranked is not None))
+    influences: dict[str, NDArray[np.float64] | None] = {}
+    influences |= dict(zip(("pixel_auroc", "pro", "pro_05"), ranked or (), strict=ranked is not None))
     influences["aupimo"] = pixels.images.influences if pixels.images is not None else None
     if threshold is not None:
         segmentation = segmented(maps, masks, threshold)

@@ -7,8 +7,8 @@ import logging
 
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import NormalScores, range_of, score_normal, spaced
 from dlkd.training.fit import fit_rest
+from dlkd.training.normal_images import NormalScores, score_normal, spaced
 from dlkd.training.trials.trial_result import NormalRange
 
 
@@ -46,11 +46,9 @@ def held_out_range(
         except ValueError as error:  # all images may be enough
             _say_too_few(total, str(error))
             return None
-        part = score_normal(model, data, [i for i in chosen if i % 2 == half], bar=bar)
-        found.numbers.extend(part.numbers)
-        found.scores.extend(part.scores)
-        found.levels.extend(part.levels)
-    return range_of(data, found)
+        scored = [i for i in chosen if i % 2 == half]
+        found.extend(score_normal(model, data.train_set, scored, data.config.batch_size, bar=bar))
+    return found.range()
 
 
 def _say_too_few(total: int, why: str) -> None:

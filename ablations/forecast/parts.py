@@ -62,7 +62,12 @@ def time_parts(spec: TrialSpec, category: Category, registry: Registry, folder: 
     folder.mkdir()
     size = spec.train.batch_size
     some = _some(category, size)
-    length = {"epochs": 2 if len(some.train) > size else 4, "max_steps": -1, "checkpoint_seconds": 1e9}
+    length = {
+        "epochs": 2 if len(some.train) > size else 4,
+        "max_steps": -1,
+        "checkpoint_seconds": 1e9,
+        "calibrate": None,
+    }
     config = spec.train.model_copy(update=length)
     begun = perf_counter()
     model: Detector = registry.build("model", spec.model)

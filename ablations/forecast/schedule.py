@@ -17,9 +17,12 @@ RANGE_IMAGES = 64
 def trial_seconds(parts: Parts, spec: TrialSpec, category: Category) -> float:
     """Seconds of a trial in a process that has run its model before, on pictures that were read before."""
     train, test = len(category.train), len(category.test)
-    scored = test + min(RANGE_IMAGES, train)
-    # Two halves are fitted for the threshold, then all of it.
-    trained = spec.train.steps(math.ceil(train / spec.train.batch_size)) * parts.step + 2 * train * parts.fit
+    held = spec.train.calibrate.count(train) if spec.train.calibrate else 0
+    train -= held
+    scored = test + (held or min(RANGE_IMAGES, train))
+    # Two halves are fitted for the threshold, unless images are held out for it; then all of it.
+    fitted = (1 if held else 2) * train * parts.fit
+    trained = spec.train.steps(math.ceil(train / spec.train.batch_size)) * parts.step + fitted
     return parts.fixed + trained + scored * parts.score + test * parts.metric
 
 

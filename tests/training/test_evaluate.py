@@ -13,7 +13,8 @@ from dlkd.metrics import image_influences, pixel_influences, pixel_metrics, pro,
 from dlkd.registry import default_registry
 from dlkd.training import METRICS, TrialSpec, load_model, run_trial
 from dlkd.training.data_module import CategoryData
-from dlkd.training.evaluate import evaluate, normal_range
+from dlkd.training.evaluate import evaluate
+from dlkd.training.normal_images import normal_range
 from dlkd.training.trials.kept_influences import INFLUENTIAL, read_influences
 from dlkd.training.trials.trial_spec import load_category
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
@@ -23,11 +23,14 @@ from dlkd.machine import expanded
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry, default_registry, read_registry
 from dlkd.training.device import device
+from dlkd.training.prediction.calibrate import Given, calibrated_range, refuse_trained_on
 from dlkd.training.prediction.find_images import find_images
 from dlkd.training.prediction.prediction import Prediction
 from dlkd.training.pretrained.hub import OnTheHub
 from dlkd.training.pretrained.saved_model import CONFIG
 from dlkd.training.saved.weights import load_weights
+from dlkd.training.thresholds.calibration import CalibrationError
+from dlkd.training.trials.kept_thresholds import keep_threshold, threshold_in_use
 from dlkd.training.trials.trial_folder import RESULT, SPEC, WEIGHTS
 from dlkd.training.trials.trial_result import NormalRange, TrialResult, read_result
 from dlkd.training.trials.trial_spec import TrialError, TrialSpec, read_trial
@@ -108,8 +111,13 @@ class TrainedModel(OnTheHub):
 
     @property
     def threshold(self) -> float:
-        """The image score above which a picture counts as anomalous, from normal training images."""
+        """The image score above which a picture counts as anomalous; `origin` says where it comes from."""
         return self.result.normal.threshold
+
+    @property
+    def origin(self) -> str:
+        """Where the threshold comes from, in words."""
+        return self.result.normal.origin
 
     @property
     def tile(self) -> tuple[int, int] | None:
@@ -119,8 +127,53 @@ class TrainedModel(OnTheHub):
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """Of the test images, as fractions; NaN where undefined."""
+        """Of the test images, as fractions; NaN where undefined. SegF1 is at the threshold of the training."""
         return dict(self.result.metrics)
+
+    def calibrate(
+        self,
+        normal: Given = None,
+        anomalous: Given = None,
+        *,
+        false_alarm_rate: float | None = None,
+        recall: float | None = None,
+        source: str = "",
+        keep: bool = False,
+    ) -> TrainedModel:
+        """The same model with a threshold for a wanted false-alarm rate or a wanted recall.
+
+        Of n normal pictures, the threshold is the score above which a new one lies with a probability of
+        `false_alarm_rate` at most; of n anomalous ones, the score below which a new one lies with a probability of
+        1 - `recall` at most. This holds for pictures of any distribution, if new ones come from the same.
+        `origin` and `result.normal.calibration` have both rates with their intervals.
+
+        Args:
+            normal: normal pictures that the model was not trained on: a folder, or a list as `predict` takes it.
+            anomalous: pictures with defects.
+            false_alarm_rate: wanted; needs `normal`.
+            recall: wanted; needs `anomalous`.
+            source: what the pictures are, for `origin`: "pictures of line 2"; default the folder.
+            keep: write the threshold into the trial's folder too, so that `load_model` and all commands take it.
+
+        Raises:
+            CalibrationError: the pictures are too few, or the model was trained on them, or on tiles.
+            TrialError: `keep` is set and the model is not in a trial's folder.
+            DataError: a file or folder is not there or damaged.
+        """
+        if self.tile is not None:
+            raise CalibrationError(
+                "this model was trained on tiles; a threshold of whole pictures is not that of tiles"
+            )
+        refuse_trained_on(self.spec, self.registry, normal)
+        size = self.spec.train.batch_size
+        found = calibrated_range(
+            lambda pictures: [each.score for each in Predictions(self, pictures, self.result.normal, size)],
+            self.result.normal, normal, anomalous,
+            false_alarm_rate=false_alarm_rate, recall=recall, source=source,
+        )  # fmt: skip
+        if keep:
+            keep_threshold(self.folder, found)
+        return replace(self, result=replace(self.result, normal=found))
 
     @overload
     def predict(
@@ -276,4 +329,6 @@ def load_model(
         torch.manual_seed(spec.trial_seed)  # a teacher with random weights is the one that it was in training
         detector: Detector = registry.build("model", spec.model)
     load_weights(detector, path / WEIGHTS)
-    return TrainedModel(path, spec, detector.eval().to(device()), read_result(path), registry)
+    result = read_result(path)
+    result = replace(result, normal=threshold_in_use(path) or result.normal)
+    return TrainedModel(path, spec, detector.eval().to(device()), result, registry)

@@ -17,21 +17,22 @@ from dlkd.models.detector import Detector
 from dlkd.registry import Registry
 from dlkd.training.data_module import CategoryData
 from dlkd.training.device import device
-from dlkd.training.evaluate import alarm, evaluate, normal_range
+from dlkd.training.evaluate import alarm, evaluate
 from dlkd.training.feature_cache import feature_cache
 from dlkd.training.fit import fit_rest, train_by_gradient
 from dlkd.training.held_out import held_out_range
 from dlkd.training.loggers import Loggers
 from dlkd.training.module import DetectorTask
+from dlkd.training.normal_images import range_after_training
 from dlkd.training.saved.weights import load_weights, save_weights
 from dlkd.training.trials.claim import claim
 from dlkd.training.trials.costs import costs, versions
 from dlkd.training.trials.identity import differences
 from dlkd.training.trials.kept_images import keep_images
 from dlkd.training.trials.kept_influences import keep_influences
-from dlkd.training.trials.trial_folder import LAST, RESULT, WEIGHTS
+from dlkd.training.trials.trial_folder import LAST, RESULT, THRESHOLDS, WEIGHTS
 from dlkd.training.trials.trial_result import TrialResult, read_result
-from dlkd.training.trials.trial_spec import TrialError, TrialSpec, load_category, write_spec
+from dlkd.training.trials.trial_spec import TrialError, TrialSpec, check_held_out, load_category, write_spec
 
 
 def run_trial(
@@ -67,10 +68,11 @@ def run_trial(
 
     Raises:
         TrialError: `folder` holds another trial, or one and `resume` is not set; or the data or a file of weights are
-            not those of `contents`.
+            not those of `contents`; or training images are too few for `train.calibrate`.
         DataError: the data cannot be read.
         KeyboardInterrupt: on Ctrl-C; the last checkpoint stays.
     """
+    check_held_out([spec], registry)
     found = spec.contents(registry)
     if contents is not None and found != contents:
         what = "; ".join(differences(spec.identity(contents), spec.identity(found)))
@@ -112,11 +114,12 @@ def _run(
         task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state, loggers=logs.loggers
     )
     seconds = perf_counter() - start
-    held_out = held_out_range(model, data, spec.trial_seed, bar=bar) if model.fits else None
+    halves = model.fits and spec.train.calibrate is None
+    held_out = held_out_range(model, data, spec.trial_seed, bar=bar) if halves else None
     start = perf_counter()
     fit_rest(model, data, spec.trial_seed)
     seconds += perf_counter() - start
-    normal = held_out or normal_range(model.to(device()), data, bar=bar)
+    normal = held_out or range_after_training(model.to(device()), data, bar=bar)
     evaluation = evaluate(model.to(device()), data, normal.threshold, bar=bar)
     result = TrialResult(
         evaluation.metrics,
@@ -130,6 +133,7 @@ def _run(
     logs.result(evaluation.metrics, normal.threshold, task.steps)
     # The result of a shorter training stands until now; from here on its files are replaced.
     delete(folder / RESULT)
+    delete(folder / THRESHOLDS)
     write_spec(folder, spec, contents)
     save_weights(model, folder / WEIGHTS)
     keep_images(folder, evaluation, data, normal)

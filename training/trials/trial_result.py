@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pydantic
 
+from dlkd.training.thresholds.calibration import Calibration
 from dlkd.training.trials.trial_folder import RESULT
 from dlkd.training.trials.trial_spec import TrialError
 
@@ -30,19 +31,21 @@ DEVIATIONS = 3.0
 
 @dataclass(frozen=True)
 class NormalRange:
-    """What a model says of normal training images: the alarm's threshold and the pictures' colour scale.
+    """What a model says of normal images: the alarm's threshold and the pictures' colour scale.
 
     Attributes:
         level: median of the anomaly maps' pixels, NaN from a model that gives none.
         threshold: image score above which an image counts as anomalous.
         images: how many normal training images it was taken from.
         proportions: width per height of these pictures, their median; NaN where it is not known.
+        calibration: how the threshold was chosen for a wanted rate; None where it was not.
     """
 
     level: float
     threshold: float
     images: int = 0
     proportions: float = math.nan
+    calibration: Calibration | None = None
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -52,8 +55,14 @@ class NormalRange:
     @property
     def origin(self) -> str:
         """Where the threshold comes from, in words."""
+        if self.calibration is not None:
+            return self.calibration.origin
         what = f"mean + {DEVIATIONS:g} standard deviations of the scores of {self.images} normal training images"
         return f"the threshold is the {what}"
+
+    def calibrated(self, threshold: float, calibration: Calibration) -> NormalRange:
+        """The same colour scale and proportions with a threshold that was chosen for a wanted rate."""
+        return replace(self, threshold=threshold, calibration=calibration)
 
 
 @dataclass(frozen=True)

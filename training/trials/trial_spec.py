@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
-from dlkd.data import Category
+from dlkd.data import Category, dataset_label
 from dlkd.data.digest import category_digest, file_digest
 from dlkd.files import write_text
 from dlkd.registry import Registry
@@ -16,6 +16,7 @@ from dlkd.registry.located_yaml import dump_yaml, parse_yaml
 from dlkd.registry.problems import ConfigError
 from dlkd.training.config import TrainConfig
 from dlkd.training.seeds import derive_seed
+from dlkd.training.thresholds.calibration import CalibrationError
 from dlkd.training.trials.identity import (
     DATA,
     PLACE_ONLY,
@@ -79,6 +80,8 @@ class TrialSpec(pydantic.BaseModel):
         """
         plain = self.model_dump(mode="json", exclude={"variant": True, "train": PLACE_ONLY})
         plain["train"]["image_size"] = list(self.train.sides)
+        if plain["train"]["calibrate"] is None:  # as before there was such a setting
+            del plain["train"]["calibrate"]
         plain["model"] = by_contents(plain["model"], contents)
         plain["dataset"] = placeless_dataset(plain["dataset"], contents.get(DATA, ""))
         return plain
@@ -88,6 +91,20 @@ def load_category(spec: TrialSpec, registry: Registry) -> Category:
     """The samples of a trial. Raises ConfigError where its dataset has no place, as that of a saved model."""
     category: Category = registry.build("dataset", registry.complete("dataset", spec.dataset)).load(spec.category)
     return category
+
+
+def check_held_out(specs: Iterable[TrialSpec], registry: Registry) -> None:
+    """Raise TrialError where images that `train.calibrate` holds out are too few; names all such categories."""
+    problems: dict[str, None] = {}
+    for spec in specs:
+        if spec.train.calibrate is not None:
+            place = f"{dataset_label(spec.dataset)}/{spec.category}"
+            try:
+                spec.train.calibrate.check(len(load_category(spec, registry).train), place)
+            except CalibrationError as error:
+                problems[str(error)] = None
+    if problems:
+        raise TrialError("\n".join(problems))
 
 
 def read_trial(folder: Path) -> TrialSpec:
