@@ -85,16 +85,18 @@ def test_what_cannot_be_followed_is_one_box(hooks: Any) -> None:
 
 
 def test_a_section_says_what_the_row_and_the_docstring_say(hooks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gallery = hooks("gallery")
-    monkeypatch.setattr(gallery, "_variants", lambda: {"mine": {"block/embed": []}, "other": {}})
-    monkeypatch.setattr(gallery, "_grids", lambda: {"table4": {"block/embed"}, "noise": set()})
+    gallery, users = hooks("gallery"), hooks("users")
+    monkeypatch.setattr(users, "_variants", lambda: {key: {"block/gfrb": []} for key in default_registry().variants})
+    monkeypatch.setattr(users, "_direct_parts", lambda: {"block/gfrb": {"block/embed"}, "block/frm": {"block/lfrb"}})
+    monkeypatch.setattr(users, "grids_that_vary", lambda: {"table4": {"block/embed"}, "noise": set()})
     section = gallery.section("block/embed")
     assert "**Contract**: `b c h w -> b c h w`; `c` multiple of 4." in section
-    assert "| `norm` | `batch` | norm |" in section
+    assert "| `norm` | `batch` (norm) |" in section
     count = sum(p.numel() for p in default_registry().build("block", {"name": "embed"}, channels=64).parameters())
     assert f"**Parameters** at c = 64: {count:,}." in section
-    assert "**Used by**: `mine`. **Varied in** the grids `table4`." in section
-    assert "results](../results.md) of the grids `table4`" in section
+    assert "**Used by** the variants `dlkd`, " in section  # by way of gfrb
+    assert "`vt_adl`. Part of `gfrb`. The rows of the grids `table4` differ in it." in section
+    assert "results](../results.md) of `table4`" in section
 
 
 def test_held_components_are_those_of_all_slots(hooks: Any) -> None:
@@ -103,7 +105,7 @@ def test_held_components_are_those_of_all_slots(hooks: Any) -> None:
         "depth": 1,
         "local": {"name": "embed", "ratio": 0.5, "norm": {"name": "batch"}, "act": "relu"},
     }
-    assert dict(hooks("gallery").held("block", node)) == {
+    assert dict(hooks("users").held("block", node)) == {
         "block/prl": {"name": "prl", "depth": 1},
         "block/embed": {"name": "embed", "ratio": 0.5},
         "norm/batch": {"name": "batch"},

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import docstrings
 import flow
 import torch
+import users
 from torch import nn
 
-from dlkd.ablations.plan.grid_files import load_grid
-from dlkd.ablations.plan.shipped import shipped_grids
-from dlkd.check.component import Case, Component
-from dlkd.contract import Rule
-from dlkd.registry import Node, Row, arguments, default_registry, example_value, get, name_key, weightless
+from dlkd.registry import Node, Row, arguments, default_registry, example_value, get, weightless
 from dlkd.registry.located_yaml import dump_yaml
 from dlkd.registry.rows import MANY, words
 from dlkd.registry.signatures import PLAIN_KINDS
-
-DOCS = Path(__file__).parents[1]
-SIZES = {"b": 1, "c": 64, "c1": 64, "c2": 128, "c3": 256, "h": 8, "w": 8, "n": 64}
-"""Sizes of the axes in drawings and counts, or the next that a row's rules allow."""
 
 MEASURED = {
     "block/frfn": ("where-the-time-goes", ["decoder: FRFN", "refiner: FRFN"]),
@@ -46,34 +35,37 @@ MEASURED = {
 """Section of docs/performance.md with a component's time, and the rows of its table."""
 
 KINDS = {
-    "block": "Blocks take feature maps. Most keep the shape, so that they fit into any slot for a block.",
-    "loss": "Losses take maps or features and give a number.",
-    "model": "Models are detectors: images in, scores and anomaly maps out.",
-    "decoder": "Decoders turn the fused map into maps of the teacher's scales.",
-    "teacher": "Teachers are frozen networks whose features a student learns to give.",
-    "noise": "Noise is added to the teacher's features: the pseudo-anomalies of the paper.",
-    "pseudo_anomaly": "Pseudo-anomalies are drawn into normal images, with their masks.",
-    "mask": "Masks say where a pseudo-anomaly is.",
-    "texture_source": "Texture sources give the pictures that are pasted.",
-    "augmentation": "Augmentations change a picture as a whole.",
-    "norm": "Norms are passed to blocks as classes, by name alone.",
-    "act": "Activations are passed to blocks as classes, by name alone.",
-    "optimizer": "Optimisers are settings of a model.",
-    "schedule": "Schedules change an optimiser's learning rate.",
-    "coreset": "Coresets choose which vectors a memory bank keeps.",
-    "dataset": "Datasets give paths and labels of images. `--dataset` names them.",
-    "scan": "Backends compute the selective scan. `backend:` names them; `dlkd list scan` says what each runs on.",
+    "block": ("Blocks", "Blocks take feature maps. Most keep the shape, so that they fit into any slot for a block."),
+    "loss": ("Losses", "Losses take maps or features and give a number."),
+    "model": ("Models", "Models are detectors: images in, scores and anomaly maps out."),
+    "decoder": ("Decoders", "Decoders turn the fused map into maps of the teacher's scales."),
+    "teacher": ("Teachers", "Teachers are frozen networks whose features a student learns to give."),
+    "noise": ("Noise", "Noise is added to the teacher's features: the pseudo-anomalies of the paper."),
+    "pseudo_anomaly": ("Pseudo-anomalies", "Pseudo-anomalies are drawn into normal images, with their masks."),
+    "mask": ("Masks", "Masks say where a pseudo-anomaly is."),
+    "texture_source": ("Texture sources", "Texture sources give the pictures that are pasted."),
+    "augmentation": ("Augmentations", "Augmentations change a picture as a whole."),
+    "norm": ("Norms", "Norms are passed to blocks as classes, by name alone."),
+    "act": ("Activations", "Activations are passed to blocks as classes, by name alone."),
+    "optimizer": ("Optimisers", "Optimisers are settings of a model."),
+    "schedule": ("Schedules", "Schedules change an optimiser's learning rate."),
+    "coreset": ("Coresets", "Coresets choose which vectors a memory bank keeps."),
+    "dataset": ("Datasets", "Datasets give paths and labels of images. `--dataset` names them."),
+    "scan": (
+        "Scan backends",
+        "Backends compute the selective scan. `backend:` names them; `dlkd list scan` says what each runs on.",
+    ),
 }
-"""Kinds in the order of the gallery, each with a sentence."""
+"""Kinds in the order of the gallery, each with a title and a sentence."""
 
 
 def pages() -> dict[str, str]:
     """Text of each page by its place in docs/."""
     kinds = {kind: [key for key in default_registry().rows if key.startswith(f"{kind}/")] for kind in KINDS}
-    told = "\n".join(f"- [{kind}]({kind}.md), {len(keys)}: {KINDS[kind]}" for kind, keys in kinds.items())
+    told = "\n".join(f"- [{title}]({kind}.md), {len(kinds[kind])}: {said}" for kind, (title, said) in KINDS.items())
     made = {"gallery/index.md": f"{_INDEX}\n\n{told}\n"}
-    for kind, keys in kinds.items():
-        made[f"gallery/{kind}.md"] = f"# {kind}\n\n{KINDS[kind]}\n\n" + "\n".join(map(section, keys))
+    for kind, (title, said) in KINDS.items():
+        made[f"gallery/{kind}.md"] = f"# {title}\n\n{said}\n\n" + "\n".join(map(section, kinds[kind]))
     return made
 
 
@@ -83,11 +75,13 @@ Every component that a variant can name, by kind. These pages are made from `reg
 code whenever the site is built.
 
 - **Contract**: shapes of inputs and output, and rules on their axes. `h/2` is half of h, rounded up. Tests check it.
-- **Data flow**: recorded while the component runs once, at the sizes that the drawing shows, without the batch.
-- **Arguments**: what a variant may set, with defaults.
+- **Data flow**: recorded while the component runs once, at the sizes that the drawing shows, without the batch. After
+  “with” are arguments that make it small enough for a drawing.
+- **Arguments**: what a variant may set, with defaults; in brackets the kind of component that an argument takes.
 - **Parameters**: at the width that is named.
 - **Measured cost**: the rows of [the performance page](../performance.md) that measure this component.
-- **Used by**: variants that have the component, and grids whose rows differ in it.
+- **Used by**: variants that have the component, components that it is a fixed or a default part of, and grids whose
+  rows differ in it.
 - **Worth**: pages with measurements of what it changes."""
 
 
@@ -99,7 +93,7 @@ def section(key: str) -> str:
     parts += _contract(row)
     parts += _picture(key, row)
     parts += _arguments(kind, name, component, row)
-    parts += [*_parameters(key, row), _cost(key), *_users(key), _worth(key)]
+    parts += [*_parameters(key, row), _cost(key), *users.used_by(key), users.worth(key)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -120,25 +114,14 @@ def _contract(row: Row) -> list[str]:
     ]
 
 
-def sizes_of(row: Row, axes: list[str]) -> dict[str, int]:
-    """A size for each axis: that of `SIZES`, or the next that the row's rule allows."""
-    found = {}
-    for axis in axes:
-        rule = Rule(row.requires.get(axis, ">= 1"))
-        found[axis] = next(size for size in range(SIZES.get(axis, 8), 10_000) if rule.holds(size))
-    return found
-
-
 def _picture(key: str, row: Row) -> list[str]:
-    if row.shape is None:
+    case, module = users.case_of(key), users.built(key)
+    if case is None or module is None:
         return []
-    component = Component.of(default_registry(), key)
-    case = Case(component, sizes_of(row, component.axes()))
-    module = case.build()
-    made = flow.recorded(module, case.inputs(), component.own_name)
+    made = flow.recorded(module, case.inputs(), case.component.own_name)
     smaller = dump_yaml(row.check_with, default_flow_style=True, width=1000).strip()
     told = f"**Data flow**, with `{smaller}`:" if row.check_with else "**Data flow**:"
-    return [told, flow.drawing(made, f"Data flow through {component.own_name}")]
+    return [told, flow.drawing(made, f"Data flow through {case.component.own_name}")]
 
 
 def _arguments(kind: str, name: str, component: Any, row: Row) -> list[str]:
@@ -148,13 +131,13 @@ def _arguments(kind: str, name: str, component: Any, row: Row) -> list[str]:
         return [f"**Arguments**: none. {given}".strip()]
     node = _complete(kind, name) or {}
     told = docstrings.arguments(component)
-    lines = ["| argument | default | takes | |", "| --- | --- | --- | --- |"]
+    lines = ["| argument | default | |", "| --- | --- | --- |"]
     for argument, parameter in known.items():
         default = _default(node.get(argument, parameter.default))
         words_ = told.get(argument, told.get(f"{argument}_", "")).replace("|", "\\|")
         slot = row.slots.get(argument, "")
-        takes = f"{slot.removesuffix(MANY)}, any number" if slot.endswith(MANY) else slot
-        lines.append(f"| `{argument}` | {default} | {takes} | {words_} |")
+        takes = f" ({slot.removesuffix(MANY)}{', any number' if slot.endswith(MANY) else ''})" if slot else ""
+        lines.append(f"| `{argument}` | {default}{takes} | {words_} |")
     return [f"**Arguments**. {given}".strip(), "\n".join(lines)]
 
 
@@ -184,7 +167,7 @@ def _parameters(key: str, row: Row) -> list[str]:
     if row.shape is None or node is None or not (isinstance(made_by, type) and issubclass(made_by, nn.Module)):
         return []
     axes = list(dict.fromkeys(words(list(row.given.values()))))
-    sizes = sizes_of(row, axes)
+    sizes = users.sizes_of(row, axes)
     given = {argument: example_value(value, row, sizes) for argument, value in row.given.items()}
     with torch.device("meta"):
         module = registry.build(kind, weightless(node), **given)
@@ -204,72 +187,3 @@ def _cost(key: str) -> str:
     anchor, rows = MEASURED[key]
     named = ", ".join(f"“{row}”" for row in rows)
     return f"**Measured cost**: {named} in [this table](../performance.md#{anchor})."
-
-
-def _users(key: str) -> list[str]:
-    if key.split("/")[0] in ("dataset", "scan"):
-        return []
-    variants = [name for name, held in _variants().items() if key in held]
-    grids = [f"`{name}`" for name, varied in _grids().items() if key in varied]
-    shown = ", ".join(f"`{name}`" for name in variants) or "no variant by default"
-    return [f"**Used by**: {shown}." + (f" **Varied in** the grids {', '.join(grids)}." if grids else "")]
-
-
-def _worth(key: str) -> str:
-    found = []
-    if f"| `{key}` |" in _page("transfer"):
-        found.append("[as a part of other systems](../transfer.md#what-a-part-was-worth)")
-    measured = [
-        name
-        for name, varied in _grids().items()
-        if key in varied and re.search(rf"dlkd ablate [^`]*\b{name}\b", _page("results"))
-    ]
-    if measured:
-        found.append(f"[results](../results.md) of the grids {', '.join(f'`{name}`' for name in measured)}")
-    return f"**Worth**: {'; '.join(found) or 'not measured'}."
-
-
-@functools.cache
-def _page(name: str) -> str:
-    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
-
-
-@functools.cache
-def _variants() -> Mapping[str, Mapping[str, list[Node]]]:
-    registry = default_registry()
-    return {name: _by_key(registry.resolve(name)) for name in registry.variants}
-
-
-@functools.cache
-def _grids() -> Mapping[str, set[str]]:
-    """The components in which the rows of each grid that comes with dlkd differ."""
-    registry = default_registry()
-    found = {}
-    for name in shipped_grids():
-        rows = [_by_key(registry.resolve(row.variant, row.overrides)) for row in load_grid(name).rows]
-        keys = {key for row in rows for key in row}
-        found[name] = {key for key in keys if any(row.get(key) != rows[0].get(key) for row in rows)}
-    return found
-
-
-def _by_key(node: Node) -> dict[str, list[Node]]:
-    found: dict[str, list[Node]] = {}
-    for key, own in held("model", node):
-        found.setdefault(key, []).append(own)
-    return found
-
-
-def held(kind: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The components of a resolved node, each with its own arguments, those of inner ones aside."""
-    registry = default_registry()
-    row = registry.row(kind, node[name_key(kind)])
-    yield f"{kind}/{node[name_key(kind)]}", {k: v for k, v in node.items() if k not in row.slots}
-    for argument, slot in row.slots.items():
-        value, inner = node.get(argument), slot.removesuffix(MANY)
-        if isinstance(value, str):
-            yield f"{inner}/{value}", {}
-        elif isinstance(value, dict) and slot.endswith(MANY):
-            for each in value.values():
-                yield from held(inner, each)
-        elif isinstance(value, dict):
-            yield from held(inner, value)

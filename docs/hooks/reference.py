@@ -59,7 +59,9 @@ def pages() -> dict[str, str]:
         new = [place for place in homes(name) if place not in seen]
         seen |= set(new)
         directives = "\n\n".join(f"::: {place}" for place in new)
-        made[f"reference/{name}.md"] = f"# {_module(name)}\n\n{told}\n\n{directives}\n"
+        made[f"reference/{name}.md"] = (
+            f"# {_module(name)}\n\n{told} Import each name with `from {_module(name)} import NAME`.\n\n{directives}\n"
+        )
     return made
 
 
