@@ -133,9 +133,7 @@ class OnTheHub(ModelHubMixin, library_name="dlkd"):
         (save_directory / CARD).unlink(missing_ok=True)  # the mixin keeps a card, whose figures may be another model's
         write_saved(config, self.detector, save_directory)
 
-    def generate_model_card(  # type: ignore[override]
-        self, *, repo: str = "", licence: str = "", data_licence: str = ""
-    ) -> ModelCard:
+    def generate_model_card(self, *, repo: str = "", licence: str = "", data_licence: str = "") -> ModelCard:
         """The card of the model.
 
         Args:
