@@ -18,7 +18,7 @@ from dlkd.registry import ConfigError, Registry, list_components, weightless
 from dlkd.registry.located_yaml import LocatedYaml, read_yaml
 from dlkd.registry.problems import KeyPath, Problem, nearest
 from dlkd.training.pretrained.tensors import read_tensors, write_tensors
-from dlkd.training.pretrained.without_files import problems, without_files, without_places
+from dlkd.training.pretrained.without_files import places, problems, without_files, without_places
 from dlkd.training.trials.trial_result import TrialResult
 from dlkd.training.trials.trial_spec import TrialError, TrialSpec
 
@@ -30,6 +30,7 @@ CONFIG = "config.json"
 
 TENSORS = "model.safetensors"
 MODEL: KeyPath = ("trial", "model")
+DATASET: KeyPath = ("trial", "dataset")
 
 STRANGE = (
     "a component that is not dlkd's own is registered by its author's Python file, which runs: give it as imports= or "
@@ -158,7 +159,7 @@ def _built(spec: TrialSpec, registry: Registry, located: LocatedYaml) -> Detecto
     """The model with weights that are not read yet; those of frozen parts are random, as the file brings them."""
     checker = registry.checker()
     full = checker.complete("model", spec.model, located, MODEL)
-    if found := [*checker.problems, *_wrong_dataset(spec, located)]:
+    if found := [*checker.problems, *_wrong_dataset(spec, registry, located)]:
         hint = [Problem(located.file, 0, (), STRANGE)] if any("unknown" in p.message for p in found) else []
         raise ConfigError([*found, *hint])
     # The checker makes paths absolute, so that a path differs here too; `problems` says it better.
@@ -175,14 +176,19 @@ def _built(spec: TrialSpec, registry: Registry, located: LocatedYaml) -> Detecto
     return detector
 
 
-def _wrong_dataset(spec: TrialSpec, located: LocatedYaml) -> Iterator[Problem]:
+def _wrong_dataset(spec: TrialSpec, registry: Registry, located: LocatedYaml) -> Iterator[Problem]:
     """Its name must be known, since labels and seeds come of it; the data themselves are not needed."""
     name, known = str(spec.dataset.get("name")), list_components("dataset")
     if name not in known:
-        yield located.problem(("trial", "dataset", "name"), f"unknown dataset '{name}'{nearest(name, known)}")
+        yield located.problem((*DATASET, "name"), f"unknown dataset '{name}'{nearest(name, known)}")
         return
-    for key in [key for key in spec.dataset if key not in without_places(spec.dataset)]:
-        yield located.problem(("trial", "dataset", key), "names a place of files; a saved model has none")
+    kept = without_places(spec.dataset)
+    for key in [key for key in spec.dataset if key not in kept]:
+        yield located.problem((*DATASET, key), "names a place of files; a saved model has none")
+    checker = registry.checker()
+    somewhere = dict.fromkeys(places("dataset", name), ".")
+    full = without_places(checker.complete("dataset", kept | somewhere, located, DATASET))
+    yield from checker.problems or _unlike(kept, full, located, DATASET)
 
 
 def _preprocessing(spec: TrialSpec, detector: Detector) -> Preprocessing:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dlkd.data.label import takes_paths
-from dlkd.registry import Node, Registry, get, inner_nodes, name_key, type_hints
+from dlkd.registry import Node, Registry, Row, arguments, get, inner_nodes, name_key, type_hints
 from dlkd.registry.located_yaml import LocatedYaml
 from dlkd.registry.nodes import python_name
 from dlkd.registry.problems import KeyPath, Problem
@@ -71,8 +71,14 @@ def problems(registry: Registry, kind: str, node: Node, source: LocatedYaml, pat
 
 def without_places(node: Mapping[str, Any]) -> Node:
     """A dataset node without the arguments that say where its files are."""
-    hints = type_hints(get("dataset", node["name"]))
-    return {key: value for key, value in node.items() if not takes_paths(hints.get(python_name(key)))}
+    without = places("dataset", node["name"])
+    return {key: value for key, value in node.items() if key not in without}
+
+
+def places(kind: str, name: str) -> list[str]:
+    """Arguments of a component that take paths."""
+    hints = type_hints(get(kind, name))
+    return [key for key in arguments(get(kind, name), Row()) if takes_paths(hints.get(python_name(key)))]
 
 
 def _paths(kind: str, node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

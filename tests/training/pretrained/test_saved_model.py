@@ -67,7 +67,7 @@ def alike(one: dlkd.TrainedModel, other: dlkd.TrainedModel, pictures: Path) -> N
         assert a.map is not None
         assert b.map is not None
         assert (a.map == b.map).all()
-    assert one.metrics == other.metrics
+    assert str(one.metrics) == str(other.metrics)  # NaN is not itself
     assert one.result.normal == other.result.normal
 
 
@@ -156,6 +156,8 @@ def model_of(config: Any) -> Any:
         (lambda c: model_of(c)["teacher"].update(weights="/etc/passwd"), "weights: names the file '/etc/passwd'"),
         (lambda c: model_of(c)["teacher"].update(weights="w.pth"), r"weights: names the file '.*w\.pth'"),
         (lambda c: c["trial"]["dataset"].update(name="mine"), r"(?s)trial.dataset.name: unknown dataset 'mine'"),
+        (lambda c: c["trial"]["dataset"].update(unmasked="no"), "trial.dataset.unmasked: expected"),
+        (lambda c: c["trial"]["dataset"].pop("unmasked"), "trial.dataset: the key 'unmasked' is missing"),
         (lambda c: c["trial"]["dataset"].update(root="/etc"), "trial.dataset.root: names a place of files"),
     ],
 )  # fmt: skip
