@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 BENCHMARKS: dict[str, list[str]] = {
     "scan": ["--literal"],
     "verdicts": ["--tables", "200"],
-    **{name: [] for name in ("metrics", "data", "dlkd", "systems", "predict", "together", "start", "ablations")},
+    **{n: [] for n in ("metrics", "data", "dlkd", "systems", "predict", "export", "together", "start", "ablations")},
 }
 """Names, as in bench_<name>.py, and further arguments."""
 

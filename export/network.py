@@ -7,6 +7,7 @@ import keyword
 
 from torch import Tensor, nn
 
+from dlkd.blocks.ss2d import SS2D
 from dlkd.models.detector import Detector
 
 
@@ -23,14 +24,22 @@ class Network(nn.Module):
         return scores, maps
 
 
-def exportable(detector: Detector) -> nn.Module:
+def exportable(detector: Detector, *, loops: bool = True) -> nn.Module:
     """A copy in eval mode that `torch.export` and `torch.onnx.export` take, with batches of any size.
 
     Its call takes images (b, 3, h, w), normalised, and gives scores (b,) and maps (b, h', w') or None, as
     `Detector.detect` does.
+
+    Args:
+        detector: any, fitted.
+        loops: an SS2D's scan is a loop, one node of the graph (`blocks/scan/loop.py`), which suits runtimes; otherwise
+            it is unrolled in chunks, which suits PyTorch, whose loop is one of Python's.
     """
     network = Network(copy.deepcopy(detector)).eval().requires_grad_(False)
     nameable(network)
+    for part in network.modules():
+        if isinstance(part, SS2D):
+            part.backend = "loop" if loops else "torch"
     return network
 
 

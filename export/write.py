@@ -92,7 +92,7 @@ def export(
         made = Path(folder) / f"detector{SUFFIXES[format]}"
         say("tracing the model")
         try:
-            of.trace(_from_pictures(here), made)
+            of.trace(_from_pictures(here, loops=format != "torch"), made)
         except ExportError as error:
             raise ExportError(f"{trained.spec.variant}: {error}") from error
         say("quantising the file" if int8 else "preparing the file")
@@ -112,10 +112,11 @@ def export(
     return Exported(place, parity, metadata)
 
 
-def _from_pictures(trained: TrainedModel) -> PictureDetector:
+def _from_pictures(trained: TrainedModel, *, loops: bool) -> PictureDetector:
     detector = trained.detector
     with torch.inference_mode():
-        return PictureDetector(exportable(detector), trained.spec.train.sides, detector.mean, detector.std).eval()
+        network = exportable(detector, loops=loops)
+        return PictureDetector(network, trained.spec.train.sides, detector.mean, detector.std).eval()
 
 
 def _put(made: Path, place: Path) -> None:

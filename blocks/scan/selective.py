@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # Registered by being imported here; an import statement, so that keys of results find their kernels too.
-from dlkd.blocks.scan import hub_backend, mamba_backend, torch_backend  # noqa: F401
+from dlkd.blocks.scan import hub_backend, loop, mamba_backend, torch_backend  # noqa: F401
 from dlkd.blocks.scan.backend import choose_backend, scan_of
 from dlkd.blocks.scan.flops import announce
 from dlkd.blocks.scan.inputs import ScanInputs

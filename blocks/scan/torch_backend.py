@@ -8,6 +8,7 @@ sums of dt * A <= 0 and never of their negatives, so nothing overflows.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -20,12 +21,17 @@ from dlkd.registry import register
 @register("scan", "torch")
 def torch_scan(inputs: ScanInputs, dt_softplus: bool) -> Tensor:
     """Scan prepared inputs, see `selective_scan`."""
+    return around(_scan, inputs, dt_softplus)
+
+
+def around(recurrence: Callable[..., Tensor], inputs: ScanInputs, dt_softplus: bool) -> Tensor:
+    """A scan whose `recurrence` of u, dt, A, B and C does what is left: bias and softplus of dt, D and the gate."""
     u, dt, A, B, C, D, z, dt_bias = inputs
     if dt_bias is not None:
         dt = dt + dt_bias[:, None]
     if dt_softplus:
         dt = F.softplus(dt)
-    y = _scan(u, dt, A, B, C)
+    y = recurrence(u, dt, A, B, C)
     if D is not None:
         y = y + D[:, None] * u
     return y if z is None else y * F.silu(z)

@@ -135,7 +135,7 @@ def test_refuses_other_shapes(shape: tuple[int, ...], message: str) -> None:
 def test_refuses_unknown_orders_backends_and_impossible_step_sizes() -> None:
     with pytest.raises(ValueError, match='unknown scan order "spiral"; known: cross4'):
         SS2D(8, scan="spiral")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="unknown backend 'cud'; known: auto, mamba_ssm"):
+    with pytest.raises(ValueError, match="unknown backend 'cud'; known: auto, loop, mamba_ssm"):
         SS2D(8, backend="cud")
     with pytest.raises(ValueError, match=r"0 < dt_min <= dt_max, got 0.2 and 0.1"):
         SS2D(8, dt_min=0.2)

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dlkd.blocks.ss2d import SS2D
 from dlkd.check import sizes
 from dlkd.check.component import Case, Component
 from dlkd.check.short_training import images
 from dlkd.export.network import exportable
 from dlkd.models import Detector
-from dlkd.registry import default_registry
+from dlkd.registry import create_model, default_registry
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -54,6 +55,42 @@ def test_a_graph_gives_the_detectors_scores_and_maps(name: str) -> None:
     graph = traced(detector, images(case, detector, b=2))
     for b in (1, 3):
         assert_same(detector, graph, images(case, detector, seed=b, b=b).detach())
+
+
+def small_dlkd() -> Detector:
+    """dlkd with few states and one block per refiner; all else as it is."""
+    teacher = {"backbone": "test_resnet", "weights": "random"}
+    torch.manual_seed(0)
+    return create_model("dlkd", teacher=teacher, decoder={"global": {"d_state": 4}}, refiner={"depth": 1}).eval()
+
+
+@pytest.mark.slow
+def test_a_scan_is_one_node_of_dlkds_graph() -> None:
+    detector = small_dlkd()
+    with torch.no_grad():
+        graph = traced(detector, torch.randn(2, 3, 32, 48))
+        found = graph.model.graph
+        assert [node.op_type for node in found].count("Scan") == sum(isinstance(m, SS2D) for m in detector.modules())
+        assert len(found) + sum(len(body) for node in found for body in bodies(node)) < 1200
+        for b in (1, 3):
+            pictures = torch.randn(b, 3, 32, 48)
+            assert_same(detector, graph, pictures)
+            in_openvino = openvino_run(graph, pictures)
+            for got, expected in zip(in_openvino, detector.detect(pictures), strict=True):
+                assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def bodies(node: Any) -> list[Any]:
+    return [each.value for each in node.attributes.values() if each.type.name == "GRAPH"]
+
+
+def openvino_run(graph: Any, pictures: Tensor) -> list[Tensor]:
+    openvino = pytest.importorskip("openvino")
+    file = io.BytesIO()
+    graph.save(file)
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return [torch.from_numpy(x.copy()) for x in compiled({0: pictures.numpy()}).values()]
 
 
 class WithoutMaps(Detector):
