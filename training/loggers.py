@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dlkd.data import dataset_label
 from dlkd.files import file_name
@@ -77,7 +77,8 @@ class Loggers:
         for logger in self.loggers:
             logger.finalize("success" if kind is None else "failed")
             if type(logger).__name__ == "WandbLogger":  # a worker's next trial is another run
-                logger.experiment.finish(exit_code=0 if kind is None else 1)
+                experiment: Any = logger.experiment
+                experiment.finish(exit_code=0 if kind is None else 1)
 
     def result(self, metrics: Mapping[str, float], threshold: float, step: int) -> None:
         """Log the metrics of the test images, as fractions, and the alarm threshold."""
