@@ -98,7 +98,7 @@ class LFRB(nn.Module):
         """
         if len(self.branches) == 1:
             out: Tensor = self.branches[0](torch.cat(patches))
-            return out.split([patches[0].shape[0]] * len(patches))
+            return torch.split(out, [patches[0].shape[0]] * len(patches))
         return [branch(patch) for branch, patch in zip(self.branches, patches, strict=True)]
 
 

@@ -77,8 +77,8 @@ class Loggers:
         for logger in self.loggers:
             logger.finalize("success" if kind is None else "failed")
             if type(logger).__name__ == "WandbLogger":  # a worker's next trial is another run
-                experiment: Any = logger.experiment
-                experiment.finish(exit_code=0 if kind is None else 1)
+                run: Any = logger
+                run.experiment.finish(exit_code=0 if kind is None else 1)
 
     def result(self, metrics: Mapping[str, float], threshold: float, step: int) -> None:
         """Log the metrics of the test images, as fractions, and the alarm threshold."""
