@@ -113,6 +113,12 @@ class TrialResult:
     alarm: Alarm
     versions: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # One NaN for all, since dictionaries take the same object as equal: a result equals what is read of its file.
+        for name, value in self.metrics.items():
+            if math.isnan(value):
+                self.metrics[name] = math.nan
+
 
 _RESULTS = pydantic.TypeAdapter(TrialResult)
 

@@ -42,7 +42,7 @@ def test_the_place_of_the_data_the_variants_name_and_place_only_arguments_do_not
     moved = at(make_spec(epochs=1, workers=1, checkpoint_seconds=9.0), tmp_path / "moved")
     moved = moved.model_copy(update={"variant": "another name"})
     assert identity(moved) == identity(spec)
-    assert repr(run_trial(moved, tmp_path / "t", REGISTRY, resume=True)) == repr(first)
+    assert run_trial(moved, tmp_path / "t", REGISTRY, resume=True) == first
     assert read_trial(tmp_path / "t") == moved  # evaluate and predict look for the data where they are now
 
 
