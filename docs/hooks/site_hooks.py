@@ -18,6 +18,11 @@ DOCUMENTED = ROOT / "build" / "documented"
 """A copy of the package under its own name, which the reference is read from: a checkout may have any name."""
 
 
+def on_startup(**_: Any) -> None:
+    """Make the folder of the copy: mkdocstrings leaves out a path that is not there when its settings are read."""
+    DOCUMENTED.mkdir(parents=True, exist_ok=True)
+
+
 def on_config(config: Any) -> Any:
     """Copy the package, so that the reference is that of this checkout."""
     shutil.rmtree(DOCUMENTED, ignore_errors=True)
