@@ -51,6 +51,7 @@ def _scans() -> Table:
     from dlkd.blocks.scan.backend import backends
 
     table = text_table("scan", "devices", "dtypes", "compiles", "exports", "missing here")
+    table.columns[2].no_wrap = True
     for name, limits in backends().items():
         dtypes = ", ".join(str(dtype).removeprefix("torch.") for dtype in limits.dtypes)
         able = ("yes" if can else "no" for can in (limits.compiles, limits.exports))

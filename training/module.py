@@ -66,7 +66,7 @@ class DetectorTask(L.LightningModule):
             shown = ", ".join(f"{k} {v.item():.4g}" for k, v in terms.items())
             raise NonFiniteLossError(f"the loss is not finite at step {self.global_step}: {shown}")
         self.log("loss", terms["total"], prog_bar=True, batch_size=len(batch["image"]))
-        if self.trainer.loggers:
+        if self.loggers:
             self.log_dict({f"train/{name}": term.detach() for name, term in terms.items() if name != "total"})
         # Last, so that a term of that name does not take its place.
         return {**{name: term.detach() for name, term in terms.items()}, "loss": terms["total"]}

@@ -78,7 +78,7 @@ class CellWorker(tune.Trainable):
         try:
             run_trial(
                 spec, folder, registry, resume=True, on_epoch=tell, contents=self.cell.get("contents") or None,
-                loggers=self.cell["loggers"], rows=self.cell["rows"],
+                loggers=self.cell.get("loggers") or (), rows=self.cell.get("rows") or (),
             )  # fmt: skip
         finally:
             progress.unlink(missing_ok=True)

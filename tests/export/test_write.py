@@ -118,7 +118,8 @@ def test_a_file_that_is_refused_leaves_nothing(
     toy: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Other(torch.nn.Module):
-        def __init__(self, detector: Any) -> None:
+        def __init__(self, detector: Any, *, loops: bool = True) -> None:
+            del loops
             super().__init__()
             self.detector = detector
 
