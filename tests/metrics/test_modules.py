@@ -192,7 +192,9 @@ def test_two_processes_find_what_one_does(tmp_path):
         metric.update(maps, masks)
         of_images = AUPIMO(rates=RATES, bits=bits)
         of_images.update(maps, masks)
-        alone.append({name: value.item() for name, value in metric.compute().items()} | {"aupimo": of_images.compute()})
+        alone.append(
+            {name: value.item() for name, value in metric.compute().items()} | {"aupimo": of_images.compute().item()}
+        )
     for together, single in zip(found[0][:4], alone * 2, strict=True):
         assert together == pytest.approx(single, abs=1e-12)
     assert found[0][4] is True
