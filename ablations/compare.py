@@ -193,18 +193,18 @@ def _lines(one: Run, two: Run, pairs: Sequence[RowPair]) -> Iterator[Difference]
     first, second = one.trials_of(pair.a for pair in pairs), two.trials_of(pair.b for pair in pairs)
     metrics = list(dict.fromkeys([*first["metric"], *second["metric"]]))
     both = pd.concat([run.assign(row=side + run["row"]) for side, run in ((A, first), (B, second))])
-    there = set(both.loc[both["status"] != NOT_RUN, "row"])
-    sides = {B + pair.b[1]: A + pair.a[1] for pair in pairs if {A + pair.a[1], B + pair.b[1]} <= there}
     most = max(grid.until_decided or 0, two.grids[pairs[0].b[0]].until_decided or 0) or None
-    judged = {
-        metric: verdicts(metric_trials(both, metric), sides, margin=grid.margin, max_seeds=most).set_index("row")
-        for metric in metrics
-    }
+    judged = {}
+    for metric in metrics:
+        values = metric_trials(both, metric)
+        there = set(values["row"])  # none where the metric is undefined in every cell
+        sides = {B + pair.b[1]: A + pair.a[1] for pair in pairs if {A + pair.a[1], B + pair.b[1]} <= there}
+        judged[metric] = verdicts(values, sides, margin=grid.margin, max_seeds=most).set_index("row")
     for pair in pairs:
         for metric in metrics:
             cells = _pair(first, second, pair, metric)
             shared = cells.dropna()
-            line = dict(judged[metric].loc[B + pair.b[1]]) if B + pair.b[1] in sides else NOTHING
+            line = dict(judged[metric].loc[B + pair.b[1]]) if B + pair.b[1] in judged[metric].index else NOTHING
             decides = line if metric == grid.primary_metric else NOTHING
             yield Difference(
                 pair=pair,

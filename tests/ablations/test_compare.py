@@ -147,6 +147,20 @@ def test_only_shared_cells_are_compared(tmp_path):
     assert "2 of 9" in shown(found)
 
 
+def test_a_metric_that_is_undefined_in_every_cell_of_both_runs_is_shown_as_a_dash_and_the_others_are_compared(tmp_path):
+    for name, value in (("a", 0.8), ("b", 0.9)):
+        trials = run(tmp_path / name, value)
+        trials.loc[trials["metric"] == "pro", ["value", "status", "reason"]] = [np.nan, "undefined", "no masks"]
+        write(tmp_path / name, trials)
+    found = compare(tmp_path / "a", tmp_path / "b")
+    lines = {line.metric: line for line in found.tables["table4"] if line.pair.label == "LFRB"}
+    assert lines["image_auroc"].difference == pytest.approx(0.1)
+    assert lines["image_auroc"].verdict == "helps"
+    assert np.isnan([lines["pro"].a, lines["pro"].b, lines["pro"].difference]).all()
+    assert lines["pro"].shared == 0
+    assert "| LFRB | PRO | – | – | – |  |  |  | 0 of 6 |" in found.markdown()
+
+
 def test_a_row_of_one_run_only_is_named_and_not_shown_as_dashes(tmp_path):
     run(tmp_path / "a", 0.8, rows=("LFRB", "GFRB", "none"))
     run(tmp_path / "b", 0.9, rows=("LFRB", "DLKD"))
