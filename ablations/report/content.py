@@ -24,7 +24,7 @@ from dlkd.ablations.report.words.conditions import (
     notes,
     training_matters,
 )
-from dlkd.ablations.report.words.headline import headline
+from dlkd.ablations.report.words.headline import Headline, headline
 from dlkd.ablations.report.words.numbers import listed
 from dlkd.ablations.run.costs import RowCosts
 from dlkd.files import file_name
@@ -38,7 +38,7 @@ class Section:
         anchor: names the section and its pictures' files.
         table: the figures.
         parts: the same by group and category, where the grid is about these.
-        headline: the verdicts in a few sentences.
+        headline: the verdicts in short.
         notes: notes under the table.
         failures_heading: heading of `failures`.
         failures: cells without figures, with the reasons.
@@ -49,7 +49,7 @@ class Section:
     anchor: str
     table: Table
     parts: Parts | None
-    headline: str
+    headline: Headline
     notes: list[str]
     failures_heading: str
     failures: list[str]

@@ -98,7 +98,7 @@ def _table(section: Section) -> str:
 def _said(section: Section) -> list[str]:
     """The sentences of the other formats under the table, a paragraph each."""
     failed = [f"{section.failures_heading}: {'; '.join(section.failures)}."] if section.failures else []
-    said = [section.headline, *section.notes, *failed]
+    said = [*section.headline.lines, *section.notes, *failed]
     return [r"\par\smallskip\footnotesize\raggedright", *(rf"{_escape(text)}\par" for text in said)]
 
 

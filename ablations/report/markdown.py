@@ -20,9 +20,7 @@ from dlkd.text import plain
 def markdown(report: Report) -> str:
     """The report's text; pictures are files beside it."""
     parts = [f"# {escape(report.title)}", "## In short"]
-    parts.append(
-        "\n".join(f"- **{escape(entries.sentence(s.table.grid.title))}** {escape(s.headline)}" for s in report.sections)
-    )
+    parts += [_headline(section) for section in report.sections]
     if report.training:
         head = ["", "untrained", "trained", "difference", "p"]
         rows = [[t.metric, t.untrained, f"**{t.trained}**", t.difference, t.p] for t in report.training]
@@ -47,6 +45,15 @@ def markdown(report: Report) -> str:
             said = "\n".join(f"- {escape(sentence)}" for sentence in section.sentences)
             parts += ["### Every comparison", said]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _headline(section: Section) -> str:
+    said = section.headline
+    title = f"**{escape(entries.sentence(section.table.grid.title))}** {escape(said.about)}".rstrip()
+    decided = "\n".join(f"- {escape(line)}" for line in said.decided)
+    waiting = "\n".join([f"- {escape(said.undecided)}", *(f"  - {escape(line)}" for line in said.open)])
+    lists = "\n".join(filter(None, [decided, waiting if said.undecided else ""]))
+    return "\n\n".join(filter(None, [title, lists, escape(" ".join(said.rest))]))
 
 
 def _results(table: Table) -> str:

@@ -100,10 +100,15 @@ def figures(line: dict[str, Any]) -> str:
 
 
 def interval(line: dict[str, Any]) -> str:
-    """The interval in points, or nothing."""
+    """The interval in points with its level, or nothing."""
+    return f"95% interval {ends(line)}" if ends(line) else ""
+
+
+def ends(line: dict[str, Any]) -> str:
+    """The ends of the interval in points, or nothing."""
     if not (abs(line["low"]) < 10 and abs(line["high"]) < 10):  # infinite or not known
         return ""
-    return f"95% interval {signed(line['low'] * 100)} to {signed(line['high'] * 100)}"
+    return f"{signed(line['low'] * 100)} to {signed(line['high'] * 100)}"
 
 
 def wins(line: dict[str, Any]) -> str:

@@ -36,8 +36,8 @@ def test_a_row_is_compared_with_its_host_alone(cells, trials_of):
 def test_every_format_names_the_hosts_and_what_the_part_does(cells, trials_of, tmp_path, undrawn):
     report = make_report(trials_of(cells, means=tuple(MEANS.values())), [cells], tmp_path)
     [section] = report.sections
-    assert "Helps: 'RD + FRM' over 'RD' (+6." in section.headline
-    assert "Harms: 'STFPM + LFRB' over 'STFPM' (−5." in section.headline
+    assert "Helps: 'RD + FRM' over 'RD' (+6." in section.headline.decided[0]
+    assert "Harms: 'STFPM + LFRB' over 'STFPM' (−5." in section.headline.decided[1]
     assert section.sentences[0].startswith("'RD + FRM' against its host, 'RD': 'RD + FRM' over 'RD' helps")
     against = "points against its host ('RD' for 'RD + FRM'; 'STFPM' for 'STFPM + LFRB')"
     assert any(against in note for note in section.notes)

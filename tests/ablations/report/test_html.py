@@ -23,9 +23,9 @@ def test_paper_and_measured_stand_in_columns_of_their_own(page_of, full):
     assert [row[0].split(" reference")[0] for row in table[2:]] == ["LFRB", "LFRB + GFRB", "DLKD"]
     gfrb = table[3]
     assert gfrb[1] == "99.48"
-    assert gfrb[2].startswith("95.00 94.")
-    assert table[2][3] == "–"
-    assert re.fullmatch(r"\+2\.00 \+1\.\d\d to \+2\.\d\d better, p .+", table[4][3])
+    assert gfrb[2].startswith("95.00 95% interval 94.")
+    assert table[2][3] == "– not compared"
+    assert re.fullmatch(r"\+2\.00 95% interval \+1\.\d\d to \+2\.\d\d better, p .+", table[4][3])
     assert re.fullmatch(r"\+2\.00", table[4][6])  # exploratory
     assert "| LFRB + GFRB | 99.48 | **95.00**<br>94." in texts["report.md"]
     assert re.search(r"DLKD & 99\.48 & 97\.00 \(96\.\d\d to 97\.\d\d\) & \+2\.00 \(\+1\.\d\d to ", texts["report.tex"])
@@ -60,7 +60,7 @@ def test_rows_that_were_not_measured_have_no_time_and_say_why(grid, trials_of, a
     cells = grid(rows=("A", "B"))
     trials = trials_of(cells, means=(0.8, 0.9))
     text, page = text_of(trials, [cells], tmp_path)
-    assert page.tables[1][1][3:7] == ["–"] * 4
+    assert page.tables[1][1][3:7] == ["– not measured"] * 4
     assert "Time and memory of scoring were not measured" in text
     measured = alone(cells) | {("table4", "B"): Measured("table4", "B", note="out of memory")}
     table = make_report(trials, [cells], tmp_path, measured=measured).sections[0].table
@@ -77,7 +77,7 @@ def test_the_untrained_network_is_easy_to_see(page_of, full):
     assert 'class="untrained"' in texts["report.html"]
     assert page_of(texts["report.html"]).tables[2][2][0] == "untrained student untrained"
     assert "| Image-AUROC | 50.00 | **97.00** | +47.00 |" in texts["report.md"]
-    assert "Helps: training 'DLKD' (+47.00 points, 95% interval" in texts["report.md"]
+    assert "Helps: training 'DLKD' (+47.00 points, +4" in texts["report.md"]
 
 
 def test_how_it_was_measured(full):
@@ -105,7 +105,7 @@ def test_undefined_metrics_say_why_and_are_never_zero(grid, trials_of, undefine,
     _, page = text_of(trials, [cells], tmp_path)
     row = page.tables[0][2]
     assert row[5] == "undefined: the test images have no masks (elpv/mono, elpv/poly)"
-    assert row[6] == "–"
+    assert row[6] == "– not compared"
     assert "0.00" not in " ".join(row[4:])
 
 

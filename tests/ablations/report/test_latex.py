@@ -40,7 +40,7 @@ def test_latex_says_what_the_other_formats_say_under_a_table(full, undrawn) -> N
     page = html.unescape(texts["report.html"])
     for section in make_report(trials, grids, folder / "store").sections:
         assert section.notes
-        for said in (section.headline, *section.notes, *section.failures):
+        for said in (*section.headline.lines, *section.notes, *section.failures):
             assert _escape(said) in texts["report.tex"]
             assert escape(said) in texts["report.md"]
             assert said in page

@@ -65,7 +65,7 @@ def test_every_format_shows_the_papers_figure_beside_the_measured_one(made, text
     lines = {line[0]: line[1:] for line in table[2:]}
     assert list(lines) == ["gravel", "brick", "rough", "grass", "soft (1 of 2 categories)", "total"]
     assert lines["brick"][0] == "93.00"
-    assert lines["gravel"][0] == "–"
+    assert lines["gravel"][0] == "– none in the paper"
     assert lines["rough"][1].startswith("79.9")
     assert lines["rough"][1].endswith("partial: 1 of 4 cells missing trained in 10 s")
     report = make_report(trials, [cells], tmp_path)

@@ -8,11 +8,11 @@ import pytest
 
 from dlkd.ablations.plan.grid import Grid, GridRow
 from dlkd.ablations.report.tables import tabulate
+from dlkd.ablations.report.words import headline as of_table
 from dlkd.ablations.report.words.captions import captions
 from dlkd.ablations.report.words.comparisons import comparisons
 from dlkd.ablations.report.words.conditions import notes
 from dlkd.ablations.report.words.findings import repeat, row_findings
-from dlkd.ablations.report.words.headline import headline
 
 METRIC = "image_auroc"
 
@@ -45,6 +45,10 @@ def table(
     return tabulate(pd.DataFrame(lines), grid)
 
 
+def headline(found):
+    return " ".join(of_table.headline(found).lines)
+
+
 def steps(effects, *, n_categories=10, n_seeds=3, sd=0.002, hole=False, **options):
     noise = np.random.default_rng(0).normal(0, sd, (len(effects), n_categories, n_seeds))
     values = 0.7 + np.array(effects)[:, None, None] + noise
@@ -73,7 +77,8 @@ def test_against_the_reference_the_part_that_a_row_lacks_is_spoken_of():
 def test_the_headline_names_its_metric_its_scope_and_what_would_widen_it():
     said = headline(steps([0.0, 0.03, 0.03]))
     assert said.startswith(
-        "For new seeds and these very test images of these 10 categories, by Image-AUROC: Helps: 'more' over"
+        "For new seeds and these very test images of these 10 categories, by Image-AUROC, 95% intervals after Holm's "
+        "correction: Helps: 'more' over"
     )
     assert "Changes nothing beyond 0.5 points: 'full' over 'more'" in said
     assert said.endswith("The same holds on categories like these.")
@@ -117,17 +122,32 @@ def test_a_source_keeps_its_capitals() -> None:
 def test_a_claim_about_new_images_is_said_to_be_one_where_their_influences_are_known():
     found = steps([0.0, 0.03, 0.03], images=True, metrics=(METRIC, "image_ap"))
     assert found.new_images
-    assert headline(found).startswith("For new seeds and new test images of these 10 categories, by Image-AUROC: ")
+    assert headline(found).startswith("For new seeds and new test images of these 10 categories, by Image-AUROC, 95%")
     assert any("p hold for new seeds and new test images of these categories" in note for note in notes(found))
     assert "thick for new seeds and new test images of these categories" in captions(found)["effects"].text
     by_ap = steps([0.0, 0.03, 0.03], images=True, metrics=("image_ap", METRIC))
-    assert headline(by_ap).startswith("For new seeds and these very test images of these 10 categories, by Image-AP: ")
+    assert headline(by_ap).startswith("For new seeds and these very test images of these 10 categories, by Image-AP, ")
     assert any("p hold for new seeds and these very test images of these" in note for note in notes(by_ap))
+
+
+def test_a_long_headline_is_a_line_per_verdict_and_a_count_of_what_is_open():
+    effects = [0.0, 0.03, 0.06, 0.061, 0.06]
+    values = 0.7 + np.array(effects)[:, None, None] + np.random.default_rng(1).normal(0, 0.006, (5, 4, 3))
+    values[2:] += np.array([-0.02, 0.0, 0.0, 0.05])[:, None]  # what the third row adds, differs among categories
+    said = of_table.headline(table(values, rows=list("abcde")))
+    assert [line.split(" (")[0] for line in said.decided] == ["Helps: 'b' over 'a'", "Helps: 'c' over 'b'"]
+    assert said.decided[0].endswith("; also on categories like these)")
+    assert not said.decided[1].endswith("; also on categories like these)")
+    assert said.undecided == "2 of 4 comparisons are open: these data do not decide them."
+    assert [line.split(" (")[0] for line in said.open] == ["'d' over 'c'", "'e' over 'd'"]
+    [widely] = said.rest
+    assert widely.startswith("On categories like these 1 of the 2 verdicts holds too; the others are not settled")
+    assert max(map(len, said.lines)) < 200
 
 
 def test_open_comparisons_say_how_many_seeds_would_settle_them():
     said = headline(steps([0.0, 0.006], n_categories=3, sd=0.004))
-    assert "Open: 'full' over 'more' (" in said
+    assert "The only comparison is open: these data do not decide it. 'full' over 'more' (" in said
     assert "seeds would decide it if the true effect is as estimated" in said
 
 
@@ -150,10 +170,7 @@ def test_a_verdict_that_a_repeat_may_not_give_again_is_not_settled():
 def test_one_seed_and_identical_rows_are_said_to_be_so():
     assert "+3.00 points; one seed per category: train two or more" in headline(table([[[0.7]] * 3, [[0.73]] * 3]))
     same = headline(table(np.full((2, 3, 3), 0.9)))
-    assert (
-        "Changes nothing beyond 0.5 points: 'full' over 'more' (+0.00 points, 95% interval +0.00 to +0.00; identical"
-        in same
-    )
+    assert "Changes nothing beyond 0.5 points: 'full' over 'more' (+0.00 points, +0.00 to +0.00; identical" in same
 
 
 def test_a_row_that_failed_never_helps_and_its_worst_is_shown():
@@ -216,6 +233,7 @@ def test_factors_that_add_up_neither_overlap_nor_reinforce_each_other():
     said = headline(table(values, rows=list(FACTORS), factors=FACTORS, stepwise=False))
     assert "Helps: lfrb (+10." in said
     assert "Changes nothing beyond 0.5 points: gfrb (" in said
+    assert said.endswith("The same holds on categories like these.")
     assert "than without it" not in said
 
 
