@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlkd.blocks.scan import selective_scan
+from dlkd.blocks.scan import directional_scan, scan_curves, selective_scan
 
 Inputs = dict[str, Tensor]
 ORDER = ("u", "dt", "A", "B", "C", "D", "z", "dt_bias")
@@ -40,6 +40,27 @@ def test_gives_the_numbers_of_the_definition(
     inputs = {name: x.detach() for name, x in draw(b, 6, 9, 4, groups=2, seed=b, dtype=torch.float32).items()}
     wanted = literal(**{name: x.double() for name, x in inputs.items()}, dt_softplus=True)
     torch.testing.assert_close(program.module()(*(inputs[n] for n in ORDER)).double(), wanted, rtol=1e-5, atol=1e-5)
+
+
+class AlongCurves(torch.nn.Module):
+    def forward(self, u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, dt_bias: Tensor) -> Tensor:
+        curves = scan_curves("hilbert8", 3, 4)
+        return directional_scan(
+            u, dt, A, B, C, D, curves=curves, dt_bias=dt_bias, dt_softplus=True, backend="loop"
+        )  # fmt: skip
+
+
+def test_sums_the_directions_along_curves(draw: Callable[..., Inputs]) -> None:
+    inputs = {name: x.detach() for name, x in draw(2, 24, 12, 4, 8, dtype=torch.float32).items() if name != "z"}
+    inputs["u"] = inputs["u"][:, :3]
+    batch = {0: torch.export.Dim("b", min=1, max=64)}
+    axes = tuple(batch if name in WITH_BATCH else None for name in inputs)
+    with torch.no_grad():
+        program = torch.export.export(AlongCurves(), tuple(inputs.values()), dynamic_shapes=axes)
+    wanted = directional_scan(
+        **inputs, curves=scan_curves("hilbert8", 3, 4), dt_softplus=True, backend="torch"
+    )  # fmt: skip
+    torch.testing.assert_close(program.module()(*inputs.values()), wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
