@@ -2,7 +2,20 @@
 
 import typer
 
-from dlkd.cli import ablate, calibrate, check, data, evaluate, export, predict, report, results, show, train
+from dlkd.cli import (
+    ablate,
+    app_command,
+    calibrate,
+    check,
+    data,
+    evaluate,
+    export,
+    predict,
+    report,
+    results,
+    show,
+    train,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +29,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("calibrate")(calibrate.calibrate)
+app.command("app")(app_command.app)
 app.command("export")(export.export)
 app.command("ablate")(ablate.ablate)
 app.command("report")(report.report)

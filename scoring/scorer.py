@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Values = TypeVar("Values", float, NDArray[np.float32], NDArray[np.float64])
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -45,6 +47,23 @@ class Normal:
     def scale(self, threshold: float) -> tuple[float, float]:
         """Both ends of a colour scale that begins at the level and has the threshold in its middle."""
         return self.level, max(2 * threshold - self.level, self.level + 1e-6)
+
+    @property
+    def unit(self) -> float:
+        """What scores and maps of two models have in common: the way from the level to the threshold.
+
+        The threshold's own size, or 1, where the level is unknown or not below it.
+        """
+        way = self.threshold - self.level
+        return way if way > 0 else abs(self.threshold) or 1.0
+
+    def in_units(self, values: Values) -> Values:
+        """Scores or a map in the common unit: 1 is the threshold, and 0 is the level where that is below it."""
+        return (values - self.threshold) / self.unit + 1
+
+    def from_units(self, units: float) -> float:
+        """The score that `in_units` makes `units` of."""
+        return self.threshold + (units - 1) * self.unit
 
 
 class Scorer(Protocol):

@@ -110,14 +110,7 @@ def evaluate(model: Detector, data: CategoryData, threshold: float | None = None
 
 def alarm(found: Evaluation, threshold: float) -> Alarm:
     """How good the alarm at `threshold` is on what was evaluated."""
-    above, anomalous = found.scores > threshold, found.labels == 1
-    return Alarm(
-        threshold,
-        int(anomalous.sum()),
-        int((above & anomalous).sum()),
-        int((~anomalous).sum()),
-        int((above & ~anomalous).sum()),
-    )
+    return Alarm.at(threshold, found.scores, found.labels)
 
 
 def at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:

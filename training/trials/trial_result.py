@@ -7,7 +7,9 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pydantic
+from numpy.typing import NDArray
 
 from dlkd.training.thresholds.calibration import Calibration
 from dlkd.training.trials.trial_folder import RESULT
@@ -82,6 +84,39 @@ class Alarm:
     found: int
     normal: int
     false_alarms: int
+
+    @classmethod
+    def at(cls, threshold: float, scores: NDArray[np.floating], labels: NDArray[np.integer]) -> Alarm:
+        """The alarm on images with these scores (n,) and labels (n,), 1 anomalous."""
+        above, anomalous = scores > threshold, labels == 1
+        return cls(
+            threshold,
+            int(anomalous.sum()),
+            int((above & anomalous).sum()),
+            int((~anomalous).sum()),
+            int((above & ~anomalous).sum()),
+        )
+
+    @property
+    def recall(self) -> float:
+        """Share of the defects that are found; NaN without any."""
+        return self.found / self.anomalous if self.anomalous else math.nan
+
+    @property
+    def precision(self) -> float:
+        """Share of the alarms that are defects; NaN without an alarm."""
+        alarms = self.found + self.false_alarms
+        return self.found / alarms if alarms else math.nan
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; NaN without any defect."""
+        return 2 * self.found / (self.found + self.false_alarms + self.anomalous) if self.anomalous else math.nan
+
+    @property
+    def false_alarm_rate(self) -> float:
+        """Share of the normal images that raise an alarm; NaN without any."""
+        return self.false_alarms / self.normal if self.normal else math.nan
 
     def __str__(self) -> str:
         found = f"{self.found} of {self.anomalous} defects found" if self.anomalous else "no defects to find"
