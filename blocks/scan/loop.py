@@ -62,7 +62,7 @@ def _walk(dt: Tensor, new: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
         h, A = carried
         dt, new, B, C = now
         states = []
-        for decay, added in zip(torch.exp(dt * A).split(1), torch.matmul(B, new).split(1), strict=True):
+        for decay, added in zip(torch.split(torch.exp(dt * A), 1), torch.split(torch.matmul(B, new), 1), strict=True):
             h = decay * h + added
             states.append(h)
         return [h, A.clone()], torch.matmul(C, torch.cat(states))
