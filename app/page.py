@@ -98,6 +98,8 @@ class Page:
                     label="Drop, choose or paste a picture", sources=["upload", "clipboard"],
                     type="filepath", image_mode=None, height=230, buttons=[], elem_id="dropped",
                 )  # fmt: skip
+                # Gradio would open the file itself, and fail without a word on a broken one.
+                dropped.preprocess = _path  # type: ignore[method-assign, assignment]
                 kind = gr.Dropdown(label="Kind of test images", filterable=False, elem_id="kind")
                 gallery = gr.Gallery(
                     label="Test images", columns=3, height=360, allow_preview=False, object_fit="contain",
@@ -295,6 +297,11 @@ def slider_range(normal: Normal, tests: TestScores) -> tuple[float, float, float
     digits = -math.floor(math.log10((high - low) / 100))
     step = 10.0**-digits
     return round(math.floor(low / step) * step, digits), round((math.floor(high / step) + 1) * step, digits), step
+
+
+def _path(uploaded: Any) -> str | None:
+    """The file of an upload, which Gradio has found to be one, as it came."""
+    return None if uploaded is None else uploaded.path
 
 
 def _say(progress: gr.Progress, name: str, done: int, of: int) -> None:
