@@ -98,7 +98,7 @@ class Page:
                     label="Drop, choose or paste a picture", sources=["upload", "clipboard"],
                     type="filepath", image_mode=None, height=230, buttons=[], elem_id="dropped",
                 )  # fmt: skip
-                # Gradio would open the file itself, and fail without a word on a broken one.
+                # Gradio would open the file itself, and show its own traceback for a broken one.
                 dropped.preprocess = _path  # type: ignore[method-assign, assignment]
                 kind = gr.Dropdown(label="Kind of test images", filterable=False, elem_id="kind")
                 gallery = gr.Gallery(
