@@ -9,7 +9,7 @@ DOCS := $(VENV)/.docs
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: demo test test-slow lint bench docs clean
+.PHONY: demo test test-slow lint bench gpu docs clean
 
 demo: $(INSTALLED)  ## Tables 4 and 5 on the embedded textures: runs/demo/report.html
 	$(BIN)/dlkd ablate table4 table5 untrained --dataset textures --preset demo --seeds 3 --out runs/demo
@@ -28,6 +28,10 @@ lint: $(INSTALLED)  ## ruff and mypy, the latter through a link, since it cannot
 bench: $(INSTALLED)  ## speed and memory, as ratios measured in one run: runs/bench/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python benchmarks/run.py --out runs/bench
+
+# Without an environment of its own: a machine with a GPU has its PyTorch, and often no network.
+gpu:  ## all that has to be seen on a GPU, in eight minutes: runs/gpu/. On a CPU: make gpu DRY=1
+	$(PYTHON) benchmarks/gpu $(if $(DRY),--dry-run --out runs/gpu-dry,--out runs/gpu)
 
 docs: $(DOCS)  ## the documentation site, where a warning is an error: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

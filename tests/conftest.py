@@ -35,6 +35,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
+def gpu() -> torch.device:
+    """Where a test of the marker `gpu` runs; on the CPU in a dry run of `make gpu`, which shows that the test runs."""
+    if os.environ.get("DLKD_TEST_GPU") == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    return torch.device("cuda")
+
+
+@pytest.fixture
 def components(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test registers is forgotten after it."""
     registered.load_components()

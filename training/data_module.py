@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 from dlkd.data import Category, ImageDataset, Item, Sample
 from dlkd.models.detector import Detector
 from dlkd.training.config import TrainConfig
+from dlkd.training.device import device
 
 
 class CategoryData(L.LightningDataModule):
@@ -54,10 +55,10 @@ class CategoryData(L.LightningDataModule):
         """In the category's order."""
         return self._loader(self.test_set, None)
 
-    def train_batches(self, device: torch.device, only: Sequence[int] | None = None) -> Batches:
+    def train_batches(self, place: torch.device, only: Sequence[int] | None = None) -> Batches:
         """Training images on a device, in the category's order: those numbered in `only`, or all."""
         chosen = self.train_set if only is None else Subset(self.train_set, only)
-        return Batches(self._loader(chosen, None), device)
+        return Batches(self._loader(chosen, None), place)
 
     def _loader(self, dataset: Dataset[Item], sampler: DistributedSampler[Item] | None) -> DataLoader[Item]:
         return DataLoader(
@@ -66,6 +67,7 @@ class CategoryData(L.LightningDataModule):
             sampler=sampler,
             num_workers=self.config.workers,
             persistent_workers=self.config.workers > 0,
+            pin_memory=device().type == "cuda",  # Lightning then copies without waiting
         )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -29,3 +32,33 @@ def take_threads(asked: int | None) -> str:
     threads, said = choose_threads(asked)
     torch.set_num_threads(threads)
     return said
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Within this products and convolutions of float32 on a GPU are in float32, and not in TF32, which keeps 10 bits.
+
+    PyTorch takes TF32 for convolutions unless it is told otherwise. Maps and metrics of a GPU are then those of a CPU
+    but for the order of sums.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    try:
+        before = torch.get_float32_matmul_precision(), matmul.allow_tf32, cudnn.allow_tf32
+    except RuntimeError:  # the names of PyTorch 2.9 were used in this process; it lets no one mix them with the others
+        named: list[Any] = [matmul, cudnn.conv]  # type: ignore[attr-defined]
+        was = [place.fp32_precision for place in named]
+        for place in named:
+            place.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            for place, precision in zip(named, was, strict=True):
+                place.fp32_precision = precision
+        return
+    torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        cudnn.allow_tf32 = before[2]

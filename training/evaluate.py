@@ -31,6 +31,7 @@ from dlkd.metrics.inputs import Masks, Stack
 from dlkd.metrics.pixels import STRICT
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
+from dlkd.training.device import exact_float32
 from dlkd.training.step_bar import progress
 from dlkd.training.trials.trial_result import METRICS, Alarm
 
@@ -77,7 +78,7 @@ def evaluate(model: Detector, data: CategoryData, threshold: float | None = None
         )
     maps, scores, labels, masks = [], [], [], []
     seconds = 0.0
-    with torch.inference_mode():
+    with torch.inference_mode(), exact_float32():
         for batch in progress(data.test_dataloader(), "scoring test images", shown=bar):
             start = perf_counter()
             detected = model.detect(batch["image"].to(model.device))

@@ -56,7 +56,11 @@ class FeatureCache:
             stored = torch.from_numpy(self._rows[field][wanted])
             if stored.dtype == torch.int16:
                 stored = stored.view(torch.bfloat16)
-            tensors[int(place)] = stored.to(device).permute(*np.argsort([int(axis) for axis in order]))
+            if device.type == "cuda":  # else the copy waits for what the GPU is doing
+                stored = stored.pin_memory()
+            tensors[int(place)] = stored.to(device, non_blocking=True).permute(
+                *np.argsort([int(axis) for axis in order])
+            )
         return tree_unflatten(tensors, self._form)
 
 

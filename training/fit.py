@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
-from dlkd.training.device import device
+from dlkd.training.device import device, exact_float32
 from dlkd.training.loggers import POINTS
 from dlkd.training.memory import kept_memory
 from dlkd.training.module import STEPS, DetectorTask, LossCurve, compiled
@@ -89,7 +89,7 @@ def fit_rest(model: Detector, data: CategoryData, seed: int, only: Sequence[int]
     if not model.fits:
         return
     L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
-    with torch.no_grad():
+    with torch.no_grad(), exact_float32():
         model.to(device()).eval().fit(data.train_batches(device(), only))
 
 

@@ -20,6 +20,8 @@ from dlkd.training.seeds import derive_seed
 
 STEPS = "planned_steps"
 """Key of a checkpoint: steps of the whole training."""
+LOOK_EVERY = {"cpu": 1, "cuda": 50}
+"""Steps after which the losses are looked at, by kind of device: on a GPU each look waits for all that was launched."""
 
 
 class NonFiniteLossError(RuntimeError):
@@ -54,6 +56,7 @@ class DetectorTask(L.LightningModule):
         self.features = features
         self.steps = steps
         self.made: tuple[Optimizer, ...] = ()
+        self._unseen: list[tuple[int, dict[str, Tensor]]] = []
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
         """One batch of normalised images (b, 3, h, w) -> the total loss as "loss", and each term by name."""
@@ -62,14 +65,34 @@ class DetectorTask(L.LightningModule):
         clean = None if self.features is None else self.features.batch(batch["index"], self.device)
         self.model.begin_step(self.global_step, self.steps, self.made)
         terms = self.model.losses(batch["image"], generator, clean)
-        if not torch.isfinite(terms["total"]):
-            shown = ", ".join(f"{k} {v.item():.4g}" for k, v in terms.items())
-            raise NonFiniteLossError(f"the loss is not finite at step {self.global_step}: {shown}")
+        self._unseen.append((self.global_step, {name: term.detach() for name, term in terms.items()}))
+        if len(self._unseen) >= LOOK_EVERY.get(self.device.type, 1):
+            self._look()
         self.log("loss", terms["total"], prog_bar=True, batch_size=len(batch["image"]))
         if self.loggers:
             self.log_dict({f"train/{name}": term.detach() for name, term in terms.items() if name != "total"})
         # Last, so that a term of that name does not take its place.
         return {**{name: term.detach() for name, term in terms.items()}, "loss": terms["total"]}
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """All but "index", which is read on the CPU: to copy it back would wait for the step before."""
+        index = batch["index"]
+        return {**super().transfer_batch_to_device(batch, device, dataloader_idx), "index": index}
+
+    def on_train_epoch_end(self) -> None:
+        """Look at the losses that were not yet looked at."""
+        self._look()
+
+    def _look(self) -> None:
+        """Raise NonFiniteLossError at the first step since the last look whose loss is not finite."""
+        unseen, self._unseen = self._unseen, []
+        if not unseen or bool(torch.stack([terms["total"] for _, terms in unseen]).isfinite().all()):
+            return
+        step, terms = next((step, terms) for step, terms in unseen if not torch.isfinite(terms["total"]))
+        shown = ", ".join(f"{name} {term.item():.4g}" for name, term in terms.items())
+        raise NonFiniteLossError(f"the loss is not finite at step {step}: {shown}")
 
     def configure_optimizers(self) -> Optimizer:
         """The model's own, as one."""
@@ -77,7 +100,8 @@ class DetectorTask(L.LightningModule):
         return together(self.made)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out frozen parts, which the spec names."""
+        """Leave out frozen parts, which the spec names; no checkpoint is of a step whose loss is not finite."""
+        self._look()
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not self._is_frozen(k)}
         checkpoint[STEPS] = self.steps

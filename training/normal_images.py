@@ -13,6 +13,7 @@ from dlkd.data import ImageDataset
 from dlkd.data.pictures.images import proportions
 from dlkd.models.detector import Detector
 from dlkd.training.data_module import CategoryData
+from dlkd.training.device import exact_float32
 from dlkd.training.step_bar import progress
 from dlkd.training.thresholds.calibrate_config import HELD
 from dlkd.training.thresholds.calibration import for_false_alarm_rate
@@ -80,7 +81,7 @@ def score_normal(
     """The images of these numbers, in batches."""
     model.eval()
     found = NormalScores([proportions(images.samples[i].image) for i in numbers])
-    with torch.inference_mode():
+    with torch.inference_mode(), exact_float32():
         starts = range(0, len(numbers), batch_size)
         for start in progress(starts, "scoring normal images", shown=bar):
             batch = torch.stack([images[i]["image"] for i in numbers[start : start + batch_size]])

@@ -15,6 +15,7 @@ from time import perf_counter
 import torch
 
 from dlkd.models.detector import Detector
+from dlkd.training.device import exact_float32
 
 BATCH = 8
 WARM, LEAST, MOST = 2, 3, 200
@@ -35,7 +36,7 @@ def measure(model: Detector, sides: tuple[int, int], seconds: float = 1.0) -> di
         allocated memory; on a CPU what the process grows by while it scores, so that the process must be a new one.
     """
     noise = torch.randn(BATCH, 3, *sides, generator=torch.Generator().manual_seed(0)).to(model.device)
-    with torch.inference_mode():
+    with torch.inference_mode(), exact_float32():
         latency_1 = _median(lambda: model.detect(noise[:1]), model.device, seconds)
         begun = _begin_peak(model.device)
         latency_8 = _median(lambda: model.detect(noise), model.device, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any, TypeVar
 
 import lightning as L
@@ -10,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 
 T = TypeVar("T")
+LOOK_EVERY = 0.2
+"""Seconds after which a bar shows the loss anew: to read it from a GPU waits for the step."""
 
 
 def progress(batches: Iterable[T], doing: str, *, shown: bool) -> Iterable[T]:
@@ -57,6 +60,7 @@ class StepBar(L.Callback):
         )
         self.bar = Progress(*columns, console=console or Console(stderr=True))
         self.task = self.bar.add_task("", total=None, loss=float("nan"))
+        self.looked, self.loss = -LOOK_EVERY, float("nan")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Show it, with the steps of a training that goes on."""
@@ -68,7 +72,9 @@ class StepBar(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """A step further."""
-        self.bar.update(self.task, completed=trainer.global_step, loss=float(outputs["loss"]))
+        if monotonic() - self.looked >= LOOK_EVERY:
+            self.looked, self.loss = monotonic(), float(outputs["loss"])
+        self.bar.update(self.task, completed=trainer.global_step, loss=self.loss)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Leave the bar as it is."""

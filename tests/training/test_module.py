@@ -1,6 +1,7 @@
 """The Lightning module: parameter groups and seeds."""
 
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from dlkd.training.data_module import CategoryData
 from dlkd.training.fit import train_by_gradient
 from dlkd.training.module import DetectorTask
 from dlkd.training.seeds import derive_seed
+from dlkd.training.trials import costs
 from dlkd.training.trials.trial import load_category
 
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
@@ -64,3 +66,22 @@ def test_a_model_that_was_scored_before_trains_in_train_mode(
     after = dict(model.named_buffers())
     assert norms
     assert all(not torch.equal(after[name], before) for name, before in norms.items())
+
+
+def test_numbers_of_images_stay_on_the_cpu_where_they_are_read() -> None:
+    task = DetectorTask(create_model("dlkd-lfrb", teacher=TEACHER), TrainConfig(), 0)
+    batch = {"image": torch.zeros(2, 3, 32, 32), "index": torch.arange(2), "label": torch.zeros(2)}
+    moved = task.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert {name: x.device.type for name, x in moved.items()} == {"image": "meta", "index": "cpu", "label": "meta"}
+
+
+def test_a_trial_says_the_versions_of_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "ray":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(costs, "version", version)
+    found = costs.versions()
+    assert "ray" not in found
+    assert found["torch"] == "1.0"

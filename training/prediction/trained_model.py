@@ -22,7 +22,7 @@ from dlkd.data.pictures.resize import resize
 from dlkd.machine import expanded
 from dlkd.models.detector import Detector
 from dlkd.registry import Registry, default_registry, read_registry
-from dlkd.training.device import device
+from dlkd.training.device import device, exact_float32
 from dlkd.training.prediction.calibrate import Given, calibrated_range, refuse_trained_on
 from dlkd.training.prediction.find_images import find_images
 from dlkd.training.prediction.prediction import Prediction
@@ -272,7 +272,7 @@ class TrainedModel(OnTheHub):
         """Score and map (h', w') of each prepared image of a batch; no map from a model that gives none."""
         if not batch:
             return []
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_float32():
             detected = self.detector.detect(torch.stack(list(batch)).to(self.detector.device))
             scores = [float(score) for score in detected.scores]
             maps = [None] * len(scores) if detected.maps is None else list(detected.maps.float().cpu())

@@ -12,7 +12,7 @@ from dlkd.models.detector import Detector
 from dlkd.models.flops import image_flops
 from dlkd.training.trials.trial_spec import TrialSpec
 
-PACKAGES = ("dlkd", "torch", "lightning", "timm", "numpy", "numba", "ray")
+PACKAGES = ("dlkd", "torch", "lightning", "timm", "numpy", "numba", "ray", "anomalib")
 
 
 def costs(model: Detector, spec: TrialSpec, train_seconds: float) -> dict[str, float]:
@@ -29,9 +29,10 @@ def costs(model: Detector, spec: TrialSpec, train_seconds: float) -> dict[str, f
 
 def versions() -> dict[str, str]:
     """Versions of what computed a result, and the git revision of the source tree if it is one."""
-    found = {name: version(name) for name in PACKAGES}
-    with suppress(PackageNotFoundError):  # an extra
-        found["anomalib"] = version("anomalib")
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):  # anomalib is an extra; one trial needs no Ray
+            found[name] = version(name)
     git = ["git", "-C", str(Path(__file__).resolve().parents[1]), "rev-parse", "HEAD"]
     try:
         revision = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlkd.blocks.scan import directional_scan, selective_scan
+from dlkd.blocks.scan import backends, directional_scan, selective_scan
 from dlkd.blocks.scan.hub_backend import CONSENT
 
 Inputs = dict[str, Tensor]
@@ -48,7 +48,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         cases = [pytest.param(Backend(name), id=name) for name in here]
         gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
         consent = pytest.mark.skipif(not os.environ.get(CONSENT), reason=f"{CONSENT} names no kernels to download")
-        marks = {"mamba_ssm_hub": [*gpu, consent]}
+        missing = backends()["mamba_ssm"].missing() if torch.cuda.is_available() else None
+        built = pytest.mark.skipif(missing is not None, reason=str(missing))
+        marks = {"mamba_ssm": [*gpu, built], "mamba_ssm_hub": [*gpu, consent]}
         cases += [pytest.param(Backend(name, "cuda"), id=f"{name}-cuda", marks=marks.get(name, gpu)) for name in there]
         metafunc.parametrize("backend", cases)
 

@@ -25,10 +25,11 @@ from dlkd.models import DLKD
 from dlkd.registry import default_registry
 from dlkd.training import TrialError, TrialSpec, load_model, read_result, read_trial, run_trial
 from dlkd.training.device import device, hide_gpus
-from dlkd.training.module import NonFiniteLossError
+from dlkd.training.module import LOOK_EVERY, NonFiniteLossError
 from dlkd.training.saved import checkpoint as checkpoint_module
 from dlkd.training.saved.weights import CheckpointError
 from dlkd.training.trials.claim import mend_trial
+from dlkd.training.trials.trial_folder import LAST
 from dlkd.training.trials.trial_spec import weights_digest
 
 MakeSpec = Callable[..., TrialSpec]
@@ -412,6 +413,20 @@ def test_loss_that_turns_nan_is_an_error_that_says_where(make_spec: MakeSpec, tm
     spec = make_spec(epochs=3, overrides={"optimizer": {"lr": 1e30}})
     with pytest.raises(NonFiniteLossError, match="not finite at step"):
         run_trial(spec, tmp_path / "t", REGISTRY)
+
+
+def test_losses_that_are_looked_at_late_give_the_same_error_and_no_checkpoint(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where a look at each step would wait for it."""
+    spec = make_spec(epochs=3, overrides={"optimizer": {"lr": 1e30}})
+    with pytest.raises(NonFiniteLossError) as at_once:
+        run_trial(spec, tmp_path / "a", REGISTRY)
+    monkeypatch.setitem(LOOK_EVERY, "cpu", 50)
+    with pytest.raises(NonFiniteLossError) as late:
+        run_trial(spec, tmp_path / "b", REGISTRY)
+    assert str(late.value) == str(at_once.value)
+    assert not (tmp_path / "b" / LAST).exists()
 
 
 def test_bf16_autocast_trains(make_spec: MakeSpec, tmp_path: Path) -> None:
