@@ -56,7 +56,7 @@ def measure(asked: Asked) -> None:
                 where = f"{what}, batch of {batch}, {'bf16' if bf16 else 'float32'}"
                 for name, taken in found.items():
                     asked.figures.add(
-                        f"{name}, {where}", 1000 * taken, "ms", note=f"{batch / taken:.0f} images a second"
+                        f"{name}, {where}", 1000 * taken, "ms", note=f"{batch / taken:.0f} images per second"
                     )
                 bound = TARGETS.get(what) if not bf16 else None
                 asked.figures.add(f"DLKD / RD, {where}", ratio=found["DLKD"] / found["RD"], most=bound)
