@@ -18,6 +18,7 @@ from typing import TypeAlias
 from dlkd.ablations.report.pair_data import Courses, PairPoints
 from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples, Profile
 from dlkd.ablations.report.words.captions import Caption
+from dlkd.ablations.report.words.figures import Numbers, numbers_of
 from dlkd.files import atomic_path, write_text
 
 FOLDER = "pictures"
@@ -51,7 +52,7 @@ PictureData: TypeAlias = Examples | Effects | PairPoints | Courses | Profile | C
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report: its file below the report's folder, its bytes and its words.
+    """A figure of the report: its file below the report's folder, its bytes, its words and what it shows in numbers.
 
     `drawn_from` is a hash of all that it rests on, empty where another font may draw it in another way.
     """
@@ -62,6 +63,7 @@ class Picture:
     alt: str
     caption: str
     drawn_from: str = ""
+    numbers: Numbers | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -103,15 +105,16 @@ def make_picture(file: str, data: PictureData, caption: Caption, before: Drawn) 
     drawn_from = hashlib.sha256(f"{_drawn_by()}\n{data!r}".encode(errors="backslashreplace")).hexdigest()
     same, png = before.get(file, ("", b""))
     if same == drawn_from:
-        return Picture(file, png, *caption, drawn_from)
+        return Picture(file, png, *caption, drawn_from, numbers_of(data))
     from dlkd.ablations.report.plots.draw import draw, png_of
 
     if (figure := draw(data)) is None:
         return None
     png = png_of(figure, DPI)
     if figure.numbers:  # there may be a font tomorrow
-        return Picture(file, png, caption.title, caption.alt, f"{caption.text} {figure.numbers}")
-    return Picture(file, png, *caption, drawn_from)
+        text = f"{caption.text} {figure.numbers}"
+        return Picture(file, png, caption.title, caption.alt, text, numbers=numbers_of(data))
+    return Picture(file, png, *caption, drawn_from, numbers_of(data))
 
 
 def write_pictures(pictures: Sequence[Picture], folder: Path) -> None:

@@ -135,18 +135,21 @@ def keep():
 
 
 class Page(HTMLParser):
-    """Tables as lists of lists of text, and every address."""
+    """Tables as lists of lists of text, except those of figures' numbers, and every address."""
 
     def __init__(self, text):
         super().__init__()
         self.tables, self.addresses, self.images = [], [], []
         self._cell = None
+        self._folded = False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
         self.addresses += [attributes[name] for name in ("src", "href", "srcset") if attributes.get(name)]
-        if tag == "table":
+        if tag == "details" or self._folded:
+            self._folded = True
+        elif tag == "table":
             self.tables.append([])
         elif tag == "tr":
             self.tables[-1].append([])
@@ -159,6 +162,8 @@ class Page(HTMLParser):
     def handle_endtag(self, tag):
         if tag in ("td", "th"):
             self._cell = None
+        elif tag == "details":
+            self._folded = False
 
     def handle_data(self, data):
         if self._cell:

@@ -163,7 +163,7 @@ addEventListener("load", () => {
   const images = [...document.images].map(image => image.complete && image.naturalWidth > 0);
   const focused = document.activeElement === button;
   const wide = document.documentElement.scrollWidth > innerWidth;
-  const cut = [...document.querySelectorAll("section .scroll")].map(e => e.scrollWidth > e.clientWidth);
+  const cut = [...document.querySelectorAll("section > .scroll")].map(e => e.scrollWidth > e.clientWidth);
   const fetched = performance.getEntriesByType("resource").filter(e => !e.name.startsWith("data:")).map(e => e.name);
   const found = document.createElement("pre");
   found.id = "found";

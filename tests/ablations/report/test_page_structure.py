@@ -1,9 +1,12 @@
 """The page's structure, as a screen reader goes by it: headings, names of tables and pictures, heads of cells."""
 
 import itertools
+import shutil
 from html.parser import HTMLParser
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
 
 from dlkd.ablations.plan.grid import GridRow
 from dlkd.ablations.plan.tuning import TunedRow, Tuning
@@ -95,3 +98,30 @@ def test_no_paragraph_in_short_is_long(grid, trials_of, text_of, tmp_path):
     said = [element["text"] for element in page.all("p", "li", "summary") if "short" in element["inside"]]
     assert len(said) > 13
     assert max(map(len, said)) < 400
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")])
+def test_axe_finds_nothing_and_the_page_has_the_width_of_a_phone(full, tmp_path, width, scheme):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    file = tmp_path / "report.html"
+    file.write_text(full[3]["report.html"], encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+        page.goto(file.as_uri())
+        page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        heads = page.evaluate(
+            "[...document.querySelectorAll('tbody th')].map(e => [e.offsetWidth, e.closest('.scroll')])"
+            ".filter(([_, frame]) => frame.scrollWidth > frame.clientWidth).map(([w, frame]) => w / frame.clientWidth)"
+        )
+        assert max(heads, default=0) <= 0.405
+        targets = "[...document.querySelectorAll('a, button, summary')].map(e => e.getBoundingClientRect().height)"
+        assert min(page.evaluate(targets)) >= 24
+        found = Axe().run(page)
+        browser.close()
+    assert found.violations_count == 0, found.generate_report()
