@@ -136,14 +136,13 @@ def test_every_part_is_a_file_and_every_gpu_test_is_found(monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_dry_run_goes_through_on_the_cpu(tmp_path: Path) -> None:
-    command = [sys.executable, str(FOLDER), "--dry-run", "--out", str(tmp_path)]
+@pytest.mark.timeout(600)
+def test_a_dry_run_of_two_parts_goes_through_on_the_cpu(tmp_path: Path) -> None:
+    """`make gpu DRY=1` runs all of them, which takes too long for each run of CI."""
+    command = [sys.executable, str(FOLDER), "--dry-run", "--only", "scan", "steps", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stdout[-3000:]
     found = json.loads((tmp_path / "gpu.json").read_text())
-    assert {part["part"]: part["status"] for part in found["parts"]} == dict.fromkeys(
-        ["tests", "scan", "steps", "trials", "table4"], "run"
-    )
-    assert {figure["part"] for figure in found["figures"]} == {"tests", "scan", "steps", "trials", "table4"}
+    assert {part["part"]: part["status"] for part in found["parts"]} == {"scan": "run", "steps": "run"}
+    assert {figure["part"] for figure in found["figures"]} == {"scan", "steps"}
     assert all(figure.get("met") is None for figure in found["figures"])  # tiny sizes say nothing
