@@ -24,25 +24,31 @@ pathlib.Path(sys.argv[2]).write_text(json.dumps([figure]))
 
 
 @pytest.fixture
-def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """benchmarks/gpu/__main__.py with stand-ins for its parts and for the machine."""
+def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """benchmarks/gpu/__main__.py."""
     spec = importlib.util.spec_from_file_location("gpu_run", FOLDER / "__main__.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "gpu_run", module)  # where its dataclasses look for types
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def harness(program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program with stand-ins for its parts and for the machine."""
     parts = tmp_path / "parts"
     parts.mkdir()
     (parts / "good.py").write_text(GOOD)
     (parts / "bad.py").write_text(GOOD + "raise SystemExit('no such thing')")
     (parts / "long.py").write_text(GOOD + "import time; print('begun', flush=True); time.sleep(100)")
-    monkeypatch.setattr(module, "HERE", parts)
-    monkeypatch.setattr(module, "WHEELS", tmp_path / "wheels")
-    monkeypatch.setattr(module, "machine", lambda environment: {"gpu": "stub"})
+    monkeypatch.setattr(program, "HERE", parts)
+    monkeypatch.setattr(program, "WHEELS", tmp_path / "wheels")
+    monkeypatch.setattr(program, "machine", lambda environment: {"gpu": "stub"})
     needs = {"good": (), "bad": (), "long": (), "lacking": ("json", "no_such_module")}
-    monkeypatch.setattr(module, "PARTS", {name: module.Part(5.0, modules) for name, modules in needs.items()})
-    return module
+    monkeypatch.setattr(program, "PARTS", {name: program.Part(5.0, modules) for name, modules in needs.items()})
+    return program
 
 
 def run(harness: ModuleType, out: Path, *parts: str) -> tuple[int, dict[str, Any], str]:
@@ -122,17 +128,11 @@ def test_tests_are_counted_and_the_failed_named(harness: ModuleType, tmp_path: P
     assert {"figure": "2 tests", "note": "skipped: there is no GPU"} in found
 
 
-def test_every_part_is_a_file_and_every_gpu_test_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location("gpu_run", FOLDER / "__main__.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "gpu_run", module)
-    spec.loader.exec_module(module)
+def test_every_part_is_a_file_and_every_gpu_test_is_found(program: ModuleType) -> None:
     shared = {"__main__", "figures", "clock"}
-    assert {path.stem for path in FOLDER.glob("*.py")} - shared == set(module.PARTS) - {module.TESTS}
-    assert sum(part.seconds for part in module.PARTS.values()) <= 480
-    assert {"tests/blocks/scan", "tests/training/test_speed.py"} <= set(module.gpu_tests())
+    assert {path.stem for path in FOLDER.glob("*.py")} - shared == set(program.PARTS) - {program.TESTS}
+    assert sum(part.seconds for part in program.PARTS.values()) <= 480
+    assert {"tests/blocks/scan", "tests/training/test_speed.py"} <= set(program.gpu_tests())
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Trials on a GPU: the same bits again, bf16, TF32, the compiled student, resume. `make gpu` runs them.
 
-Two trainings on a GPU may differ in their last bits. `UNSTABLE` is the exact list of what makes them differ, with the
-reason; anything else that does is a failure.
+Two trainings on a GPU may differ in their last bits. `UNSTABLE` lists what makes them differ, with the reason; anything
+else that does is a failure. The list is read off the code: no run on a GPU has confirmed it yet.
 """
 
 from __future__ import annotations
