@@ -76,3 +76,18 @@ def test_a_report_is_written_without_what_trains_and_an_unchanged_one_without_wh
         loaded, said = loaded_by(f"report {tmp_path}", absent)
         assert "wrote" in said
         assert loaded == []
+
+
+def test_the_command_without_what_it_needs_says_so(tmp_path: Path) -> None:
+    """As where dlkd was installed with --no-deps beside numpy, Pillow and onnxruntime."""
+    for missing in ("typer", "rich"):
+        (tmp_path / missing).mkdir()
+        (tmp_path / missing / "__init__.py").write_text(f"raise ModuleNotFoundError(name={missing!r})", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    for words in (["--help"], ["predict", "part.onnx", "."]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dlkd", *words], capture_output=True, text=True, env=environment, cwd=tmp_path
+        )
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "needs the package" in done.stderr and "pip install" in done.stderr
