@@ -88,7 +88,8 @@ class Ablation:
 
         Columns: table, label (of the first row that contains the trial), dataset, category, seed, status ("ok",
         "failed" or "not run"), reason, variant, the settings of its training, and its costs: parameters, flops (of one
-        image), train_seconds (beside other trials); and key, the name of its folder in the store.
+        image); train_seconds, normal_seconds (of the range of normal images), score_seconds (forward passes over the
+        test images) and other_seconds, all beside other trials; and key, the name of its folder in the store.
         """
         return trial_frame(self._lines)
 
@@ -105,7 +106,8 @@ class Ablation:
     def costs(self) -> pd.DataFrame:
         """What each row costs, one line per row; time and memory of scoring were measured with nothing beside them.
 
-        Columns: table, label; parameters, flops (of one image), train_seconds (medians over the row's trials);
+        Columns: table, label; parameters, flops (of one image), train_seconds, normal_seconds, score_seconds and
+        other_seconds (medians over the row's trials, see `trials`);
         latency_1 and latency_8 (seconds of so many images), images_per_second (8 at once), peak_memory_bytes (of the
         weights and of scoring 8 images), device, threads, day, and note, why they were not measured. NaN where the
         row was not measured yet.

@@ -51,7 +51,7 @@ def refuse_effect(effect: float, grids: Sequence[Grid]) -> None:
 
 def _print_cells(cells: list[Cell], grids: Sequence[Grid], asked: Asked) -> Forecast:
     from dlkd.ablations.forecast.forecast import forecast
-    from dlkd.ablations.run.display import duration
+    from dlkd.ablations.run.duration import duration
     from dlkd.ablations.stored.history import grouped, reasons
     from dlkd.ablations.stored.store import missing_cells
 

@@ -100,7 +100,7 @@ def tuning_forecast(
     searches: Searches, cells: Sequence[Cell], seconds: Mapping[str, float], asked: Asked
 ) -> Iterator[str]:
     """What the rows' searches add to a run, in lines; `seconds` of the cells that are to be trained, by key."""
-    from dlkd.ablations.run.display import duration
+    from dlkd.ablations.run.duration import duration
 
     for grid, rows in searches.items():
         yield from (f"{grid}: '{each.row.label}' is not tuned: {each.passed_over}" for each in rows if each.passed_over)

@@ -132,7 +132,7 @@ def _write(
     """Write what a trial leaves."""
     save_weights(model, folder / WEIGHTS)
     keep_images(folder, found, data, NormalRange(0.0, 1.0))
-    costs(model, spec, 1.0)
+    costs(model, spec)
     versions()
     (folder / RESULT).write_text(json.dumps({"curve": curve}), encoding="utf-8")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dlkd.ablations.report.words.numbers import count
-from dlkd.ablations.run.display import duration
+from dlkd.ablations.run.duration import duration
 
 TRAINING = ["row", "dataset", "category", "seed"]
 

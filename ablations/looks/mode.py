@@ -12,7 +12,7 @@ from dlkd.ablations.looks.until_decided import UntilDecided
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.plan.grid import Grid
 from dlkd.ablations.report.families import Family
-from dlkd.ablations.run.display import duration
+from dlkd.ablations.run.duration import duration
 from dlkd.ablations.statistics.verdict import MOST_SEEDS
 from dlkd.ablations.stored.run_folder import read_run
 from dlkd.registry import Registry

@@ -17,8 +17,9 @@ from dlkd.ablations.statistics.claims import claims, estimates
 from dlkd.ablations.statistics.metric_trials import CELL, metric_trials
 from dlkd.ablations.statistics.row_means import row_means
 from dlkd.ablations.stored.trials import NOT_RUN
+from dlkd.training.trials.trial_result import SECONDS
 
-TRIAL_COSTS = ("parameters", "flops", "train_seconds")
+TRIAL_COSTS = ("parameters", "flops", *SECONDS)
 NAN = float("nan")
 
 

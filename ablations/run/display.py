@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeE
 from rich.text import Text
 
 from dlkd.ablations.plan.cells import Cell
+from dlkd.ablations.run.duration import duration
+from dlkd.ablations.run.spent import Spent
 from dlkd.ablations.stored.store import PROGRESS
 from dlkd.text import Terminal, plain, text_column
 from dlkd.training import TrialError, read_result
@@ -28,6 +30,7 @@ class Display:
         self._cells: dict[str, Cell] = {}
         self._begun: dict[str, float] = {}
         self._took: list[float] = []
+        self._spent = Spent(0)
         self._ended = 0
         self._failures = 0
         self._total = 0
@@ -39,10 +42,11 @@ class Display:
         self._ticker: threading.Thread | None = None
         self._lock = threading.RLock()
 
-    def start(self, cells: Sequence[Cell], todo: Sequence[Cell], workers: int) -> None:
-        """Show the grid: all its cells, those to be trained, and how many train at a time."""
+    def start(self, cells: Sequence[Cell], todo: Sequence[Cell], workers: int, cores: int = 0) -> None:
+        """Show the grid: all its cells, those to be trained, how many train at a time, on how many cores."""
         self._cells = {cell.key: cell for cell in todo}
         self._total, self._workers = len(todo), workers
+        self._spent = Spent(cores)
         places = sum(len(cell.rows) for cell in cells)
         shared = places - len(cells)
         self.console.print(
@@ -84,6 +88,7 @@ class Display:
         """A cell runs."""
         with self._lock:
             self._begun[key] = monotonic()
+            self._spent.began()
             if self._progress is not None:
                 self._bars[key] = self._progress.add_task(f"  {plain(self._cells[key].name)}", total=100, note="")
             else:
@@ -95,8 +100,9 @@ class Display:
             seconds = monotonic() - self._begun.get(key, monotonic())
             self._took.append(seconds)
             try:
-                metrics = read_result(self.store / key).metrics
-                shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+                found = read_result(self.store / key)
+                self._spent.ended(found.costs)
+                shown = ", ".join(f"{name} {value:.3f}" for name, value in found.metrics.items())
             except TrialError:
                 shown = "its result is on another machine"
             self._end(key, f"done: {self._cells[key].name}: {shown} ({seconds:.0f} s)")
@@ -108,13 +114,15 @@ class Display:
             self._end(key, f"failed: {self._cells[key].name}: {reason}")
 
     def stop(self) -> None:
-        """Take the bars away."""
+        """Take the bars away, and say where the time of the cells went."""
         self._stop.set()
         if self._ticker is not None:
             self._ticker.join()
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+        if line := self._spent.line():
+            self._say(line)
 
     def seconds_left(self) -> float | None:
         """Estimate from finished cells and the fractions of the running ones; None while there is neither."""
@@ -161,9 +169,3 @@ class Display:
             return float((self.store / key / PROGRESS).read_text())
         except (OSError, ValueError):  # not begun, just ended, or read in the middle of a write
             return 0.0
-
-
-def duration(seconds: float) -> str:
-    """For people: "3 min 05 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

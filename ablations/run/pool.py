@@ -41,3 +41,8 @@ class Pool:
     def resources(self) -> dict[str, float]:
         """What one trial takes."""
         return {"cpu": self.threads} | ({"gpu": 1 / self.trials_per_gpu} if self.trials_per_gpu else {})
+
+    @property
+    def cores(self) -> int:
+        """What all trials take together on this machine; 0 on a cluster and on GPUs, where cores do not say it."""
+        return 0 if self.address is not None or self.trials_per_gpu else self.workers * self.threads

@@ -72,7 +72,7 @@ def run_cells(
         _share([folders[key] for key in finished], storage, display)
         if todo:
             storage.check()
-    display.start(asked, todo, pool.workers)
+    display.start(asked, todo, pool.workers, pool.cores)
     try:
         if todo:
             from dlkd.ablations.run.ray_training import train

@@ -72,6 +72,7 @@ def run_trial(
         DataError: the data cannot be read.
         KeyboardInterrupt: on Ctrl-C; the last checkpoint stays.
     """
+    begun = perf_counter()
     check_held_out([spec], registry)
     found = spec.contents(registry)
     if contents is not None and found != contents:
@@ -86,7 +87,7 @@ def run_trial(
                 logging.getLogger("dlkd").warning("%s; the trial is run again", error)
                 delete(folder / RESULT)
         with Loggers(loggers, folder, spec, rows) as logs:
-            return _run(spec, found, folder, registry, start, keep_state, bar, on_epoch, logs)
+            return _run(spec, found, folder, registry, start, keep_state, bar, on_epoch, logs, begun)
 
 
 def _run(
@@ -99,6 +100,7 @@ def _run(
     bar: bool,
     on_epoch: Callable[[float], None] | None,
     logs: Loggers,
+    begun: float,
 ) -> TrialResult:
     category = load_category(spec, registry)
     verify(category)  # damage in the last test image is found now, not after the training
@@ -113,23 +115,20 @@ def _run(
     curve = train_by_gradient(
         task, data, folder, bar=bar, on_epoch=on_epoch, keep_state=keep_state, loggers=logs.loggers
     )
-    seconds = perf_counter() - start
+    spent = {"train_seconds": perf_counter() - start}
+    start = perf_counter()
     halves = model.fits and spec.train.calibrate is None
     held_out = held_out_range(model, data, spec.trial_seed, bar=bar) if halves else None
+    spent["normal_seconds"] = perf_counter() - start
     start = perf_counter()
     fit_rest(model, data, spec.trial_seed)
-    seconds += perf_counter() - start
+    spent["train_seconds"] += perf_counter() - start
+    start = perf_counter()
     normal = held_out or range_after_training(model.to(device()), data, bar=bar)
+    spent["normal_seconds"] += perf_counter() - start
     evaluation = evaluate(model.to(device()), data, normal.threshold, bar=bar)
-    result = TrialResult(
-        evaluation.metrics,
-        evaluation.undefined,
-        costs(model, spec, seconds),
-        curve,
-        normal,
-        alarm(evaluation, normal.threshold),
-        versions(),
-    )
+    spent["score_seconds"] = evaluation.seconds
+    sizes = costs(model, spec)
     logs.result(evaluation.metrics, normal.threshold, task.steps)
     # The result of a shorter training stands until now; from here on its files are replaced.
     delete(folder / RESULT)
@@ -138,6 +137,16 @@ def _run(
     save_weights(model, folder / WEIGHTS)
     keep_images(folder, evaluation, data, normal)
     keep_influences(folder, evaluation.labels, evaluation.influences)
+    spent["other_seconds"] = perf_counter() - begun - sum(spent.values())
+    result = TrialResult(
+        evaluation.metrics,
+        evaluation.undefined,
+        sizes | spent,
+        curve,
+        normal,
+        alarm(evaluation, normal.threshold),
+        versions(),
+    )
     # Written last: a directory with a result is a whole trial.
     write_text(folder / RESULT, json.dumps(asdict(result), indent=1))
     if not keep_state:

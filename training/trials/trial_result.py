@@ -27,6 +27,11 @@ SEARCHED = tuple(name for name in METRICS if name != "seg_f1")
 
 NOT_MEASURED = "the trial is of an older dlkd, which did not measure it"
 
+SECONDS = ("train_seconds", "normal_seconds", "score_seconds", "other_seconds")
+"""Costs that say where the time of a trial went, beside other trials of the run: training, with what is fitted; the
+range of normal images, with the models that are fitted to halves of them for it; the forward passes over the test
+images; the rest. A trial that went on from a checkpoint has those of its last part alone."""
+
 DEVIATIONS = 3.0
 """Standard deviations that the threshold lies above the mean of normal scores."""
 
@@ -133,7 +138,7 @@ class TrialResult:
     Attributes:
         metrics: value of each metric, NaN where undefined.
         undefined: why a metric has no value.
-        costs: see `costs`.
+        costs: see `costs`, and `SECONDS`; a trial of an older dlkd has only the first of these.
         curve: mean of each loss, by epoch.
         normal: range of the normal training images: threshold and colour scale.
         alarm: how good the alarm at that threshold is on the test images.

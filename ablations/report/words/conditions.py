@@ -16,6 +16,7 @@ from dlkd.ablations.report.words.numbers import count, in_order, listed, number,
 from dlkd.ablations.report.words.tuning import tuning
 from dlkd.ablations.stored.store import part_of_result
 from dlkd.ablations.stored.trials import NOT_RUN
+from dlkd.training.trials.trial_result import SECONDS
 
 COLLAPSE = 0.1
 NAMES = {"btad": "BTAD", "mvtec": "MVTec AD"}
@@ -50,7 +51,6 @@ def how_measured(trials: pd.DataFrame, store: Path) -> list[tuple[str, str]]:
     cells = trials.drop_duplicates("key")
     failed = trials.loc[trials["status"] == "failed", "key"].nunique()
     not_run = trials.loc[trials["status"] == NOT_RUN, "key"].nunique()
-    spent = cells["train_seconds"].sum() if "train_seconds" in cells else float("nan")
     waiting = f", {not_run} not run" if not_run else ""
     facts = [
         ("Data", data),
@@ -60,11 +60,23 @@ def how_measured(trials: pd.DataFrame, store: Path) -> list[tuple[str, str]]:
         ("Pixel metrics", _pixels(trials)),
         *([("Models", listed(settings))] if (settings := [s for s in in_order(trials["settings"]) if s]) else []),
         ("Cells", f"{len(cells) - failed - not_run} trained and scored, {failed} failed" + waiting),
-        ("Training time", f"{seconds(float(spent))} in all cells together"),
+        ("Time", time_spent(cells)),
     ]
     if said := _versions(cells["key"], store):
         facts.append(("Versions", said))
     return facts
+
+
+def time_spent(cells: pd.DataFrame) -> str:
+    """Where the time of these cells (one line for each) went, in words."""
+    spent = cells.reindex(columns=list(SECONDS)).astype(float).sum(min_count=1)
+    train, normal, score, other = spent
+    if math.isnan(normal + score + other):  # all are of an older dlkd
+        return f"{seconds(train)} of training in all cells together"
+    return (
+        f"{seconds(train)} of training, {seconds(normal + score)} of forward passes over normal and test images and "
+        f"{seconds(other)} of the rest in all cells together"
+    )
 
 
 def comparable(tables: Sequence[Table]) -> str:

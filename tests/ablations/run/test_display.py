@@ -1,6 +1,7 @@
 """The display: a line per event where nobody watches, bars where somebody does, and the time left."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run import display as display_module
+from dlkd.ablations.run import spent as spent_module
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.stored.store import FAILURE, PROGRESS
 from dlkd.registry import default_registry
@@ -73,3 +75,35 @@ def test_labels_and_reasons_are_no_markup(make_tiny_cells: MakeCells, tmp_path: 
     display.stop()
     for cell in cells:
         assert f"failed: {cell.name}: DataError: [/b] \\xff: is damaged" in text.getvalue()
+
+
+def test_end_says_where_the_time_of_the_cells_went(
+    cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(spent_module, "monotonic", lambda: now[0])
+    path = tmp_path / cells[0].key / "result.json"
+    result = json.loads(path.read_text())
+    seconds = {"train_seconds": 20.0, "normal_seconds": 3.0, "score_seconds": 2.0, "other_seconds": 1.0}
+    path.write_text(json.dumps(result | {"costs": result["costs"] | seconds}))
+    text = io.StringIO()
+    display = Display(tmp_path, Console(file=text, width=300))
+    display.start(cells, cells, 2, 2)
+    now[0] += 9  # Ray starts
+    display.started(cells[0].key)
+    display.started(cells[1].key)
+    now[0] += 26
+    display.finished(cells[0].key)
+    display.stop()
+    assert (
+        "1 cell in 26 s on 2 cores, beside 9 s to start Ray: 20 s of training, 5 s of forward passes over normal and "
+        "test images, 1 s of the rest; 2.00 times their sum divided by the cores" in text.getvalue()
+    )
+
+
+def test_nothing_is_said_of_the_time_of_no_cells(tmp_path: Path) -> None:
+    text = io.StringIO()
+    display = Display(tmp_path, Console(file=text, width=300))
+    display.start([], [], 2, 2)
+    display.stop()
+    assert "forward passes" not in text.getvalue()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,10 @@ from dlkd.training.device import device, hide_gpus
 from dlkd.training.module import LOOK_EVERY, NonFiniteLossError
 from dlkd.training.saved import checkpoint as checkpoint_module
 from dlkd.training.saved.weights import CheckpointError
+from dlkd.training.trials import costs as costs_module
 from dlkd.training.trials.claim import mend_trial
 from dlkd.training.trials.trial_folder import LAST
+from dlkd.training.trials.trial_result import SECONDS
 from dlkd.training.trials.trial_spec import weights_digest
 
 MakeSpec = Callable[..., TrialSpec]
@@ -354,6 +357,26 @@ def test_result_says_what_it_rests_on(make_spec: MakeSpec, tmp_path: Path) -> No
     )
     assert result.costs["flops"] > 1e6
     assert result.costs["train_seconds"] > 0
+
+
+def test_parts_of_a_trials_time_add_up_to_all_of_it(make_spec: MakeSpec, tmp_path: Path) -> None:
+    begun = perf_counter()
+    costs = run_trial(make_spec("dlkd", epochs=1), tmp_path / "t", REGISTRY).costs
+    whole = perf_counter() - begun
+    assert all(costs[name] > 0 for name in SECONDS)
+    assert 0.8 * whole < sum(costs[name] for name in SECONDS) <= whole
+
+
+def test_flops_of_one_model_are_counted_once(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    monkeypatch.setattr(costs_module, "_counted", {})
+    monkeypatch.setattr(costs_module, "image_flops", lambda model, sides: counted.append(sides) or 7)
+    for seed, size in ((0, 32), (1, 32), (0, 64)):
+        spec = make_spec("dlkd", epochs=0, image_size=size).model_copy(update={"seed": seed})
+        assert run_trial(spec, tmp_path / f"{seed}-{size}", REGISTRY).costs["flops"] == 7
+    assert counted == [(32, 32), (64, 64)]
 
 
 def test_loaded_model_scores_as_the_trial_did(make_spec: MakeSpec, tmp_path: Path) -> None:

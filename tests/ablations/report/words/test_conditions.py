@@ -2,7 +2,7 @@
 
 from dlkd.ablations.report.content import make_report
 from dlkd.ablations.report.tables import tabulate
-from dlkd.ablations.report.words.conditions import failures, low_trainings, notes
+from dlkd.ablations.report.words.conditions import failures, low_trainings, notes, time_spent
 
 
 def test_failures_of_one_reason_stand_together(grid, trials_of, fail):
@@ -74,4 +74,15 @@ def test_how_pixel_metrics_were_taken_is_said_and_sizes_go_by_number(grid, trial
     assert facts["Pixel metrics"] == (
         "at the network's image size and each mask's own size; PRO up to a false-positive rate of 0.05 and 0.3; "
         "figures of different limits are not comparable"
+    )
+
+
+def test_the_time_of_all_cells_is_said_by_what_it_went_to(grid, trials_of):
+    cells = trials_of(grid(rows=("A",)), means=(0.8,)).drop_duplicates("key")  # 3 categories, a seed each
+    count = len(cells)
+    assert time_spent(cells) == f"{10 * count} s of training in all cells together"
+    of_today = cells.assign(normal_seconds=2.0, score_seconds=3.0, other_seconds=0.5)
+    assert time_spent(of_today) == (
+        f"{10 * count} s of training, {5 * count} s of forward passes over normal and test images and "
+        f"{0.5 * count:.1f} s of the rest in all cells together"
     )
