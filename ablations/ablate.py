@@ -46,7 +46,7 @@ def ablate(
     out: str | PathLike[str] | None = None,
     store: str | PathLike[str] = "runs/trials",
     workers: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     trials_per_gpu: int = 0,
     address: str | None = None,
     storage: str | None = None,
@@ -77,8 +77,9 @@ def ablate(
         batch_size: images per step.
         out: folder of the results; default runs/ and the grids' names. `load_ablation` reads it, also while this runs.
         store: folder of all trials.
-        workers: trials at a time; default one per core that this process may use.
-        threads: of each trial.
+        workers: trials at a time.
+        threads: of each trial. Without `workers` and `threads` the run chooses both by the time of a training step;
+            with one of them `threads` is 1 by default, and `workers` what the cores allow.
         trials_per_gpu: trials that share a GPU; 0 trains on CPUs.
         address: of a running Ray cluster.
         storage: URL where finished trials are copied to and found again.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,6 +24,7 @@ from dlkd.ablations.run.costs import Measured, measure_costs
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.runner import run_cells
+from dlkd.ablations.run.split import split
 from dlkd.ablations.stored.run_folder import TRIALS, holds_less, refuse_to_lose, write_run
 from dlkd.ablations.stored.run_identity import identity_of
 from dlkd.ablations.stored.store import missing_cells
@@ -31,7 +34,7 @@ from dlkd.files import file_name
 from dlkd.machine import cores, crowded, expanded
 from dlkd.progress import progress_bar, reading
 from dlkd.registry.located_yaml import read_yaml
-from dlkd.text import Terminal
+from dlkd.text import Terminal, plain
 from dlkd.training.loggers import check_loggers
 from dlkd.training.trials.trial_spec import check_held_out
 
@@ -43,13 +46,22 @@ KEPT = (
 )
 
 
-def make_pool(terminal: Terminal, workers: int | None, threads: int, **settings: Any) -> Pool:
-    """The workers of a run, one per core by default; says where others compute too."""
+def make_pool(terminal: Terminal, workers: int | None, threads: int | None, **settings: Any) -> Pool:
+    """The workers of a run; says where others compute too.
+
+    Without workers and threads (nor OMP_NUM_THREADS) it is one worker per core with one thread, and a run of a grid on
+    this machine's CPUs may split the cores in another way.
+    """
     for name, value, least in (("workers", workers, 1), ("threads", threads, 1)):
         if value is not None and value < least:
             raise ValueError(f"{name} is {least} at least, got {value}")
     check_loggers(settings.get("loggers", ()))
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    chosen = workers is not None or threads is not None or (given.isdigit() and int(given) > 0)
+    if threads is None:
+        threads = int(given) if workers is None and chosen else 1
     pool = Pool(workers=workers or max(1, cores() // threads), threads=threads, **settings)
+    pool = replace(pool, split=not chosen and pool.address is None and not pool.trials_per_gpu)
     if pool.address is None and (said := crowded(pool.workers, threads)):
         terminal.print(said)
     return pool
@@ -116,6 +128,12 @@ def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, t
     verify_data(asked.registry, [(cell.spec.dataset, cell.spec.category) for cell in todo], terminal)
 
 
+def split_of(cells: Sequence[Cell], asked: Asked, terminal: Terminal) -> Pool:
+    """The run's pool with the split of cores that its cells get, which the terminal says; see `split`."""
+    todo = cells if asked.force else missing_cells(cells, asked.store)
+    return split(asked.pool, todo, say=lambda line: terminal.print(plain(line), soft_wrap=True))
+
+
 def run_folder(grids: Sequence[Grid], asked: Asked) -> Path:
     """Where the results go."""
     return asked.folder or Path("runs") / file_name("-".join(grid.name for grid in grids))
@@ -161,7 +179,8 @@ def run_grids(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, termin
     ended = False
     looks.earlier(judged)
     try:
-        run_cells(cells, asked.store, asked.pool, display, force=asked.force, begun=begun, feed=feed)
+        pool = split_of(cells, asked, terminal)
+        run_cells(cells, asked.store, pool, display, force=asked.force, begun=begun, feed=feed)
         ended = True
     finally:
         trials = now()

@@ -44,9 +44,15 @@ def ablate(
     image_size: ImageSize = None,
     batch_size: BatchSize = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time; default one per core that this process may use.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Trials at a time; without --workers and --threads the run chooses both by the time of a step.",
+        ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of each trial.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Threads of each trial; 1 where --workers alone is given.")
+    ] = None,
     trials_per_gpu: Annotated[int, typer.Option(min=0, help="Trials that share a GPU; 0 trains on CPUs.")] = 0,
     address: Annotated[
         str | None,

@@ -24,8 +24,9 @@ def show_cells(
 ) -> None:
     """Print each cell, why it is new and how long it takes, and the searches; with an effect, what would show it."""
     from dlkd.ablations.looks.mode import least_and_most
-    from dlkd.ablations.run_grids import run_folder
+    from dlkd.ablations.run_grids import run_folder, split_of
 
+    asked = replace(asked, pool=split_of(cells, asked, err))
     cost = _print_cells(cells, grids, asked)
     for line in tuning_forecast(searches, cells, cost.trials, asked):
         out.print(line)

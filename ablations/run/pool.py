@@ -15,6 +15,7 @@ class Pool:
     Attributes:
         workers: trials at a time on this machine; a cluster takes as many as fit.
         threads: CPU threads of each.
+        split: whether a run may choose both by itself, see `ablations/run/split.py`.
         retries: how often a failed trial is tried again.
         trials_per_gpu: how many trials share a GPU; 0 trains on CPUs.
         address: of a running Ray cluster; None starts Ray on this machine for as long as the grid runs.
@@ -28,6 +29,7 @@ class Pool:
 
     workers: int = 1
     threads: int = 1
+    split: bool = False
     retries: int = 1
     trials_per_gpu: int = 0
     address: str | None = None

@@ -89,7 +89,7 @@ def test_how_it_was_measured(full):
         "16 steps",
         "torch 9.9.9",
         "revision 012345678901",
-        "4 min 50 s in all cells together",  # 30 cells of 10 s, of which one failed
+        "4 min 50 s of training in all cells together",  # 30 cells of 10 s, of which one failed
         "MVTec AD with a ResNet18 teacher at 256 pixels",
         "The values of the two are therefore not comparable",
     ):
