@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import sleep
 from typing import TypeAlias
 
 from dlkd.ablations.plan.cells import Cell
@@ -14,11 +15,14 @@ from dlkd.ablations.run.step_times import StepTimes, known, measure_steps
 from dlkd.machine import cores as usable_cores
 from dlkd.machine import running_elsewhere
 
-MEASURED_FROM = 4
+MEASURED_FROM = 16
 """Cells per core from which a measurement pays: fewer are over soon."""
 
 GAIN = 1.05
 """A split with more threads must be so many times as fast as one with fewer."""
+
+LOOKS = 5
+"""How often it is looked whether other programs compute, a tenth of a second apart."""
 
 Measure: TypeAlias = Callable[[Sequence[Cell], Pool, int], StepTimes]
 
@@ -44,7 +48,7 @@ def split(pool: Pool, cells: Sequence[Cell], *, say: Callable[[str], None], meas
     if times is None:
         if len(cells) < MEASURED_FROM * cores:
             return pool
-        if running_elsewhere():
+        if _busy():
             say(f"note: other programs compute: steps are not measured, and {_split(pool.workers, pool.threads)}")
             return pool
         say(f"measuring steps of the largest model on {cores} cores, to choose trials at a time and threads of each")
@@ -68,6 +72,15 @@ def fastest(times: StepTimes, cells: int, cores: int) -> int:
     """
     takes = {threads: math.ceil(cells / (cores // threads)) * seconds for threads, seconds in times.items()}
     return min(threads for threads, seconds in takes.items() if seconds <= GAIN * min(takes.values()))
+
+
+def _busy() -> bool:
+    """Whether other programs compute: in each of a few looks, since any process may be awake in one of them."""
+    for _ in range(LOOKS):
+        if not running_elsewhere():
+            return False
+        sleep(0.1)
+    return True
 
 
 def _said(pool: Pool, workers: int, threads: int, why: str, say: Callable[[str], None]) -> Pool:

@@ -33,11 +33,11 @@ class Timer:
 
 @pytest.fixture
 def many(make_tiny_cells: MakeCells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
-    """Twenty cells, for four cores on which nothing else computes."""
+    """Eighty cells, for four cores on which nothing else computes."""
     monkeypatch.setenv("DLKD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(split_module, "usable_cores", lambda: 4)
     monkeypatch.setattr(split_module, "running_elsewhere", lambda: 0)
-    return make_tiny_cells() * 20
+    return make_tiny_cells() * 40
 
 
 def chosen(pool: Pool, cells: list[Cell], timer: Timer, said: list[str] | None = None) -> tuple[int, int]:
@@ -83,7 +83,7 @@ def test_fewer_cells_than_cores_share_them(many: list[Cell]) -> None:
 
 def test_few_cells_are_not_worth_a_measurement(many: list[Cell]) -> None:
     timer = Timer({1: 1.0, 2: 0.1, 4: 0.1})
-    assert chosen(FREE, many[:15], timer) == (4, 1)
+    assert chosen(FREE, many[:63], timer) == (4, 1)
     assert not timer.asked
 
 
@@ -95,6 +95,14 @@ def test_nothing_is_measured_beside_other_programs(many: list[Cell], monkeypatch
     assert said == [
         "note: other programs compute: steps are not measured, and 4 trials are trained at a time, with 1 thread each"
     ]
+
+
+def test_a_program_that_is_awake_for_a_moment_hinders_no_measurement(
+    many: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([1, 2, 0])
+    monkeypatch.setattr(split_module, "running_elsewhere", lambda: next(looks))
+    assert chosen(FREE, many, Timer({1: 1.0, 2: 0.4, 4: 0.3})) == (2, 2)
 
 
 def test_a_measurement_that_fails_is_a_note(many: list[Cell]) -> None:
