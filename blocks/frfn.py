@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlkd.blocks.gated_depthwise import gated_depthwise
 from dlkd.contract import require, require_map
 from dlkd.registry import register
 
@@ -36,7 +37,6 @@ class FRFN(nn.Module):
         self.linear_in = nn.Conv2d(channels, 2 * hidden, 1)
         self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.linear_out = nn.Conv2d(hidden, channels, 1)
-        self.act = nn.GELU()
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, h, w)."""
@@ -47,6 +47,7 @@ class FRFN(nn.Module):
         # Two halves made apart, as those of one map would be strided: copied by each layer that takes them.
         assert self.linear_in.bias is not None
         weights, biases = self.linear_in.weight.chunk(2), self.linear_in.bias.chunk(2)
-        value, gate = (self.act(F.conv2d(x, w, b)) for w, b in zip(weights, biases, strict=True))
-        out: Tensor = self.linear_out(self.act(self.dwconv(value)) * gate)
+        value, gate = (F.conv2d(x, w, b) for w, b in zip(weights, biases, strict=True))
+        assert self.dwconv.bias is not None
+        out: Tensor = self.linear_out(gated_depthwise(value, gate, self.dwconv.weight, self.dwconv.bias))
         return out

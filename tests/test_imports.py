@@ -82,7 +82,9 @@ def test_the_command_without_what_it_needs_says_so(tmp_path: Path) -> None:
     """As where dlkd was installed with --no-deps beside numpy, Pillow and onnxruntime."""
     for missing in ("typer", "rich"):
         (tmp_path / missing).mkdir()
-        (tmp_path / missing / "__init__.py").write_text(f"raise ModuleNotFoundError(name={missing!r})", encoding="utf-8")
+        (tmp_path / missing / "__init__.py").write_text(
+            f"raise ModuleNotFoundError(name={missing!r})", encoding="utf-8"
+        )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     for words in (["--help"], ["predict", "part.onnx", "."]):
         done = subprocess.run(
@@ -90,4 +92,5 @@ def test_the_command_without_what_it_needs_says_so(tmp_path: Path) -> None:
         )
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
-        assert "needs the package" in done.stderr and "pip install" in done.stderr
+        assert "needs the package" in done.stderr
+        assert "pip install" in done.stderr

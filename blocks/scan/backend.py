@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from dlkd.blocks.scan.traced import assumed_constant, why_not_traced
+from dlkd.blocks.kernels.traced import assumed_constant, why_not_traced
 from dlkd.registry.components import get, is_registered, list_components, registered
 from dlkd.registry.problems import nearest
 

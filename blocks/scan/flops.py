@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from dlkd.blocks.kernels.traced import why_not_traced
 from dlkd.blocks.scan.inputs import ScanInputs
-from dlkd.blocks.scan.traced import why_not_traced
 
 _library: Any = torch.library.Library("dlkd", "FRAGMENT")  # type: ignore[no-untyped-call]
 _library.define("counted_scan(SymInt rows, SymInt steps, SymInt states, bool skip) -> ()")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dlkd.blocks.scan.traced import assumed_constant
+from dlkd.blocks.kernels.traced import assumed_constant
 
 ScanOrder = Literal["raster2", "cross4", "cross8", "hilbert8", "zigzag8"]
 Raster = npt.NDArray[np.int64]  # raster indices arranged as a (h, w) grid, possibly flipped or transposed

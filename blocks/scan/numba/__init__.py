@@ -1,1 +1,1 @@
-"""The scan on a CPU, compiled by Numba: kernels, their cache on disk and their threads."""
+"""The scan on a CPU, compiled by Numba."""

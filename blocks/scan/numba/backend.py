@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlkd.blocks.kernels.threads import in_threads
 from dlkd.blocks.scan.backend import runs_on
 from dlkd.blocks.scan.fused import fused_scan, in_rows
 from dlkd.blocks.scan.inputs import ScanInputs
-from dlkd.blocks.scan.numba.threads import in_threads
 from dlkd.registry import register
 
 HAS_NUMBA = find_spec("numba") is not None

@@ -13,51 +13,18 @@ each interval forward and then back.
 
 from __future__ import annotations
 
-import math
-import warnings
-from typing import Any
-
 import numpy as np
-from numba import njit
 
-from dlkd.blocks.scan.numba.cache import SourceCache
-from dlkd.blocks.scan.numba.vector import (
-    at_least,
-    exp2,
-    fma,
-    item,
-    load,
-    log1p_of_unit,
-    magnitude,
-    put,
-    spread,
-    store,
-    total,
-    width_of,
-)
+from dlkd.blocks.kernels.activations import LOG2E, sigmoid, silu, silu_slope, soft_plus
+from dlkd.blocks.kernels.cache import inlined, kernel
+from dlkd.blocks.kernels.vector import exp2, fma, item, load, put, spread, store, total, width_of
 
-LOG2E = 1 / math.log(2)
 _LINE = 64  # bytes of a cache line
 _LANES = width_of(16)  # for work along l
 _ONE = width_of(1)
 
-_inlined: Any = njit(nogil=True, error_model="numpy")
 
-
-def _kernel(function: Any) -> Any:
-    """Compiled, and kept on disk for the next process where there is a place to write."""
-    compiled = _inlined(function)
-    try:
-        compiled._cache = SourceCache(function)
-    except RuntimeError as error:
-        warnings.warn(
-            f"Numba cannot keep compiled code, so every process compiles anew; set NUMBA_CACHE_DIR ({error})",
-            stacklevel=2,
-        )
-    return compiled
-
-
-@_kernel
+@kernel
 def forward_rows(
     first, last, width, u, dt, dt_strides, A, B, C, D, z, dt_bias, softplus, curves, interval, y, states
 ):  # fmt: skip
@@ -102,7 +69,7 @@ def forward_rows(
             _gate(out, z[sample, c])
 
 
-@_kernel
+@kernel
 def backward_blocks(
     first, last, blocks, width, u, dt, dt_strides, A, B, C, D, z, dt_bias, softplus, curves, interval, states, dy,
     du, ddt, dA, dB, dC, dD, dz, ddt_bias,
@@ -194,7 +161,7 @@ def backward_blocks(
                 _gate_gradient(dy[sample, c], scanned, z[sample, c], dz[sample, c])
 
 
-@_inlined
+@inlined
 def _vectors(size, like):
     """Memory for vectors, none of which lies across two cache lines."""
     memory = np.empty(size + _LINE // like.itemsize, like.dtype)
@@ -202,14 +169,14 @@ def _vectors(size, like):
     return memory[start : start + size]
 
 
-@_inlined
+@inlined
 def _row(x, strides, sample, channel, length):
     """The l values of one channel in memory of (b, k*d, l) or (k*d, b, l); `strides` are those of the two axes."""
     start = sample * strides[0] + channel * strides[1]
     return x[start : start + length]
 
 
-@_inlined
+@inlined
 def _skip_connection(x, D, c, d, directions, out):
     """out = x times the sum of the directions' D."""
     weight = x.dtype.type(0)
@@ -220,7 +187,7 @@ def _skip_connection(x, D, c, d, directions, out):
         out[t] = weight * x[t] if D.size > 0 else x.dtype.type(0)
 
 
-@_inlined
+@inlined
 def _step_sizes(dt, dt_bias, channel, softplus, steps):
     """steps = softplus(dt + bias), or dt + bias."""
     bias = dt_bias[channel] if dt_bias.size > 0 else dt.dtype.type(0)
@@ -230,57 +197,57 @@ def _step_sizes(dt, dt_bias, channel, softplus, steps):
         return
     whole = dt.size - dt.size % len(_LANES)
     for t in range(0, whole, len(_LANES)):
-        store(steps, t, _softplus(load(dt, t, _LANES) + bias))
+        store(steps, t, soft_plus(load(dt, t, _LANES) + bias))
     for t in range(whole, dt.size):
-        store(steps, t, _softplus(load(dt, t, _ONE) + bias))
+        store(steps, t, soft_plus(load(dt, t, _ONE) + bias))
 
 
-@_inlined
+@inlined
 def _set_product(out, x, y):
     """out = x * y."""
     for t in range(out.size):
         out[t] = x[t] * y[t]
 
 
-@_inlined
+@inlined
 def _add_product(out, x, y):
     """out += x * y."""
     for t in range(out.size):
         out[t] += x[t] * y[t]
 
 
-@_inlined
+@inlined
 def _through_softplus(dt, dt_bias, channel, ddt):
     """ddt *= sigmoid(dt + bias)."""
     bias = dt_bias[channel] if dt_bias.size > 0 else dt.dtype.type(0)
     whole = dt.size - dt.size % len(_LANES)
     for t in range(0, whole, len(_LANES)):
-        store(ddt, t, load(ddt, t, _LANES) * _sigmoid(load(dt, t, _LANES) + bias))
+        store(ddt, t, load(ddt, t, _LANES) * sigmoid(load(dt, t, _LANES) + bias))
     for t in range(whole, dt.size):
-        store(ddt, t, load(ddt, t, _ONE) * _sigmoid(load(dt, t, _ONE) + bias))
+        store(ddt, t, load(ddt, t, _ONE) * sigmoid(load(dt, t, _ONE) + bias))
 
 
-@_inlined
+@inlined
 def _gate(x, z):
     """x *= silu(z)."""
     whole = x.size - x.size % len(_LANES)
     for t in range(0, whole, len(_LANES)):
-        store(x, t, load(x, t, _LANES) * _silu(load(z, t, _LANES)))
+        store(x, t, load(x, t, _LANES) * silu(load(z, t, _LANES)))
     for t in range(whole, x.size):
-        store(x, t, load(x, t, _ONE) * _silu(load(z, t, _ONE)))
+        store(x, t, load(x, t, _ONE) * silu(load(z, t, _ONE)))
 
 
-@_inlined
+@inlined
 def _gate_gradient(dy, scanned, z, dz):
     """dz = dy * scanned * silu'(z)."""
     whole = z.size - z.size % len(_LANES)
     for t in range(0, whole, len(_LANES)):
-        store(dz, t, load(dy, t, _LANES) * load(scanned, t, _LANES) * _silu_slope(load(z, t, _LANES)))
+        store(dz, t, load(dy, t, _LANES) * load(scanned, t, _LANES) * silu_slope(load(z, t, _LANES)))
     for t in range(whole, z.size):
-        store(dz, t, load(dy, t, _ONE) * load(scanned, t, _ONE) * _silu_slope(load(z, t, _ONE)))
+        store(dz, t, load(dy, t, _ONE) * load(scanned, t, _ONE) * silu_slope(load(z, t, _ONE)))
 
 
-@_inlined
+@inlined
 def _dot(x, y, product):
     """Sum of x * y, or of x alone, in as many partial sums as there are lanes."""
     whole = x.size - x.size % len(_LANES)
@@ -291,24 +258,3 @@ def _dot(x, y, product):
     for t in range(whole, x.size):
         result += x[t] * y[t] if product else x[t]
     return result
-
-
-@_inlined
-def _softplus(x):
-    return at_least(x, 0.0) + log1p_of_unit(exp2(magnitude(x) * -LOG2E))
-
-
-@_inlined
-def _sigmoid(x):
-    return 1.0 / (exp2(x * -LOG2E) + 1.0)
-
-
-@_inlined
-def _silu(x):
-    return x * _sigmoid(x)
-
-
-@_inlined
-def _silu_slope(x):
-    gate = _sigmoid(x)
-    return gate * (x * (1.0 - gate) + 1.0)

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlkd.blocks.kernels.traced import assumed_constant
 from dlkd.blocks.scan.backend import runs_on
 from dlkd.blocks.scan.fused import fused_scan, in_rows
 from dlkd.blocks.scan.inputs import ScanInputs
-from dlkd.blocks.scan.traced import assumed_constant
 from dlkd.registry import register
 
 HAS_TRITON = find_spec("triton") is not None

@@ -8,16 +8,19 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from dlkd.blocks.scan.numba import cache, kernels
-from dlkd.blocks.scan.numba.cache import SourceCache, source_digest
+from dlkd.blocks.gated_depthwise import kernels as gate_kernels
+from dlkd.blocks.kernels import cache
+from dlkd.blocks.kernels.cache import SourceCache, source_digest
+from dlkd.blocks.scan.numba import kernels as scan_kernels
 
 HELPER = "from numba import njit\n\n@njit\ndef change(x):\n    return x + 1\n"
 KERNEL = """from numba import njit
-from dlkd.blocks.scan.numba.cache import SourceCache
+from dlkd.blocks.kernels.cache import SourceCache
 from numba_helper import change
 
 @njit
@@ -117,13 +120,15 @@ def test_the_digest_changes_with_any_file_its_name_and_the_compiler(
     assert len(set(digests)) == len(digests)
 
 
-def test_the_kernels_are_made_of_files_that_the_digest_reads() -> None:
-    assert isinstance(kernels.forward_rows._cache, SourceCache)
-    assert isinstance(kernels.backward_blocks._cache, SourceCache)
-    folder = Path(kernels.__file__).parent
-    for path in folder.glob("*.py"):
-        if path.name in ("backend.py", "threads.py"):  # they call the kernels and are no part of them
+@pytest.mark.parametrize("module", [scan_kernels, gate_kernels])
+def test_the_kernels_are_made_of_files_that_the_digest_reads(module: ModuleType) -> None:
+    kernels = [value for value in vars(module).values() if isinstance(getattr(value, "_cache", None), SourceCache)]
+    assert len(kernels) == 2
+    own, shared = Path(str(module.__file__)).parent, Path(str(cache.__file__)).parent
+    for path in (Path(str(module.__file__)), *shared.glob("*.py")):
+        if path.name == "threads.py":  # it calls the kernels and is no part of them
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dlkd"):
-                assert str(node.module).startswith("dlkd.blocks.scan.numba."), f"{path.name} imports {node.module}"
+                folder = Path(str(importlib.import_module(str(node.module)).__file__)).parent
+                assert folder in (own, shared), f"{path.name} imports {node.module}"

@@ -9,12 +9,13 @@ import numpy.typing as npt
 import pytest
 from numba import njit
 
-from dlkd.blocks.scan.numba import kernels, vector
-from dlkd.blocks.scan.numba.vector import load, store, width_of
+from dlkd.blocks.kernels import vector
+from dlkd.blocks.kernels.activations import sigmoid, soft_plus
+from dlkd.blocks.kernels.vector import load, store, width_of
 
 DTYPES = [np.float32, np.float64]
-_softplus = kernels._softplus
-_sigmoid = kernels._sigmoid
+_softplus = soft_plus
+_sigmoid = sigmoid
 _exp2 = vector.exp2
 _total = vector.total
 

@@ -1,25 +1,44 @@
-"""Machine code of Numba's kernels, kept on disk under the contents of all files that the kernels are made of.
+"""Kernels compiled by Numba, kept on disk under the contents of all files that the kernels are made of.
 
 Numba's own cache looks at the time stamp and size of the one file in which a kernel stands. A kernel here is made of
-functions of several files, so the code of an edited file would never run.
+functions of several files, so the code of an edited file would never run. These files are in the folder of the kernel
+and in this one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import llvmlite  # type: ignore[import-untyped]
+from numba import njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+inlined: Any = njit(nogil=True, error_model="numpy")
+"""Decorator of a function that kernels call."""
 
-def source_digest(folder: Path) -> str:
-    """Hash of the contents of all Python files in `folder`, and of the version of the compiler behind Numba."""
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compiled, and kept on disk for the next process where there is a place to write."""
+    compiled = inlined(function)
+    try:
+        compiled._cache = SourceCache(function)
+    except RuntimeError as error:
+        warnings.warn(
+            f"Numba cannot keep compiled code, so every process compiles anew; set NUMBA_CACHE_DIR ({error})",
+            stacklevel=2,
+        )
+    return compiled
+
+
+def source_digest(*folders: Path) -> str:
+    """Hash of the contents of all Python files in `folders`, and of the version of the compiler behind Numba."""
     digest = hashlib.sha256(llvmlite.__version__.encode())
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
         content = path.read_bytes()
         digest.update(f"\0{path.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
@@ -37,7 +56,7 @@ class SourceCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)  # type: ignore[no-untyped-call]
-        digest = source_digest(Path(function.__code__.co_filename).parent)
+        digest = source_digest(*{Path(function.__code__.co_filename).parent, Path(__file__).parent})
         name = f"{self._impl.filename_base}.{digest}"
         self._cache_file = IndexDataCacheFile(self._cache_path, name, digest)  # type: ignore[no-untyped-call]
 

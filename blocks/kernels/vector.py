@@ -276,3 +276,43 @@ def log1p_of_unit(typingctx: Any, vector: Any) -> Any:
         return builder.fmul(ratio, series)
 
     return vector(vector), codegen
+
+
+@intrinsic
+def below_zero(typingctx: Any, vector: Any, negative: Any, rest: Any) -> Any:
+    """`negative` in the lanes where `vector` is below 0, `rest` elsewhere."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        zero = _constants(context, builder, vector)(0.0)
+        return builder.select(builder.fcmp_ordered("<", args[0], zero), args[1], args[2])
+
+    return vector(vector, negative, rest), codegen
+
+
+_TAIL_PACE = 0.3
+"""The tail is a polynomial in t = 1 / (1 + 0.3 a): of the values and degrees that were tried, the smallest error."""
+
+
+def tail_coefficients() -> list[float]:
+    """Polynomial in t of Phi(-a) exp(a^2 / 2), lowest power first: relative error 1.1e-7 for a in [0, 14]."""
+    least = 1 / (1 + _TAIL_PACE * 14)
+
+    def exact(t: Any) -> Any:
+        from scipy.special import erfcx
+
+        return erfcx((1 / t - 1) / _TAIL_PACE / math.sqrt(2)) / 2
+
+    fit = np.polynomial.Chebyshev.interpolate(exact, 8, domain=[least, 1])
+    return [float(c) for c in fit.convert(kind=np.polynomial.Polynomial).coef]
+
+
+@intrinsic
+def tail_of_normal(typingctx: Any, vector: Any) -> Any:
+    """Phi(-a) exp(a^2 / 2) by lane for a >= 0, with the normal distribution Phi; a float32's digits only."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        constant = _constants(context, builder, vector)
+        t = builder.fdiv(constant(1.0), _fma(context, builder, vector, args[0], constant(_TAIL_PACE), constant(1.0)))
+        return _polynomial(context, builder, vector, tail_coefficients(), t)
+
+    return vector(vector), codegen

@@ -1,4 +1,4 @@
-"""What PyTorch's tracers (export, compile) make of the scan."""
+"""What PyTorch's tracers (export, compile) make of operators of our own."""
 
 from __future__ import annotations
 

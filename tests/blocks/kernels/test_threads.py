@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from dlkd.blocks.scan.numba import threads
-from dlkd.blocks.scan.numba.threads import in_threads
+from dlkd.blocks.kernels import threads
+from dlkd.blocks.kernels.threads import in_threads
 
 
 @pytest.fixture(params=["openmp", "pool"], autouse=True)
