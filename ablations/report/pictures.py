@@ -19,6 +19,7 @@ from dlkd.ablations.report.pair_data import Courses, PairPoints
 from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples, Profile
 from dlkd.ablations.report.words.captions import Caption
 from dlkd.ablations.report.words.figures import Numbers, numbers_of
+from dlkd.ablations.report.words.in_short import in_short
 from dlkd.files import atomic_path, write_text
 
 FOLDER = "pictures"
@@ -27,6 +28,7 @@ DRAWN = f"{FOLDER}/drawn.json"
 
 DPI = 160
 CODE = (
+    "ablations/report/example_data.py",
     "ablations/report/plots/courses.py",
     "ablations/report/plots/draw.py",
     "ablations/report/plots/effects.py",
@@ -103,6 +105,7 @@ def make_picture(file: str, data: PictureData, caption: Caption, before: Drawn) 
     """
     file = f"{FOLDER}/{file}"
     drawn_from = hashlib.sha256(f"{_drawn_by()}\n{data!r}".encode(errors="backslashreplace")).hexdigest()
+    caption = caption._replace(alt=" ".join(filter(None, [caption.alt, in_short(data)])))
     same, png = before.get(file, ("", b""))
     if same == drawn_from:
         return Picture(file, png, *caption, drawn_from, numbers_of(data))

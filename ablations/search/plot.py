@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from dlkd.ablations.plan.tuning import Parameter, shown
-from dlkd.ablations.report.plots.panels import FAINT, PALETTE, make_panels
+from dlkd.ablations.report.plots.panels import FAINT, PALETTE, PANEL, make_panels
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.search.definition import Search
 from dlkd.ablations.search.records import DIVERGED, DONE, ENDS, STOPPED
@@ -21,7 +21,7 @@ MARKERS = {DONE: ("o", PALETTE[0]), STOPPED: ("s", FAINT), DIVERGED: ("x", PALET
 
 def plot(search: Search, trials: pd.DataFrame, best: pd.Series | None) -> LiteralFigure:
     """Score of each trial's last rung, one panel per parameter; `best` is the trial that is circled."""
-    figure, axes = make_panels(len(search.space), width=3.4, height=2.9)
+    figure, axes = make_panels(len(search.space), width=PANEL, height=2.5)
     for each, (name, parameter) in zip(axes, search.space.items(), strict=True):
         for status, (marker, colour) in MARKERS.items():
             own = trials[trials["status"] == status]
@@ -51,7 +51,7 @@ def _place(parameter: Parameter, value: Any) -> float:
 
 def _scale(axes: Axes, parameter: Parameter) -> None:
     if parameter.choice is not None:
-        names = [textwrap.fill(shown(value), 40 // len(parameter.choice)) for value in parameter.choice]
+        names = [textwrap.fill(shown(value), 28 // len(parameter.choice)) for value in parameter.choice]
         axes.set_xticks(range(len(names)), names)
         axes.set_xlim(-0.5, len(names) - 0.5)
         return

@@ -93,6 +93,17 @@ class SearchReport:
             for line in self.trials.to_dict("records")
         ]
 
+    def in_short(self) -> str:
+        """What the figure shows in words, with its main figures."""
+        said = f"Points: {label(self.search.metric)} on validation images against each parameter."
+        if self.best is None:
+            return said
+        values = zip(self.search.space, self.lines()[int(self.best.name)][4:], strict=True)
+        best = listed([f"{name} {value}" for name, value in values])
+        done = self.trials.loc[self.trials["status"] == DONE, "score"] * 100
+        ends = f"{number(done.max())} with {best}; the lowest: {number(done.min())}"
+        return f"{said} The best of {len(done)} trained to their end: {ends}."
+
     def commands(self, folder: Path) -> list[str]:
         """What to type next; nothing where no trial was trained to its end."""
         if self.best is None:
@@ -115,7 +126,7 @@ class SearchReport:
         if self.best is not None:
             parts.append("```\n" + "\n".join(self.commands(folder)) + "\n```")
         parts += [
-            "![Score against each parameter](search.png)",
+            f"![{escape(self.in_short(), brackets=True)}](search.png)",
             markdown_table(list(map(escape, self.heads())), rows, left=len(self.heads())),
         ]
         return "\n\n".join(parts) + "\n"

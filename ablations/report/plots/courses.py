@@ -6,18 +6,18 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from dlkd.ablations.report.pair_data import Courses, Look
-from dlkd.ablations.report.plots.panels import FAINT, PALETTE, make_panels, wrap
+from dlkd.ablations.report.plots.panels import FAINT, PALETTE, PANEL, make_panels, wrap
 from dlkd.drawing import LiteralFigure
 
 
 def draw_courses(data: Courses) -> LiteralFigure:
     """A panel per comparison: its estimate and interval over the number of seeds."""
-    figure, panels = make_panels(len(data.rows), width=3.4, height=2.6)
+    figure, panels = make_panels(len(data.rows), width=PANEL, height=2.3)
     for axes, row in zip(panels, data.rows, strict=True):
         axes.axhspan(-data.margin, data.margin, color="#e5e7ea", zorder=0)
         axes.axhline(0, color=FAINT, linewidth=1)
         _draw(axes, data.looks[row])
-        axes.set_title(wrap(row, 34), fontsize=9)
+        axes.set_title(wrap(row, 26), fontsize=9)
         axes.set_xlabel("seeds per category", fontsize=9)
         axes.set_ylabel("points", fontsize=9)
     return figure

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from dlkd.ablations.report.plot_data import Effects, Estimate
-from dlkd.ablations.report.plots.panels import FAINT, PALETTE, make_panels, row_height, wrap
+from dlkd.ablations.report.plots.panels import FAINT, PALETTE, PANEL, make_panels, row_height, wrap
 from dlkd.ablations.report.words.entries import label
 from dlkd.drawing import LiteralFigure
 
@@ -17,7 +17,7 @@ def forest(effects: Effects) -> LiteralFigure:
     """Effects of factors where the grid has them, else differences of rows; a panel per metric."""
     names = effects.names
     height = 1.25 + row_height(names) * len(names)
-    figure, panels = make_panels(len(effects.metrics), width=3.4, height=height, share_y=True)
+    figure, panels = make_panels(len(effects.metrics), width=PANEL, height=height, share_y=True)
     for axes, metric in zip(panels, effects.metrics, strict=True):
         draw_effects(axes, effects, metric)
     panels[0].set_yticks(range(len(names)), [wrap(n) for n in names])
@@ -43,7 +43,7 @@ def draw_effects(axes: Axes, effects: Effects, metric: str) -> None:
         if of == metric and name in effects.names:
             axes.plot(x, effects.names.index(name), "D", color=PALETTE[1], markersize=5, markerfacecolor="white")
     axes.set_title(label(metric) + ("" if primary else " (exploratory)"), fontsize=10)
-    axes.set_xlabel(effects.unit, fontsize=9)
+    axes.set_xlabel(wrap(effects.unit, 30), fontsize=9)
     axes.grid(axis="x", color="#e5e7ea")
     axes.margins(x=0.12)
 

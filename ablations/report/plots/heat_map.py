@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from dlkd.ablations.report.plot_data import Categories
-from dlkd.ablations.report.plots.panels import INK, WRAP, make_panels, row_height, wrap
+from dlkd.ablations.report.plots.panels import INK, PANEL, WRAP, make_panels, row_height, wrap
 from dlkd.ablations.report.words.entries import label
 from dlkd.ablations.stored.trials import NOT_RUN
 from dlkd.drawing import LiteralFigure
@@ -21,8 +21,8 @@ from dlkd.text import shortened
 def heat_map(scores: Categories) -> LiteralFigure:
     """Rows by categories, one panel and one colour scale per metric, per cent averaged over seeds."""
     labels, names = scores.rows, _columns(scores)
-    width = max(2.4, 0.62 * len(names) + 0.4)
-    stacked = len(names) > 6
+    width = max(PANEL, 0.5 * len(names) + 0.4)
+    stacked = width > PANEL
     figure, panels = make_panels(
         len(scores.metrics),
         width=width,
@@ -42,7 +42,7 @@ def draw_heat_map(axes: Axes, scores: Categories, metric: str) -> None:
     names = _columns(scores)
     _draw_values(axes, scores.values[metric])
     axes.set_title(label(metric), fontsize=10)
-    long = len(names) > 6 or max(map(len, names)) > 9
+    long = len(names) > 4 or max(map(len, names)) > 9
     axes.set_xticks(range(len(names)), names, rotation=40 if long else 0, ha="right" if long else "center")
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)

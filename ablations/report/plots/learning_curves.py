@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from dlkd.ablations.report.plot_data import Curves
-from dlkd.ablations.report.plots.panels import add_legend, colour, dash, make_panels
+from dlkd.ablations.report.plots.panels import PANEL, add_legend, colour, dash, make_panels
 from dlkd.drawing import LiteralFigure
 
 TERMS = {"total": "total loss", "ckd": "CKD", "pkd": "PKD", "anomaly_similarity": "anomaly similarity"}
@@ -15,7 +15,7 @@ TERMS = {"total": "total loss", "ckd": "CKD", "pkd": "PKD", "anomaly_similarity"
 
 def learning_curves(curves: Curves) -> LiteralFigure:
     """Loss terms over steps, one panel per term: mean of a row's trials, band from the lowest to the highest."""
-    figure, panels = make_panels(len(curves.terms), width=3.5, height=2.9)
+    figure, panels = make_panels(len(curves.terms), width=PANEL, height=2.4)
     handles: dict[str, Any] = {}
     for axes, term in zip(panels, curves.terms, strict=True):
         handles = draw_curves(axes, curves, term) | handles

@@ -15,9 +15,12 @@ from dlkd.text import plain, shortened
 # Okabe and Ito's colours, told apart by the colour-blind; shapes and dashes say it again.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*X<>"
-DASHES = ("-", "--", ":", "-.")
+DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (10, 2, 2, 2)), (0, (2, 1)))
+"""As many as a legend can tell apart; colours begin again after another number, so that the two together differ."""
 INK, FAINT = "#1f2328", "#8c959f"
 WRAP = 22
+PANEL = 2.45
+"""Inches of a panel, three of which are legible on a page of A4."""
 MOST_LINES = 3
 """Of a row's name beside a panel."""
 
@@ -56,7 +59,8 @@ def colour(i: int) -> str:
     return PALETTE[i % len(PALETTE)]
 
 
-def dash(i: int) -> str:
+def dash(i: int) -> Any:
+    """A style of line, as matplotlib takes it."""
     return DASHES[i % len(DASHES)]
 
 

@@ -9,14 +9,14 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from dlkd.ablations.report.plot_data import Costs
-from dlkd.ablations.report.plots.panels import FAINT, MARKERS, add_legend, colour, make_panels
+from dlkd.ablations.report.plots.panels import FAINT, MARKERS, PANEL, add_legend, colour, make_panels
 from dlkd.ablations.report.words.entries import label
 from dlkd.drawing import LiteralFigure
 
 
 def pareto(costs: Costs) -> LiteralFigure:
     """Each metric over the time of one image; the line joins rows that no other row beats in both."""
-    figure, panels = make_panels(len(costs.metrics), width=3.5, height=3.4)
+    figure, panels = make_panels(len(costs.metrics), width=PANEL, height=2.8)
     handles: dict[str, Any] = {}
     for axes, metric in zip(panels, costs.metrics, strict=True):
         handles = draw_pareto(axes, costs, metric) | handles

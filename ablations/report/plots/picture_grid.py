@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from dlkd.ablations.report.example_data import Example, KeptImages, mask_of, read_examples, unit_of
 from dlkd.ablations.report.plot_data import Examples
 from dlkd.ablations.report.plots.panels import FAINT, wrap
 from dlkd.drawing import LiteralFigure
@@ -23,18 +21,6 @@ from dlkd.text import shortened
 from dlkd.training.prediction.pictures import COLOURS, outline, overlay
 
 F = TypeVar("F", bound=Figure)
-Kept: TypeAlias = dict[str, NDArray[Any]]
-"""What a trial's `examples.npz` holds, by name."""
-MOST_EXAMPLES = 8
-"""Columns of the picture grid."""
-
-
-class Example(NamedTuple):
-    """A test image of a category: its place in `examples.npz`."""
-
-    dataset: str
-    category: str
-    place: int
 
 
 def picture_grid(examples: Examples) -> LiteralFigure | None:
@@ -51,13 +37,12 @@ def draw_picture_grid(
     trial's threshold, so that 1 is where that variant raises an alarm. `make` gives a figure of a size in inches and a
     layout; where no file can be read it is not called.
     """
-    kept: dict[tuple[str, str, str], Kept] = {}
-    for each in examples.kept:
-        if (loaded := _read(each.file)) is not None:
-            kept[each.row, each.dataset, each.category] = loaded
-    chosen, sources = _choose(kept)
+    kept, chosen = read_examples(examples)
     if not chosen:
         return None
+    sources: dict[tuple[str, str], KeptImages] = {}
+    for (_, dataset, category), one in kept.items():
+        sources.setdefault((dataset, category), one)
     labels = examples.rows
     limits = _limits([own for row in labels for c in chosen if (own := kept.get((row, c.dataset, c.category)))])
 
@@ -73,21 +58,21 @@ def draw_picture_grid(
     segments = [f"segmentation\n{row}" for row in rows if segmented]
     maps = [f"heat map\n{row}" if segmented else row for row in rows]
     for axes, name in zip(grid[:, 0], ["image", "ground truth", *segments, *maps], strict=True):
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8.5, labelpad=6)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10, labelpad=6)
     bar = figure.colorbar(
         ScalarMappable(Normalize(*limits), COLOURS), ax=grid, location="bottom", aspect=60, fraction=0.02, pad=0.01
     )
-    bar.set_label("anomaly map; 1 = each row's own threshold, from normal training images", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label("anomaly map; 1 = each row's own threshold, from normal training images", fontsize=10)
+    bar.ax.tick_params(labelsize=10)
     return figure
 
 
-def _limits(kept: list[Kept]) -> tuple[float, float]:
+def _limits(kept: list[KeptImages]) -> tuple[float, float]:
     """Where the colours begin and end, in units of the thresholds.
 
     They begin where the normal pictures end, so that these do not glow, but at 1 at most, where alarms begin.
     """
-    maps = [own["maps"].astype(float) / _unit(own) for own in kept]
+    maps = [own["maps"].astype(float) / unit_of(own) for own in kept]
     normal = [one for all_of, own in zip(maps, kept, strict=True) for one in all_of[own["labels"] == 0]]
     low = min(1.0, max((float(one.max()) for one in normal), default=1.0))
     high = float(np.quantile(np.concatenate([each.ravel()[::7] for each in maps]), 0.998))
@@ -99,7 +84,7 @@ def _empty(
 ) -> tuple[F, NDArray[Any]]:
     """A figure with axes `(lines, columns)` close together, without ticks."""
     tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
-    figure = make((1.7 + 1.12 * columns, 0.75 + 1.26 * lines), tight)
+    figure = make((1.7 + 1.12 * columns, 0.85 + 1.3 * lines), tight)
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_xticks([])
@@ -108,26 +93,26 @@ def _empty(
     return figure, grid
 
 
-def _draw_image(column: NDArray[Any], c: Example, example: Kept) -> None:
+def _draw_image(column: NDArray[Any], c: Example, example: KeptImages) -> None:
     """The image, and its ground truth below."""
-    mask = _mask(example, c.place)
+    mask = mask_of(example, c.place)
     column[0].imshow(example["images"][c.place])
     label = "anomalous" if example["labels"][c.place] else "normal"
-    column[0].set_title(f"{shortened(c.category, 16)}\n{label}", fontsize=8)
+    column[0].set_title(f"{shortened(c.category, 14)}\n{label}", fontsize=10)
     if mask is None:
         column[1].text(0.5, 0.5, "no mask", ha="center", va="center", fontsize=8, color=FAINT)
     else:
         column[1].imshow(mask, cmap="gray", vmin=0, vmax=1)
 
 
-def _draw_segmentation(axes: Axes, own: Kept | None, place: int) -> None:
+def _draw_segmentation(axes: Axes, own: KeptImages | None, place: int) -> None:
     """White where a row's map is above its threshold, the ground truth outlined."""
     if own is None:
         _draw_nothing(axes)
         return
-    above = own["maps"][place].astype(float) > _unit(own)
+    above = own["maps"][place].astype(float) > unit_of(own)
     drawn = np.repeat(above[..., None] * np.uint8(255), 3, axis=2)
-    mask = _mask(own, place)
+    mask = mask_of(own, place)
     axes.imshow(drawn if mask is None else outline(drawn, mask), interpolation="nearest")
 
 
@@ -135,56 +120,14 @@ def _draw_nothing(axes: Axes) -> None:
     axes.text(0.5, 0.5, "no\nresult", ha="center", va="center", fontsize=8, color=FAINT)
 
 
-def _draw_map(axes: Axes, own: Kept | None, place: int, limits: tuple[float, float]) -> None:
+def _draw_map(axes: Axes, own: KeptImages | None, place: int, limits: tuple[float, float]) -> None:
     """A row's anomaly map over its own image, which may have a size of its own, and the image's score."""
     if own is None:
         _draw_nothing(axes)
         return
-    unit = _unit(own)
+    unit = unit_of(own)
     scaled = (own["maps"].astype(float) / unit)[place]
-    axes.imshow(overlay(own["images"][place], scaled, *limits, mask=_mask(own, place)))
+    axes.imshow(overlay(own["images"][place], scaled, *limits, mask=mask_of(own, place)))
     score = float(own["scores"][place]) / unit
     alarm: dict[str, Any] = {"fontweight": "bold"} if score > 1 else {"color": "#57606a"}
-    axes.set_xlabel(f"{score:.2f}", fontsize=8, labelpad=1, **alarm)
-
-
-def _choose(
-    kept: dict[tuple[str, str, str], Kept],
-) -> tuple[list[Example], dict[tuple[str, str], Kept]]:
-    """Which images to show, categories in turn, and where to read each category's."""
-    sources: dict[tuple[str, str], Kept] = {}
-    for (_, dataset, category), example in kept.items():
-        sources.setdefault((dataset, category), example)
-    turns = []
-    for i, ((dataset, category), example) in enumerate(sources.items()):
-        anomalous, normal = (np.flatnonzero(example["labels"] == wanted).tolist() for wanted in (1, 0))
-        # Two defects before the normal image: a glance over the first columns shows what is found.
-        for turn, index in enumerate([*anomalous[:2], *normal, *anomalous[2:]]):
-            # However many categories there are, one normal image shows what false alarms look like.
-            wanted = turn if i or index not in normal else -1
-            turns.append((wanted, i, turn, Example(dataset, category, index)))
-    first = sorted(sorted(turns)[:MOST_EXAMPLES], key=lambda entry: entry[1:])
-    return [example for *_, example in first], sources
-
-
-def _read(path: Path) -> Kept | None:
-    """What a trial kept; None where it cannot be read, as pictures can be done without."""
-    try:
-        with np.load(path) as file:
-            found = dict(file)
-        count = len(found["labels"])
-        fits = all(len(found[name]) == count for name in ("images", "maps", "scores")) and found["threshold"].size == 1
-        return found if count and fits else None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-
-
-def _mask(example: Kept, place: int) -> NDArray[np.bool_] | None:
-    masks = example["masks"]
-    return masks[place] if masks.ndim == 3 else None
-
-
-def _unit(example: Kept) -> float:
-    """The trial's threshold; 1 where its maps are all zero."""
-    unit = float(example["threshold"])
-    return unit if unit > 0 else 1.0
+    axes.set_xlabel(f"{score:.2f}", fontsize=10, labelpad=1, **alarm)

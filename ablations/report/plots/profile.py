@@ -14,7 +14,8 @@ from dlkd.text import plain, shortened
 
 SPREAD = 0.6
 """Part of a category's width that the rows' points take side by side."""
-WIDEST = 11.5
+WIDEST = 8.5
+"""Inches that are legible on a page of A4."""
 
 
 def draw_profile(data: Profile) -> LiteralFigure:

@@ -1,4 +1,4 @@
-"""Titles, captions and descriptions of a report's pictures."""
+"""Titles, captions and descriptions of a report's pictures; `in_short` adds the figures to a description."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def captions(table: Table) -> dict[str, Caption]:
     return {
         "examples": Caption(
             "Anomaly maps of each row",
-            f"Test images, their ground truth and the anomaly maps of {rows}, one line per row.",
+            f"Test images, their ground truth and the anomaly maps of {rows}.",
             "The same test images for every row, with one colour scale, which begins where the normal images end. Maps "
             "are in units of each row's own threshold, mean + 3 standard deviations of its normal training images' "
             "scores; the number under a map is the image's score, bold where it is above 1. Ground truth is outlined.",
@@ -38,12 +38,12 @@ def captions(table: Table) -> dict[str, Caption]:
             "deviations of its normal training images' scores; no test image has a part in it. Heat maps have one "
             "colour scale, in units of the thresholds. Ground truth is outlined.",
         ),
-        **_of_comparisons(table, rows, missing),
-        **_of_rows(table, rows, missing),
+        **_of_comparisons(table, missing),
+        **_of_rows(table, missing),
     }
 
 
-def _of_comparisons(table: Table, rows: str, missing: str) -> dict[str, Caption]:
+def _of_comparisons(table: Table, missing: str) -> dict[str, Caption]:
     return {
         "effects": Caption(
             "Effects",
@@ -54,41 +54,41 @@ def _of_comparisons(table: Table, rows: str, missing: str) -> dict[str, Caption]
         ),
         "pairs": Caption(
             "Differences behind the averages",
-            f"Points of the differences of {rows} in every category with every seed.",
+            "Points: the differences of rows in every category with every seed.",
             f"A point is one pair of trainings with the same category and seed, by {label(table.grid.primary_metric)}; "
             "a bar is the mean of a category. The band marks differences that do not matter.",
         ),
         "seeds": Caption(
             "Verdicts by number of seeds",
-            f"Estimate and interval of the differences of {rows} over the number of seeds.",
+            "Curves: estimate and interval of the differences of rows over the number of seeds.",
             f"Estimate and 95% interval after Holm's correction, by {label(table.grid.primary_metric)}, on these "
             f"categories with so many seeds. A dot marks the verdicts helps and harms. {_looks(table)}",
         ),
     }
 
 
-def _of_rows(table: Table, rows: str, missing: str) -> dict[str, Caption]:
+def _of_rows(table: Table, missing: str) -> dict[str, Caption]:
     return {
         "profile": Caption(
             "Profile over categories",
-            f"{label(table.primary_shown)} of {rows} in each category.",
+            f"Lines: {label(table.primary_shown)} of each row in each category.",
             f"By {label(table.primary_shown)}: means over seeds, with a bar from the lowest seed to the highest. "
             f"Categories are in the order of their mean over rows, those of each data set by themselves.{missing}",
         ),
         "categories": Caption(
             "By category",
-            f"Heat map of every metric in per cent for {rows} in every category.",
+            "Heat map: every metric of each row in every category.",
             f"Per cent, averaged over seeds; each metric has its own colour scale.{missing}",
         ),
         "costs": Caption(
             "Benefit over cost",
-            f"Every metric over the milliseconds of one image for {rows}.",
+            "Points: every metric of each row over the time of one image.",
             "Bars: 95% intervals. The grey line joins the rows that no other row beats in both. The time is that of an "
             f"image scored by itself, each row in a process of its own.{missing}",
         ),
         "curves": Caption(
             "Learning curves",
-            f"Loss terms over training steps for {rows}.",
+            "Curves: loss terms of each row over training steps.",
             "Mean over trials, band from the lowest to the highest. Rows that lack a term have no line in its panel, "
             f"and totals of different terms are not comparable.{missing}",
         ),

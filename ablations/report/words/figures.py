@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from dlkd.ablations.report.example_data import read_examples, score_of
 from dlkd.ablations.report.pair_data import Courses, PairPoints
 from dlkd.ablations.report.plot_data import Categories, Costs, Curves, Effects, Examples, Profile
 from dlkd.ablations.report.words.entries import label
@@ -23,8 +24,10 @@ class Numbers(NamedTuple):
 def numbers_of(
     data: Examples | Effects | PairPoints | Courses | Profile | Categories | Costs | Curves,
 ) -> Numbers | None:
-    """What is drawn from `data`, in numbers; None of pictures, and of costs, which have a table of their own."""
+    """What is drawn from `data`, in numbers; None of costs, which have a table of their own."""
     match data:
+        case Examples():
+            return _examples(data)
         case Effects():
             return _effects(data)
         case PairPoints():
@@ -53,6 +56,21 @@ def numbers_of(
             return Numbers(["Row", "term", "first step", "its mean", "last step", "its mean"], lines)
         case _:
             return None
+
+
+def _examples(data: Examples) -> Numbers:
+    """The scores under the maps."""
+    kept, chosen = read_examples(data)
+    several = len({each.dataset for each in chosen}) > 1
+    heads = [
+        f"{f'{each.dataset}/' if several else ''}{each.category}, {'anomalous' if each.anomalous else 'normal'}"
+        for each in chosen
+    ]
+    lines = []
+    for row in data.rows:
+        scores = [score_of(kept, row, each) for each in chosen]
+        lines.append([row, *(DASH if score is None else number(score) for score in scores)])
+    return Numbers(["Row, scores in units of its own threshold", *heads], lines)
 
 
 def _effects(data: Effects) -> Numbers:

@@ -62,6 +62,10 @@ def test_the_report_says_how_to_go_on(
         "dlkd train best --registry out/best.yaml --import mine.py --preset demo --dataset textures --category brick "
         "--set train.max_steps=50",
     ]
+    assert report.in_short() == (
+        "Points: Image-AUROC on validation images against each parameter. The best of 2 trained to their end: 80.00 "
+        "with loss.alpha 0.013, decoder.local.split spatial and optimizer.lr 0.005; the lowest: 70.00."
+    )
     text = io.StringIO()
     Console(file=text, width=200).print(report)
     for said in (text.getvalue(), (tmp_path / "search.md").read_text()):

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dlkd.ablations.report import plot_data
 from dlkd.ablations.report.pair_data import courses, pair_points
-from dlkd.ablations.report.plot_data import curves, profile
+from dlkd.ablations.report.plot_data import costs, curves, effects, profile
 from dlkd.ablations.report.plots.courses import draw_courses
+from dlkd.ablations.report.plots.draw import draw
 from dlkd.ablations.report.plots.learning_curves import learning_curves
 from dlkd.ablations.report.plots.pair_points import draw_pair_points
+from dlkd.ablations.report.plots.panels import DASHES, PALETTE, colour, dash
 from dlkd.ablations.report.plots.profile import draw_profile
 from dlkd.ablations.report.tables import tabulate
 
@@ -72,4 +75,33 @@ def test_no_two_rows_have_the_same_line(grid, trials_of, tmp_path):
         curve = [{"epoch": 0, "step": step, "total": 1.0} for step in (1, 2)]
         (tmp_path / key / "result.json").write_text(json.dumps({"curve": curve}))
     lines = learning_curves(curves(tabulate(trials, cells), tmp_path)).axes[0].lines
-    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 16
+    assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == 16
+    assert len({str(line._dash_pattern) for line in lines}) == len(DASHES)  # the first rows differ in grey
+
+
+def test_rows_are_told_apart_without_colour():
+    assert len({str(dash(i)) for i in range(len(DASHES))}) == len(DASHES) > len(PALETTE)
+    many = range(len(DASHES) * len(PALETTE))
+    assert len({(colour(i), str(dash(i))) for i in many}) == len(many)
+
+
+@pytest.mark.parametrize("categories", [3, 15])
+def test_every_chart_is_legible_on_a_page_of_a4(grid, trials_of, alone, keep, tmp_path, categories):
+    cells = grid(rows=tuple(f"row {i}" for i in range(5)))
+    places = [f"category{i}" for i in range(categories)]
+    trials = trials_of(cells, means=(0.8, 0.9, 0.85, 0.8, 0.9), categories=places, seeds=range(4))
+    keep(tmp_path, trials)
+    table = tabulate(trials, cells, alone(cells))
+    charts = {
+        "effects": effects(table),
+        "pairs": pair_points(table),
+        "seeds": courses(table),
+        "profile": profile(table, "pro"),
+        "categories": plot_data.categories(table),
+        "costs": costs(table),
+        "curves": curves(table, tmp_path),
+    }
+    page = (210 - 2 * 12) / 25.4  # inches inside the margins of the print style
+    for name, data in charts.items():
+        shrunk = min(1.0, page / draw(data).get_size_inches()[0])
+        assert 8 * shrunk >= 5.9, name  # points: the labels of all charts have eight

@@ -13,6 +13,7 @@ from dlkd.ablations.report.words.captions import captions
 from dlkd.ablations.report.words.comparisons import comparisons
 from dlkd.ablations.report.words.conditions import notes
 from dlkd.ablations.report.words.findings import repeat, row_findings
+from dlkd.ablations.statistics.repeats import SETTLED
 
 METRIC = "image_auroc"
 
@@ -165,6 +166,16 @@ def test_a_verdict_that_a_repeat_may_not_give_again_is_not_settled():
         == "a repeat with new seeds would give the same verdict with probability above 0.95"
     )
     assert repeat(line | {"repeat": np.nan}) == ""
+
+
+def test_the_headline_says_which_verdict_is_not_settled():
+    likely, unlikely = (steps([0.0, 0.03], n_categories=4, n_seeds=2, sd=sd) for sd in (0.008, 0.012))
+    for found, settled in ((likely, True), (unlikely, False)):
+        [finding] = row_findings(found)
+        assert finding.verdict == "helps"
+        assert (finding.these["repeat"] >= SETTLED) is settled
+        [line] = of_table.headline(found).decided
+        assert line.endswith("; not settled)") is not settled
 
 
 def test_one_seed_and_identical_rows_are_said_to_be_so():

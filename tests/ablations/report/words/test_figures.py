@@ -1,6 +1,7 @@
 """The tables of figures' numbers hold what is drawn."""
 
 import re
+import shutil
 
 import pytest
 
@@ -56,3 +57,15 @@ def test_curves_in_numbers(full):
     heads, lines = numbers_of(plot_data.curves(tabulate(trials, grids[1]), folder / "store"))
     assert len(heads) == 6
     assert lines[0] == ["untrained student", "total", "8", "4.000", "16", "2.000"]
+
+
+def test_scores_of_pictures_in_numbers_and_none_where_a_row_has_no_picture(grid, trials_of, keep, tmp_path):
+    cells = grid(rows=("A", "B"))
+    trials = trials_of(cells, means=(0.8, 0.9), categories=("brick", "grass"), seeds=(0,))
+    keep(tmp_path, trials)
+    shutil.rmtree(tmp_path / "v1-grass-0")
+    heads, lines = numbers_of(plot_data.examples(tabulate(trials, cells), tmp_path))
+    assert heads[1:] == [f"{c}, {said}" for c in ("brick", "grass") for said in ("anomalous", "anomalous", "normal")]
+    # `keep` numbers the trials in the order of rows and categories; a threshold is 0.975 and the trial's number.
+    brick, grass, other = ([f"{(score + i) / (0.975 + i):.2f}" for score in (2, 2, 1)] for i in range(3))
+    assert lines == [["A", *brick, *grass], ["B", *other, "–", "–", "–"]]
