@@ -131,7 +131,7 @@ def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, t
 def split_of(cells: Sequence[Cell], asked: Asked, terminal: Terminal) -> Pool:
     """The run's pool with the split of cores that its cells get, which the terminal says; see `split`."""
     todo = cells if asked.force else missing_cells(cells, asked.store)
-    return split(asked.pool, todo, say=lambda line: terminal.print(plain(line), soft_wrap=True))
+    return split(asked.pool, cells, len(todo), say=lambda line: terminal.print(plain(line), soft_wrap=True))
 
 
 def run_folder(grids: Sequence[Grid], asked: Asked) -> Path:

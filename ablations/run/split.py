@@ -27,26 +27,30 @@ LOOKS = 5
 Measure: TypeAlias = Callable[[Sequence[Cell], Pool, int], StepTimes]
 
 
-def split(pool: Pool, cells: Sequence[Cell], *, say: Callable[[str], None], measure: Measure = measure_steps) -> Pool:
+def split(
+    pool: Pool, cells: Sequence[Cell], todo: int, *, say: Callable[[str], None], measure: Measure = measure_steps
+) -> Pool:
     """The pool with its trials at a time and threads chosen, unless they were asked for (`Pool.split`).
 
     Fewer cells than cores share all cores. More take what is known of such steps on this machine; where nothing is, the
-    cells are many and no other program computes, it is measured.
+    cells are many, none is done and no other program computes, it is measured. All cells decide, those that are done
+    too, so that a run that goes on has the threads that it began with: the results then are the same to the last bit.
 
     Args:
         pool: of the run.
-        cells: to be trained.
+        cells: of the run.
+        todo: how many of them are to be trained.
         say: is told what was chosen, and why.
         measure: gives the times of steps.
     """
     cores = usable_cores()
-    if not pool.split or cores == 1 or not cells:
+    if not pool.split or cores == 1 or not todo:
         return pool
     if len(cells) < cores:
-        return _said(pool, len(cells), cores // len(cells), f"{len(cells)} to train on {cores} cores", say)
+        return _said(pool, len(cells), cores // len(cells), f"{len(cells)} in all on {cores} cores", say)
     times = known(cells, pool, cores)
     if times is None:
-        if len(cells) < MEASURED_FROM * cores:
+        if todo < len(cells) or len(cells) < MEASURED_FROM * cores:
             return pool
         if _busy():
             say(f"note: other programs compute: steps are not measured, and {_split(pool.workers, pool.threads)}")

@@ -40,8 +40,12 @@ def many(make_tiny_cells: MakeCells, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return make_tiny_cells() * 40
 
 
-def chosen(pool: Pool, cells: list[Cell], timer: Timer, said: list[str] | None = None) -> tuple[int, int]:
-    found = split(pool, cells, say=(said if said is not None else []).append, measure=timer)
+def chosen(
+    pool: Pool, cells: list[Cell], timer: Timer, said: list[str] | None = None, todo: int | None = None
+) -> tuple[int, int]:
+    found = split(
+        pool, cells, len(cells) if todo is None else todo, say=(said if said is not None else []).append, measure=timer
+    )
     return found.workers, found.threads
 
 
@@ -81,6 +85,18 @@ def test_fewer_cells_than_cores_share_them(many: list[Cell]) -> None:
     assert not timer.asked
 
 
+def test_a_run_that_goes_on_has_the_threads_that_it_began_with(
+    many: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the cells that are left would differ in their last bits from those of a run that was never stopped."""
+    timer = Timer({1: 1.0, 2: 0.4, 4: 0.3})
+    assert chosen(FREE, many, timer, todo=1) == (4, 1)
+    assert chosen(FREE, many[:2], timer, todo=1) == (2, 2)
+    assert not timer.asked
+    monkeypatch.setattr(split_module, "known", lambda cells, *_: timer.times if len(cells) == len(many) else None)
+    assert chosen(FREE, many, timer, todo=1) == (2, 2)
+
+
 def test_few_cells_are_not_worth_a_measurement(many: list[Cell]) -> None:
     timer = Timer({1: 1.0, 2: 0.1, 4: 0.1})
     assert chosen(FREE, many[:63], timer) == (4, 1)
@@ -110,7 +126,7 @@ def test_a_measurement_that_fails_is_a_note(many: list[Cell]) -> None:
         raise MeasureError("out of memory")
 
     said: list[str] = []
-    assert split(FREE, many, say=said.append, measure=fails) == FREE
+    assert split(FREE, many, len(many), say=said.append, measure=fails) == FREE
     assert said[-1] == "note: steps were not measured: out of memory"
 
 
