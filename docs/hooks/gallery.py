@@ -16,9 +16,9 @@ from dlkd.registry.rows import MANY, words
 from dlkd.registry.signatures import PLAIN_KINDS
 
 MEASURED = {
-    "block/frfn": ("where-the-time-goes", ["decoder: FRFN", "refiner: FRFN"]),
-    "block/ss2d": ("where-the-time-goes", ["decoder: SS2D without the scan", "decoder: scan"]),
-    "block/mffm": ("where-the-time-goes", ["MFFM"]),
+    "block/frfn": ("roofline", ["decoder: FRFN, forward", "decoder: FRFN, backward"]),
+    "block/ss2d": ("roofline", ["decoder: SS2D without the scan, forward", "decoder: scan, forward"]),
+    "block/mffm": ("roofline", ["MFFM, forward", "MFFM, backward"]),
     "model/dlkd": ("against-reversedistillation", ["training step", "inference"]),
     "model/stfpm": ("the-papers-other-systems", ["STFPM"]),
     "model/reverse_distillation": ("the-papers-other-systems", ["RD"]),
