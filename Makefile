@@ -25,9 +25,9 @@ lint: $(INSTALLED)  ## ruff and mypy, the latter through a link, since it cannot
 	$(BIN)/ruff format --check .
 	d=$$(mktemp -d) && ln -s "$(CURDIR)" "$$d/dlkd" && cd "$$d" && "$(abspath $(BIN))/mypy" --config-file dlkd/pyproject.toml
 
-bench: $(INSTALLED)  ## speed and memory, as ratios measured in one run: runs/bench/
+bench: $(INSTALLED)  ## speed and memory, as ratios measured in one run: runs/bench/. With more rounds: make bench FULL=1
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
-	$(BIN)/python benchmarks/run.py --out runs/bench
+	$(BIN)/python benchmarks/run.py --out runs/bench $(if $(FULL),--full)
 
 # Without an environment of its own: a machine with a GPU has its PyTorch, and often no network.
 gpu:  ## all that has to be seen on a GPU, in eight minutes: runs/gpu/. On a CPU: make gpu DRY=1

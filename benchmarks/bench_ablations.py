@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from said import say
+
 STUB_SECONDS = 0.05
 WORKERS = 2
 WARM = 0.1
@@ -81,6 +83,7 @@ def run_runner(count: int) -> dict[str, Any]:
             super().finished(key)
             ended.append(time.perf_counter())
             if len(ended) % max(1, round(WARM * count)) == 0:
+                say(f"{len(ended):,} of {count:,} stubs ended")
                 memory.append(_memory())
 
     registry = default_registry()
@@ -122,6 +125,8 @@ def run_plain(count: int) -> dict[str, Any]:
     class Watch(tune.Callback):
         def on_trial_complete(self, **info: Any) -> None:
             ended.append(time.perf_counter())
+            if len(ended) % 10 == 0:
+                say(f"{len(ended)} of {count} stubs ended, plain Ray Tune")
 
         def __getstate__(self) -> dict[str, Any]:
             return {}
@@ -158,6 +163,7 @@ def _memory() -> float:
 
 
 def _process(part: str, count: int) -> dict[str, Any]:
+    say(f"{count:,} stubs of {STUB_SECONDS * 1000:.0f} ms, {part}")
     command = [sys.executable, str(Path(__file__).resolve()), "--part", part, str(count)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

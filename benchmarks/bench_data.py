@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from said import counted, say
 from skimage import data as pictures
 from torch.utils.data import DataLoader
 
@@ -65,7 +66,7 @@ def reading(samples: list[Sample], rounds: int) -> dict[str, Any]:
     """Milliseconds a batch: decoding each time, an epoch that fills the cache, later epochs, by workers."""
     found: dict[str, Any] = {}
     per_batch = 1000 * BATCH / len(samples)
-    for workers in (0, 1, 2):
+    for workers in counted("reading with 0, 1 and 2 workers", (0, 1, 2)):
         bare = ImageDataset(samples, cache_bytes=0, **STATISTICS)
         kept = ImageDataset(samples, **STATISTICS)
         row = {"no cache": epoch_seconds(bare, workers) * per_batch}
@@ -83,7 +84,7 @@ def teacher_step_ms(rounds: int) -> float:
     images = torch.randn(BATCH, 3, 256, 256)
     features, entry = teacher.clean(images, "stem")
     times = []
-    for _ in range(rounds):
+    for _ in counted("the teacher's pass, round", range(rounds)):
         start = time.perf_counter()
         teacher.pseudo_anomalies(images, features, noise, entry=entry)
         times.append(time.perf_counter() - start)
@@ -92,6 +93,7 @@ def teacher_step_ms(rounds: int) -> float:
 
 def huge_folder(files: int) -> dict[str, float]:
     """Peak memory in MiB of two epochs over `files` images, beyond what the imports take."""
+    say(f"a folder of {files:,} files")
     command = [sys.executable, __file__, "--walk", str(files)]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(result.stdout)
@@ -141,6 +143,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["DLKD_CACHE"] = f"{temporary}/cache"
+        say(f"writing {arguments.pictures} pictures")
         samples = write_pictures(Path(temporary), arguments.pictures, 1024)
         found: dict[str, Any] = {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",

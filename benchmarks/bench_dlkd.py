@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from said import counted
 from torch import Tensor
 
 from dlkd.data import ImageDataset, Sample
@@ -99,7 +100,8 @@ def measure_against(folder: Path, rounds: int) -> dict[str, Any]:
             runs = [cast(run) for run in pair]
             for run in (*runs, *runs):
                 run()
-            rounds_ = [[seconds(run) for run in runs] for _ in range(rounds)]
+            said = counted(f"{what}{precision}, round", range(rounds))
+            rounds_ = [[seconds(run) for run in runs] for _ in said]
             ours, theirs = (statistics.median(times) for times in zip(*rounds_, strict=True))
             ratio = statistics.median(ours / theirs for ours, theirs in rounds_)
             medians[what + precision] = {"DLKD": ours, "ReverseDistillation": theirs, "ratio": ratio}

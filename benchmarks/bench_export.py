@@ -24,6 +24,7 @@ from typing import Any
 
 import onnxruntime
 import torch
+from said import say
 from torch import Tensor
 
 from dlkd.export.network import exportable
@@ -109,6 +110,7 @@ def latencies(runs: dict[str, Run], images: Tensor, rounds: int) -> dict[str, li
 
 def measured(name: str, side: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """The figures of one system at one size."""
+    say(f"{name} at {side} pixels: exported")
     model = made(name, side)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
@@ -120,6 +122,7 @@ def measured(name: str, side: int, arguments: argparse.Namespace) -> dict[str, A
             runs["OpenVINO"] = in_openvino(path, arguments.threads)
         figures: dict[str, Any] = {"nodes": count, "export_seconds": seconds, "load_seconds": load, "targets": []}
         for batch in arguments.batches:
+            say(f"{name} at {side} pixels: {arguments.rounds} rounds of a batch of {batch}")
             taken = latencies(runs, torch.randn(batch, 3, side, side), arguments.rounds)
             times = {
                 other: statistics.median(b / a for a, b in zip(taken["PyTorch"], each, strict=True))

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from said import counted, say
 from scipy.ndimage import gaussian_filter, label
 
 Array = np.ndarray[Any, Any]
@@ -129,6 +130,7 @@ def measure(name: str, n: int, side: int, *, smooth: bool) -> dict[str, float]:
 
 def in_own_process(name: str, n: int, side: int, *, smooth: bool) -> dict[str, float]:
     """`measure` in a fresh process."""
+    say(f"{n:,} maps of {side}x{side}: {name}")
     command = [sys.executable, __file__, "--one", name, str(n), str(side), str(int(smooth))]
     return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
 
@@ -137,7 +139,9 @@ def compare(rounds: int) -> dict[str, Any]:
     """Medians over rounds of all implementations on 100 maps of 256x256 with 200 regions."""
     baseline = "anomalib" if importlib.util.find_spec("anomalib") else "plain"
     names = ("dlkd", "dlkd-histogram", baseline)
-    runs = [{name: in_own_process(name, 100, 256, smooth=True) for name in names} for _ in range(rounds)]
+    runs = [
+        {name: in_own_process(name, 100, 256, smooth=True) for name in names} for _ in counted("round", range(rounds))
+    ]
     medians = {
         name: {key: statistics.median(run[name][key] for run in runs) for key in runs[0][name]} for name in names
     }
@@ -183,7 +187,7 @@ def influences(rounds: int) -> dict[str, Any]:
 
     counts = metrics()
     found: dict[str, list[float]] = {"metrics": [], "influences": []}
-    for _ in range(rounds):
+    for _ in counted("influences, round", range(rounds)):
         for name, run in (("metrics", metrics), ("influences", lambda: both(counts))):
             start = time.process_time()
             run()

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from said import counted, say
 
 LARGE = (2000, 8000)
 MOST_BYTES = 16.0
@@ -58,14 +59,16 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        say("a small network is trained")
         cost(TRAIN, folder)
         rng = np.random.default_rng(0)
         for name, size in (("small", (256, 256)), ("large", LARGE)):
             Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{name}.png")
         rounds = [
             (cost(("-c", "import torch"), folder)[0], cost((*PREDICT, "small.png"), folder)[0])
-            for _ in range(arguments.rounds)
+            for _ in counted("one picture, round", range(arguments.rounds))
         ]
+        say("a large picture in tiles")
         tiled = {name: cost((*PREDICT, f"{name}.png", "--tile", "256"), folder) for name in ("small", "large")}
     per_pixel = (tiled["large"][1] - tiled["small"][1]) / (LARGE[0] * LARGE[1] - 256**2)
     figures: dict[str, Any] = {

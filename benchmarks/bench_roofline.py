@@ -29,6 +29,7 @@ from typing import Any
 
 import torch
 from bench_dlkd import BATCH, RESNET, Trained, seconds
+from said import say
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -196,6 +197,7 @@ def measure(rounds: int) -> dict[str, Any]:
         ceilings = Ceilings.measured()
         runs = {}
         for name, (teacher, side) in CASES.items():
+            say(f"{rounds} rounds of {name}")
             trained = Trained(Path(folder), teacher, side)
             runs[f"training step, {name}"] = measured(trained.step, ceilings, rounds)
             runs[f"inference, {name}"] = measured(lambda trained=trained: infer(trained), ceilings, rounds)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from said import counted, say
 from torch import Tensor
 
 from dlkd.blocks.scan import selective_scan
@@ -76,9 +77,10 @@ def seconds(run: Callable[[], object]) -> float:
 
 def rounds(candidates: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
     """Seconds of each candidate in each round, after one call each that is not timed."""
+    said = counted(f"{', '.join(candidates)}: round", range(count))
     for run in candidates.values():
         run()
-    timed = [{name: seconds(run) for name, run in candidates.items()} for _ in range(count)]
+    timed = [{name: seconds(run) for name, run in candidates.items()} for _ in said]
     return {name: [r[name] for r in timed] for name in candidates}
 
 
@@ -110,6 +112,7 @@ def measure_speed(count: int, *, literal: bool) -> dict[str, Any]:
     ]
     medians = {name: statistics.median(t) for name, t in {**slow_times, **times}.items()}
     if literal:
+        say("the literal recurrence, once")
         medians["literal forward"] = seconds(forward(literal_scan, inputs))
         medians["literal training"] = seconds(training(literal_scan, inputs))
         against = medians["literal training"] / statistics.median(seconds(fast["numba training"]) for _ in range(5))
@@ -157,6 +160,7 @@ def measure_growth(count: int) -> dict[str, Any]:
 
 def added_memory(length: int) -> float:
     """Peak that forward and backward add to a process beyond the gradients, over the size of u."""
+    say(f"memory at l = {length:,}")
     program = (
         "import re, bench_scan\n"  # not getrusage's peak: a child's starts from its parent's
         "def memory(field): return int(re.search(field + r':\\s+(\\d+)', open('/proc/self/status').read())[1]) * 1024\n"

@@ -26,6 +26,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from said import counted, say
+
 BASE = ("-c", "import torch")
 READ = """
 import sys
@@ -99,6 +101,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def seconds(arguments: Sequence[str], code: int, folder: Path) -> float:
     """Wall time of one process of Python. Raises RuntimeError where it ends with another exit code."""
+    say(f"python {' '.join(arguments)}".splitlines()[0][:90])
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True
@@ -130,6 +133,7 @@ def seconds_until(arguments: Sequence[str], begun: Callable[[str], bool], folder
 
 def first_step(folder: Path) -> float:
     """Seconds from the command to the end of the first step of a new grid, over those that Ray takes anyway."""
+    say(FIRST_STEP)
     shutil.rmtree(folder / "new", ignore_errors=True)
     floor = seconds_until(("-c", FLOOR), lambda printed: "loaded" in printed, folder)
     # A trial of one step says how far it is once that step is done.
@@ -150,9 +154,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if any("report" in STARTS[name][0] for name in asked):
+            say("a finished grid of 45 cells is made")
             seconds(("-c", FILL), 0, folder)
             seconds(GRID, 0, folder)
-        for i in range(arguments.rounds + 1):
+        for i in counted("round, the first of them not counted", range(arguments.rounds + 1)):
             base = seconds(BASE, 0, folder)
             taken = {name: seconds(*STARTS[name][:2], folder) for name in asked}
             step = [first_step(folder)] if FIRST_STEP in arguments.only else []

@@ -32,6 +32,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from plain_systems import VT_ADL_DECODER, PlainDestseg, PlainMbPfm, PlainNoco, PlainVtAdl
+from said import say
 from torch import Tensor, nn
 
 from dlkd.registry import create_model
@@ -307,10 +308,11 @@ def measure(rounds: int, names: Sequence[str], clock: Clock) -> dict[str, Any]:
         with warnings.catch_warnings(), kept_memory(), patch("timm.create_model", untrained):
             warnings.simplefilter("ignore")
             # A fit takes as long as several steps, and so does a step of MB-PFM.
-            times = {
-                what: measured(a, b, min(rounds, 2) if what == "fit" or name == "MB-PFM" else rounds, clock)
-                for what, a, b in SYSTEMS[name](images)
-            }
+            times = {}
+            for what, mine, theirs in SYSTEMS[name](images):
+                count = min(rounds, 2) if what == "fit" or name == "MB-PFM" else rounds
+                say(f"{name}, {what}: {count} rounds")
+                times[what] = measured(mine, theirs, count, clock)
         other = "plain" if name in PLAIN else "anomalib"
         targets = [
             {

@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from said import counted, say
+
 TARGET = 2.4
 
 
@@ -50,9 +52,11 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         load = os.getloadavg()[0]
+        say("data, weights and kernels are made")
         seconds(1, 1, Path(temporary))  # data, weights and compiled kernels are there from now on
         rounds = [
-            [seconds(count, arguments.steps, Path(temporary)) for count in (1, 2)] for _ in range(arguments.rounds)
+            [seconds(count, arguments.steps, Path(temporary)) for count in (1, 2)]
+            for _ in counted("one alone, then two at once, round", range(arguments.rounds))
         ]
     ratio = statistics.median(together / alone for alone, together in rounds)
     row = {"what": "two trainings at once / one alone", "measured": ratio, "target": f"<= {TARGET}"}

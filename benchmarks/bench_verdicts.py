@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from said import counted
 from scipy import special
 
 from dlkd.ablations.statistics.pairs import Pairs
@@ -188,7 +189,7 @@ def main() -> None:
     found = []
     print("scenario              shape  scope   alone: wrong covers   two rows: wrong   adding seeds: wrong")
     for scenario in [asked.only] if asked.only else SCENARIOS:
-        for shape in SHAPES:
+        for shape in counted(f"{scenario}: shape", SHAPES):
             for scope in ("these", "like"):
                 start = time.perf_counter()
                 alone = simulate(scenario, shape, scope, tables=asked.tables, effects=(0.0,))
@@ -203,7 +204,7 @@ def main() -> None:
                 )
     images = []
     for kind in () if asked.only else IMAGES:
-        for shape in SHAPES:
+        for shape in counted(f"new images, {kind}: shape", SHAPES):
             covers = simulate_images(kind, shape, tables=max(asked.tables // 10, 1))
             images.append({"kind": kind, "shape": shape, **covers})
             print(f"new images, {kind:28} {shape[0]:2}x{shape[1]}  covers {covers['new images']:6.1%}", flush=True)

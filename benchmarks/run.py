@@ -1,56 +1,90 @@
 """All benchmarks, one after another, each in its own process: what `make bench` runs.
 
-    python benchmarks/run.py --out runs/bench                      # a quarter of an hour
+    python benchmarks/run.py --out runs/bench                      # aims at a quarter of an hour
     python benchmarks/run.py --out runs/bench --only scan dlkd
+    python benchmarks/run.py --out runs/bench --full               # the sizes of docs/performance.md, much longer
 
-Leaves `<name>.json` of each benchmark and prints one table of all figures that have a target. A target missed is
-no error; a benchmark that fails is. Those that compare with anomalib say so where it is not installed.
+Each part says on standard error what it measures, and is meant to end within three minutes. Where one takes longer, a
+line says so, and the part runs on. Leaves `<name>.json` of each benchmark and prints one table of all figures that have
+a target, and one of the time of each part, by the clock and of all processors together. A target missed is no error; a
+benchmark that fails is. Those that compare with anomalib say so where it is not installed. Threads are those of
+PyTorch; set OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
-BENCHMARKS: dict[str, list[str]] = {
-    "scan": ["--literal"],
-    "verdicts": ["--tables", "200"],
-    **{
-        n: []
-        for n in (
-            "metrics",
-            "data",
-            "dlkd",
-            "roofline",
-            "systems",
-            "predict",
-            "export",
-            "together",
-            "start",
-            "ablations",
-        )
-    },
+LIMIT = 180.0
+"""Seconds that a part is meant to take at most, without `--full`."""
+
+
+class Part(NamedTuple):
+    """Arguments of a benchmark, by default and with `--full`."""
+
+    short: str = ""
+    full: str = ""
+
+
+BENCHMARKS = {
+    "scan": Part("--literal --rounds 15", "--literal"),
+    "verdicts": Part("--tables 60", "--tables 200"),
+    "metrics": Part("--rounds 3"),
+    "data": Part("--rounds 3"),
+    "dlkd": Part("--rounds 5"),
+    "roofline": Part("--rounds 2"),
+    "systems": Part("--rounds 2"),
+    "predict": Part("--rounds 2"),
+    "export": Part("--sides 128 --rounds 7"),
+    "together": Part("--rounds 1"),
+    "start": Part("--rounds 1"),
+    "ablations": Part("--cells 300 --plain 20"),
 }
-"""Names, as in bench_<name>.py, and further arguments."""
+"""By name, as in bench_<name>.py."""
 
 
-def run(name: str, out: Path) -> dict[str, Any]:
-    """The figures of one benchmark; `failed` and why, where it did not come to any."""
+def run(name: str, out: Path, *, full: bool) -> dict[str, Any]:
+    """The figures of one benchmark; `failed` and why, where it did not come to any. What it says is passed on."""
     path = out / f"{name}.json"
     path.unlink(missing_ok=True)
-    command = [sys.executable, str(HERE / f"bench_{name}.py"), "--json", str(path), *BENCHMARKS[name]]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode or not path.exists():
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
-        return {"failed": f"exit code {done.returncode}: {said[-1]}"}
+    part = BENCHMARKS[name]
+    asked = (part.full if full else part.short).split()
+    command = [sys.executable, str(HERE / f"bench_{name}.py"), "--json", str(path), *asked]
+    late = threading.Timer(LIMIT, say, [f"takes longer than {LIMIT:g} s; it runs on", name])
+    if not full:
+        late.start()
+    last = "it said nothing"
+    try:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+        ) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if line.strip():
+                    last = line.strip()
+                    say(line.rstrip(), name)
+    finally:
+        late.cancel()
+    if process.returncode or not path.exists():
+        return {"failed": f"exit code {process.returncode}: {last}"}
     figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return figures
+
+
+def say(what: str, name: str) -> None:
+    """Print a line of one benchmark on standard error."""
+    print(f"{name}: {what}", file=sys.stderr, flush=True)
 
 
 def lines_of(name: str, figures: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
@@ -68,12 +102,18 @@ def lines_of(name: str, figures: dict[str, Any]) -> list[tuple[str, str, str, st
     return lines
 
 
-def table(lines: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """The rows in columns, as Markdown."""
-    rows = [("benchmark", "what", "measured", "target", ""), *lines]
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    rows = [head, *lines]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     texts = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
     return "\n".join([texts[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *texts[1:]])
+
+
+def _processor_seconds() -> float:
+    """Of all processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,13 +121,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for the figures")
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS), metavar="NAME")
+    parser.add_argument("--full", action="store_true", help="more rounds and larger sizes, without a limit of time")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    lines = []
+    lines, times = [], []
     for name in options.only:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        lines += lines_of(name, run(name, options.out))
-    print(table(lines))
+        say(f"starts, load {os.getloadavg()[0]:.1f}", name)
+        start, spent = time.perf_counter(), _processor_seconds()
+        lines += lines_of(name, run(name, options.out, full=options.full))
+        times.append((name, time.perf_counter() - start, _processor_seconds() - spent))
+    print(table(("benchmark", "what", "measured", "target", ""), lines))
+    print()
+    times.append(("all", sum(t[1] for t in times), sum(t[2] for t in times)))
+    print(table(("part", "seconds", "of the processor"), [(name, f"{s:.0f}", f"{cpu:.0f}") for name, s, cpu in times]))
     return int(any(line[-1] == "failed" for line in lines))
 
 

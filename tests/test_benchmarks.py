@@ -41,19 +41,58 @@ def test_every_benchmark_is_run() -> None:
 def test_the_table_shows_targets_and_what_was_skipped(
     runner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(runner, "BENCHMARKS", {"good": [], "lacking": []})
+    monkeypatch.setattr(runner, "BENCHMARKS", dict.fromkeys(("good", "lacking"), runner.Part()))
     assert runner.main(["--out", str(tmp_path / "out")]) == 0
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
-    assert lines[2:] == [["good", "a / b", "1.23", "<= 1", "MISSED"], ["lacking", "no anomalib", "", "", "skipped"]]
+    assert lines[2:4] == [["good", "a / b", "1.23", "<= 1", "MISSED"], ["lacking", "no anomalib", "", "", "skipped"]]
+    assert [line[0] for line in lines[7:]] == ["good", "lacking", "all"]  # the seconds of each
 
 
 def test_a_benchmark_that_fails_is_an_error_and_stops_no_other(
     runner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(runner, "BENCHMARKS", {"bad": [], "good": []})
+    monkeypatch.setattr(runner, "BENCHMARKS", dict.fromkeys(("bad", "good"), runner.Part()))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "bad.json").write_text("{}")  # of an earlier run
     assert runner.main(["--out", str(tmp_path / "out")]) == 1
     shown = capsys.readouterr().out
     assert "exit code 1: no such thing" in shown
     assert "a / b" in shown
+
+
+def test_what_a_benchmark_says_is_shown_while_it_runs_and_so_is_that_it_is_late(
+    runner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in waits for a file that the test writes only once the lines were shown."""
+    (tmp_path / "bench_slow.py").write_text(
+        "import pathlib, sys, time\n"
+        "go = pathlib.Path(sys.argv[2]).with_name('go')\n"
+        "print('round: 1 of 2', file=sys.stderr, flush=True)\n"
+        "end = time.monotonic() + 20\n"
+        "while not go.exists() and time.monotonic() < end: time.sleep(0.02)\n"
+        "go.exists() or sys.exit('its lines were not shown')\n"
+        "pathlib.Path(sys.argv[2]).write_text('{}')\n"
+    )
+    out = tmp_path / "out"
+    said: list[str] = []
+
+    def say(what: str, name: str) -> None:
+        said.append(f"{name}: {what}")
+        if {"slow: round: 1 of 2", "slow: takes longer than 0.3 s; it runs on"} <= set(said):
+            (out / "go").touch()
+
+    monkeypatch.setattr(runner, "BENCHMARKS", {"slow": runner.Part()})
+    monkeypatch.setattr(runner, "LIMIT", 0.3)
+    monkeypatch.setattr(runner, "say", say)
+    assert runner.main(["--out", str(out)]) == 0
+    assert len(said) == 3  # and that it starts
+
+
+def test_full_runs_take_other_arguments(runner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bench_asked.py").write_text(
+        "import json, pathlib, sys; pathlib.Path(sys.argv[2]).write_text(json.dumps({'asked': sys.argv[3:]}))"
+    )
+    monkeypatch.setattr(runner, "BENCHMARKS", {"asked": runner.Part("--rounds 2", "--large")})
+    for flags, expected in (([], ["--rounds", "2"]), (["--full"], ["--large"])):
+        assert runner.main(["--out", str(tmp_path / "out"), *flags]) == 0
+        assert json.loads((tmp_path / "out" / "asked.json").read_text())["asked"] == expected

@@ -275,7 +275,9 @@ def simulation():
     path = Path(__file__).resolve().parents[3] / "benchmarks/bench_verdicts.py"
     spec = importlib.util.spec_from_file_location("bench_verdicts", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)  # it imports its neighbours
+        spec.loader.exec_module(module)
     return module
 
 
