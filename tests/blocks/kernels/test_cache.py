@@ -12,10 +12,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from numba.core import caching
 
 from dlkd.blocks.gated_depthwise import kernels as gate_kernels
 from dlkd.blocks.kernels import cache
-from dlkd.blocks.kernels.cache import SourceCache, source_digest
+from dlkd.blocks.kernels.cache import SourceCache, kernel, source_digest
 from dlkd.blocks.scan.numba import kernels as scan_kernels
 
 HELPER = "from numba import njit\n\n@njit\ndef change(x):\n    return x + 1\n"
@@ -132,3 +133,10 @@ def test_the_kernels_are_made_of_files_that_the_digest_reads(module: ModuleType)
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dlkd"):
                 folder = Path(str(importlib.import_module(str(node.module)).__file__)).parent
                 assert folder in (own, shared), f"{path.name} imports {node.module}"
+
+
+def test_nowhere_to_keep_compiled_code_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
+    with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR"):
+        twice = kernel(lambda x: 2 * x)
+    assert twice(3) == 6

@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from numba.core import caching
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dlkd.blocks.scan import selective_scan
-from dlkd.blocks.scan.numba import kernels
 from dlkd.blocks.scan.numba.backend import _blocks
 
 Inputs = dict[str, Tensor]
@@ -178,13 +176,6 @@ def test_without_numba_one_warning_and_torch() -> None:
     warned, refused = printed(_WITHOUT_NUMBA).splitlines()
     assert warned == "['numba is not installed: the selective scan runs in PyTorch, many times slower']"
     assert refused.endswith('backend "numba" cannot be used: numba is not installed; pip install numba')
-
-
-def test_nowhere_to_keep_compiled_code_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
-    with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR"):
-        twice = kernels._kernel(lambda x: 2 * x)
-    assert twice(3) == 6
 
 
 @pytest.mark.slow
