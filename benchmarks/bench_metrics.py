@@ -145,12 +145,15 @@ def compare(rounds: int) -> dict[str, Any]:
     medians = {
         name: {key: statistics.median(run[name][key] for run in runs) for key in runs[0][name]} for name in names
     }
-    ratios = [run[baseline]["seconds"] / run["dlkd"]["seconds"] for run in runs]
+    ratios, of_processor = (
+        [run[baseline][key] / run["dlkd"][key] for run in runs] for key in ("seconds", "cpu_seconds")
+    )
     found: dict[str, Any] = {
         "baseline": baseline,
         "medians": medians,
         "speed_ratio": statistics.median(ratios),
         "speed_ratios": ratios,
+        "processor_ratio": statistics.median(of_processor),
         "memory_ratio": medians[baseline]["added_mib"] / medians["dlkd"]["added_mib"],
         "targets": [],
     }

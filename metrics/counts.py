@@ -17,7 +17,8 @@ from dlkd.metrics.inputs import reject_nan
 from dlkd.metrics.regions import Regions, mask_of, region_sizes
 
 Array = np.ndarray[Any, Any]
-_PIECE = 2**20  # normal pixels sorted at a time: few enough for the cache
+_PIECE = 2**22
+"""Normal pixels sorted at a time, 16 MiB of float32. Each piece is searched for every threshold, so few are faster."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,12 @@ def count_split(normal: Iterable[Array], anomalous: Array, sizes: Array, n_regio
     for piece in _pieces(normal, max(_PIECE, 4 * threshold.size), threshold.dtype):
         piece.sort()
         reject_nan(piece[-1:])
-        below += np.searchsorted(piece, threshold, side="left")
-        up_to += np.searchsorted(piece, threshold, side="right")
+        here = np.searchsorted(piece, threshold, side="left")
+        below += here
+        # A second search finds more only where a normal pixel has the very same score.
+        tied = np.flatnonzero(piece[np.minimum(here, piece.size - 1)] == threshold)
+        here[tied] = np.searchsorted(piece, threshold[tied], side="right")
+        up_to += here
         n_normal += piece.size
     return Counts(
         threshold=threshold[::-1],
