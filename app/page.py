@@ -117,15 +117,20 @@ class Page:
         known = [*asked, picture, thresholds]
         maps = [status, shown, *(part for slot in slots for part in (slot.column, slot.map, slot.slider, slot.verdict))]
         rates = [status, *(part for slot in slots for part in (slot.slider, slot.rates))]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        scoring: dict[str, Any] = {"show_progress_on": status, "api_visibility": "private"}
+        # Gradio would drop an event while the one before is being answered; a pasted picture is two: nothing, and it.
+        last: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
+        quiet, scoring = {"show_progress": "hidden", **last}, {"show_progress_on": status, **last}
 
         def then_show(event: Any, *, tests: bool) -> None:
+            if tests:  # those of other models or another category are gone at once
+                event = event.then(
+                    lambda: [figures.status(""), *[""] * self.slots], None, [status, *(s.rates for s in slots)], **quiet
+                )
             event = event.then(self._show_maps, known, maps, **scoring)
             if tests:
                 event.then(self._score_tests, known, rates, **scoring)
 
-        first = gr.on([page.load, place.input], self._at_place, [place, models], [seed, models, kind], **quiet)
+        first = gr.on([page.load, place.input], self._at_place, asked, [seed, models, kind], **quiet)
         first = first.then(self._list_tests, [place, kind], [gallery, picture, dropped], **quiet)
         then_show(first, tests=True)
         then_show(seed.input(self._at_seed, asked, models, **quiet), tests=True)
@@ -136,7 +141,7 @@ class Page:
         for number, slot in enumerate(slots):
             slot.slider.input(
                 functools.partial(self._move, number), [slot.slider, *known],
-                [slot.verdict, slot.rates, thresholds], trigger_mode="always_last", **quiet,
+                [slot.verdict, slot.rates, thresholds], **quiet,
             )  # fmt: skip
 
     def _choosers(self) -> tuple[gr.Dropdown, gr.Dropdown, gr.CheckboxGroup]:
@@ -156,13 +161,15 @@ class Page:
 
     # What is chosen
 
-    def _at_place(self, place: int, chosen: list[str]) -> list[Any]:
+    def _at_place(self, place: int, seed: int | None, chosen: list[str]) -> list[Any]:
+        """The seeds, models and kinds of test images of a category; what is chosen stays so where it is there."""
         seeds = self.offer.seeds(self.places[place])
-        seed = gr.Dropdown(seeds, value=seeds[0] if seeds else None, visible=len(seeds) > 1)
+        kept = seed if seed in seeds else seeds[0] if seeds else None
+        seed_of = gr.Dropdown(seeds, value=kept, visible=len(seeds) > 1)
         samples = self.scored.test_images(self.places[place]).samples
         kinds = [ALL_KINDS, *dict.fromkeys(sample.defect for sample in samples)]
-        models = self._at_seed(place, seeds[0] if seeds else None, chosen)
-        return [seed, models, gr.Dropdown(kinds, value=ALL_KINDS, visible=len(kinds) > 2)]
+        models = self._at_seed(place, kept, chosen)
+        return [seed_of, models, gr.Dropdown(kinds, value=ALL_KINDS, visible=len(kinds) > 2)]
 
     def _at_seed(self, place: int, seed: int | None, chosen: list[str]) -> gr.CheckboxGroup:
         names = list(self.offer.at(self.places[place], seed))
@@ -205,9 +212,10 @@ class Page:
         """The status, the picture, and of each slot its column, map, slider and verdict."""
         choices = self._models(place, seed, chosen)
         empty = [gr.Column(visible=False), "", gr.skip(), ""]
+        missing = self.scored.test_images(self.places[place]).missing
         if picture is None or not choices:
-            said = "Choose a model." if not choices else "Drop a picture, or take a test image."
-            return [figures.status(said), "", *empty * self.slots]
+            drop = f"Drop a picture. {missing}" if missing else "Drop a picture, or take a test image."
+            return [figures.status(drop if choices else "Choose a model."), "", *empty * self.slots]
         try:
             pixels = read_image(picture.path)
             mask = picture.mask()
@@ -216,7 +224,6 @@ class Page:
         shown: list[Any] = []
         for choice in choices:
             shown += [gr.Column(visible=True), *self._of_model(choice, picture, thresholds, pixels, mask)]
-        missing = self.scored.test_images(self.places[place]).missing
         return [
             figures.status(missing, problem=bool(missing)),
             figures.picture(pixels, picture.path.name, picture.label, mask),

@@ -30,6 +30,8 @@ KEPT_MODELS = 8
 
 KEPT_MAPS = 32
 
+NAME_THEM = "name them with --dataset NAME --category NAME"
+
 
 @dataclass(frozen=True)
 class TestImages:
@@ -127,7 +129,9 @@ class Scored:
 
     def _find_test_images(self, place: Place | None) -> TestImages:
         if place is None:
-            return TestImages((), "There are no test images: these models do not say what they were trained on")
+            return TestImages(
+                (), f"There are no test images: these models do not say what they were trained on; {NAME_THEM}"
+            )
         problems: dict[str, None] = {}
         for node in self._nodes(place, problems):
             try:
@@ -135,7 +139,7 @@ class Scored:
                 return TestImages(tuple(category.test), "" if category.test else f"{place} has no test images")
             except (ConfigError, DataError, OSError) as error:
                 problems[str(error)] = None
-        why = "; ".join(problems) or "no model names its data"
+        why = "; ".join(problems) or f"these models do not say where they are; {NAME_THEM}"
         return TestImages((), f"The test images of {place} are not at hand: {why}")
 
     def _nodes(self, place: Place, problems: dict[str, None]) -> Iterator[Mapping[str, Any]]:

@@ -74,6 +74,7 @@ _INDEX = """# Components
 Every component that a variant can name, by kind. These pages are made from `registry.yaml`, the docstrings and the
 code whenever the site is built.
 
+## What is said of a component
 - **Contract**: shapes of inputs and output, and rules on their axes. `h/2` is half of h, rounded up. Tests check it.
 - **Data flow**: recorded while the component runs once, at the sizes that the drawing shows, without the batch. After
   “with” are arguments that make it small enough for a drawing.
@@ -82,7 +83,9 @@ code whenever the site is built.
 - **Measured cost**: the rows of [the performance page](../performance.md) that measure this component.
 - **Used by**: variants that have the component, components that it is a fixed or a default part of, and grids whose
   rows differ in it.
-- **Worth**: pages with measurements of what it changes."""
+- **Worth**: pages with measurements of what it changes.
+
+## Kinds of components"""
 
 
 def section(key: str) -> str:
@@ -131,7 +134,7 @@ def _arguments(kind: str, name: str, component: Any, row: Row) -> list[str]:
         return [f"**Arguments**: none. {given}".strip()]
     node = _complete(kind, name) or {}
     told = docstrings.arguments(component)
-    lines = ["| argument | default | |", "| --- | --- | --- |"]
+    lines = ["| argument | default | meaning |", "| --- | --- | --- |"]
     for argument, parameter in known.items():
         default = _default(node.get(argument, parameter.default))
         words_ = told.get(argument, told.get(f"{argument}_", "")).replace("|", "\\|")

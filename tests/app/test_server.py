@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
 import socket
 from http.client import HTTPConnection
@@ -51,6 +52,25 @@ def test_gradio_serves_no_file_of_the_run(served: str, run_folder: Path, name: s
     """The server's own folder is the run's, which older versions of Gradio served."""
     assert get(served, f"/gradio_api/file={run_folder / name}")[0] == 403
     assert get(served, f"/gradio_api/file={name}")[0] in (403, 404)
+
+
+@pytest.mark.slow
+def test_no_event_is_dropped_while_the_one_before_is_answered(served: str) -> None:
+    steps = json.loads(get(served, "/config")[1])["dependencies"]
+    assert {step["trigger_mode"] for step in steps} == {"always_last"}
+
+
+@pytest.mark.slow
+def test_rates_are_gone_before_other_models_score(served: str) -> None:
+    """A browser draws as one what follows quickly, so that it cannot show this each time."""
+    config = json.loads(get(served, "/config")[1])
+    rates = {part["id"] for part in config["components"] if str(part["props"].get("elem_id")).startswith("rates-")}
+    steps = {step["id"]: step for step in config["dependencies"]}
+    emptied = [step["id"] for step in steps.values() if rates < set(step["outputs"]) and not step["inputs"]]
+    scored = [step for step in steps.values() if rates < set(step["outputs"]) and step["inputs"]]
+    assert len(rates) == 2
+    assert len(scored) == 3  # after another category, another seed, other models
+    assert [steps[step["trigger_after"]]["trigger_after"] for step in scored] == emptied
 
 
 @pytest.mark.slow

@@ -1,0 +1,42 @@
+"""What the page keeps and says when something else is chosen, without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+pytest.importorskip("gradio")
+
+from dlkd.app.choices import Choice, Offer, Place
+from dlkd.app.page import Page
+from dlkd.app.scored import Scored
+from dlkd.registry import default_registry
+from dlkd.scoring.scorer import Scorer
+
+DISC, CUBE = Place("tiny", "disc"), Place("tiny", "cube")
+
+
+@pytest.fixture
+def page(tiny_folder: Path) -> Page:
+    """Row A with seeds 0 and 1 of disc, 1 and 2 of cube; there are no test images of cube."""
+    seeds = [(DISC, 0), (DISC, 1), (CUBE, 1), (CUBE, 2)]
+    choices = tuple(Choice(("A",), Path(f"{place.category}{seed}"), place, seed) for place, seed in seeds)
+    data = {place: {"name": "folder", "root": str(tiny_folder)} for place in (DISC, CUBE)}
+    return Page(Scored(Offer(choices), {}, default_registry(), data))
+
+
+def test_a_seed_stays_in_another_category_where_it_is_there(page: Page) -> None:
+    assert [page._at_place(1, seed, ["A"])[0].value for seed in (0, 1, 2)] == [1, 1, 2]
+    assert page._at_place(0, 2, ["A"])[0].value == 0
+
+
+def test_without_test_images_the_page_says_why_before_a_picture_is_dropped(page: Page) -> None:
+    said = page._show_maps(1, 1, ["A"], None, {})[0]
+    assert "Drop a picture. The test images of tiny/cube are not at hand: " in said
+    assert "or take a test image" in page._show_maps(0, 1, ["A"], None, {})[0]
+    exported = Choice(("part.onnx",), Path("part.onnx"), DISC)
+    models = {exported.path: cast("Scorer", object())}
+    alone = Page(Scored(Offer((exported,)), models, default_registry()))
+    assert "name them with --dataset NAME --category NAME" in alone._show_maps(0, None, ["part.onnx"], None, {})[0]
