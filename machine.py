@@ -96,6 +96,12 @@ def running_elsewhere() -> int:
         return round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
 
 
+def threads_given(environment: Mapping[str, str] | None = None) -> int | None:
+    """The number of threads in OMP_NUM_THREADS; None where it is not set or says none."""
+    given = (os.environ if environment is None else environment).get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(given) or None if given.isdigit() else None
+
+
 def choose_threads(asked: int | None, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
     """The number of threads for PyTorch, and a message for the user, or "".
 
@@ -103,9 +109,8 @@ def choose_threads(asked: int | None, environment: Mapping[str, str] | None = No
         asked: what the user wants; None takes OMP_NUM_THREADS, and without it the cores that are free.
         environment: instead of this process' own.
     """
-    given = (os.environ if environment is None else environment).get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if asked is None and given.isdigit() and int(given):
-        asked = int(given)
+    if asked is None:
+        asked = threads_given(environment)
     allowed, elsewhere = cores(), running_elsewhere()
     threads = free_cores() if asked is None else asked
     total = os.cpu_count() or 1

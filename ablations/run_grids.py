@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +30,7 @@ from dlkd.ablations.stored.store import missing_cells
 from dlkd.ablations.stored.trials import collect
 from dlkd.data.named import verify_data
 from dlkd.files import file_name
-from dlkd.machine import cores, crowded, expanded
+from dlkd.machine import cores, crowded, expanded, threads_given
 from dlkd.progress import progress_bar, reading
 from dlkd.registry.located_yaml import read_yaml
 from dlkd.text import Terminal, plain
@@ -56,10 +55,10 @@ def make_pool(terminal: Terminal, workers: int | None, threads: int | None, **se
         if value is not None and value < least:
             raise ValueError(f"{name} is {least} at least, got {value}")
     check_loggers(settings.get("loggers", ()))
-    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    chosen = workers is not None or threads is not None or (given.isdigit() and int(given) > 0)
+    given = threads_given()
+    chosen = workers is not None or threads is not None or given is not None
     if threads is None:
-        threads = int(given) if workers is None and chosen else 1
+        threads = given if given is not None and workers is None else 1
     pool = Pool(workers=workers or max(1, cores() // threads), threads=threads, **settings)
     pool = replace(pool, split=not chosen and pool.address is None and not pool.trials_per_gpu)
     if pool.address is None and (said := crowded(pool.workers, threads)):

@@ -142,6 +142,9 @@ def flops_of(function: Any, name: str, args: Sequence[Any], kwargs: Any, result:
         backward = name.endswith("backward")
         _, dt, A, *_ = args[1:] if backward else args
         return (2 if backward else 1) * scan_flops(dt.shape[0] * dt.shape[1], dt.shape[2], A.shape[1], True)
+    if name == "convolution_backward":  # for a depthwise one PyTorch's formula takes each channel for all of them
+        grad, x, weight, *_, transposed, _, _, wanted = args
+        return 2.0 * (x if transposed else grad).numel() * weight[0].numel() * sum(wanted[:2])
     if name == "gated_depthwise_backward":
         return 2 * 2 * 9 * float(args[1].numel())
     formula = flop_registry.get(function._overloadpacket)

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -96,3 +98,24 @@ def test_full_runs_take_other_arguments(runner: ModuleType, tmp_path: Path, monk
     for flags, expected in (([], ["--rounds", "2"]), (["--full"], ["--large"])):
         assert runner.main(["--out", str(tmp_path / "out"), *flags]) == 0
         assert json.loads((tmp_path / "out" / "asked.json").read_text())["asked"] == expected
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_backward_of_a_convolution_counts_two_products_of_the_forwards_size(
+    monkeypatch: pytest.MonkeyPatch, groups: int, transposed: bool
+) -> None:
+    """Also of a depthwise one, for which PyTorch's counter takes each channel for all of them."""
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.delitem(sys.modules, "bench_dlkd", raising=False)
+    roofline = importlib.import_module("bench_roofline")
+    convolve = torch.nn.functional.conv_transpose2d if transposed else torch.nn.functional.conv2d
+    x, weight = torch.randn(2, 4, 5, 6, requires_grad=True), torch.randn(4, 4 // groups, 3, 3, requires_grad=True)
+    with roofline.Clock(roofline.Ceilings(1e9, 1e9)) as clock:
+        y = convolve(x, weight, padding=1, groups=groups)
+        y.sum().backward()
+    flops = {name.split("(")[0]: spent.flops for name, spent in clock.operators.items()}
+    forward = 2 * 2 * 4 * 5 * 6 * (4 // groups) * 9
+    assert y.shape == x.shape
+    assert flops["convolution"] == forward
+    assert flops["convolution_backward"] == 2 * forward

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlkd.blocks.kernels.threads import in_threads
+from dlkd.blocks.kernels import HAS_NUMBA
+from dlkd.blocks.kernels.threads import busy_parts, in_threads
 from dlkd.blocks.kernels.traced import why_not_traced
 
-HAS_NUMBA = find_spec("numba") is not None
+_ROWS = 8  # at least, of a band
 _LANES = 16  # at most; the floats of an AVX-512 register, of two of AVX2
 
 
@@ -59,13 +59,6 @@ def _width(channels: int) -> tuple[int, ...]:
     return (0,) * lanes
 
 
-def _bands(b: int, h: int) -> int:
-    """Bands of rows that each sample is cut into: as few as keep all threads busy, of eight rows and more."""
-    threads = torch.get_num_threads()
-    most = max(1, h // 8)
-    return next((n for n in range(1, most) if b * n % threads == 0 or b * n >= 4 * threads), most)
-
-
 @torch.library.custom_op("dlkd::gated_depthwise", mutates_args=())
 def _run(value: Tensor, gate: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
     """On maps (b, h, w, c) and taps (9, c)."""
@@ -73,7 +66,7 @@ def _run(value: Tensor, gate: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
 
     out = torch.empty_like(value)
     b, *shape = value.shape
-    bands = _bands(b, shape[0])
+    bands = busy_parts(b, most=shape[0] // _ROWS)
     arrays = [x.detach().flatten().numpy() for x in (value, gate, taps, bias, out)]
     width = _width(shape[2])
     in_threads(b * bands, lambda first, last: forward_bands(first, last, bands, width, tuple(shape), *arrays))
@@ -86,7 +79,7 @@ def _differentiate(dout: Tensor, value: Tensor, gate: Tensor, taps: Tensor, bias
     from dlkd.blocks.gated_depthwise.kernels import backward_bands
 
     b, *shape = value.shape
-    bands = _bands(b, shape[0])
+    bands = busy_parts(b, most=shape[0] // _ROWS)
     dvalue, dgate = torch.empty_like(value), torch.empty_like(gate)
     dtaps, dbias = taps.new_zeros(b * bands, *taps.shape), bias.new_zeros(b * bands, *bias.shape)
     tensors = (value, gate, taps, bias, dout.contiguous(), dvalue, dgate, dtaps, dbias)

@@ -43,6 +43,12 @@ def in_threads(tasks: int, run: Callable[[int, int], None]) -> None:
         _run_in_pool(threads, work)
 
 
+def busy_parts(samples: int, *, most: int) -> int:
+    """Parts that each of so many samples is cut into: as few as keep all threads busy; at most `most`, at least one."""
+    threads, most = torch.get_num_threads(), max(1, most)
+    return next((n for n in range(1, most) if samples * n % threads == 0 or samples * n >= 4 * threads), most)
+
+
 def _run_in_openmp(openmp: ctypes.CDLL, threads: int, work: Callable[[], None]) -> None:
     errors: list[BaseException] = []
 

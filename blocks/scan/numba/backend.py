@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dlkd.blocks.kernels.threads import in_threads
+from dlkd.blocks.kernels import HAS_NUMBA
+from dlkd.blocks.kernels.threads import busy_parts, in_threads
 from dlkd.blocks.scan.backend import runs_on
 from dlkd.blocks.scan.fused import fused_scan, in_rows
 from dlkd.blocks.scan.inputs import ScanInputs
 from dlkd.registry import register
-
-HAS_NUMBA = find_spec("numba") is not None
 
 
 def _missing() -> str | None:
@@ -138,9 +136,7 @@ def _blocks(u: Tensor, B: Tensor) -> int:
     As few as keep all threads busy, and no more than make those copies as large as u.
     """
     b, d, _ = u.shape
-    threads = torch.get_num_threads()
-    most = max(1, d // (2 * B.shape[1] * B.shape[2]))
-    return next((k for k in range(1, most) if b * k % threads == 0 or b * k >= 4 * threads), most)
+    return busy_parts(b, most=d // (2 * B.shape[1] * B.shape[2]))
 
 
 def _arrays(

@@ -3,20 +3,9 @@
 import re
 import shutil
 
-import pytest
-
 from dlkd.ablations.report import pair_data, plot_data
 from dlkd.ablations.report.tables import tabulate
 from dlkd.ablations.report.words.figures import numbers_of
-
-
-@pytest.fixture
-def table(grid, trials_of, fail):
-    cells = grid(rows=("A", "B"), paper=False)
-    trials = trials_of(cells, means=(0.8, 0.9), seeds=(0, 1, 2, 3))
-    for seed in range(4):
-        fail(trials, "A", "gravel", seed, "killed for memory")
-    return tabulate(trials, cells)
 
 
 def test_categories_and_profile_in_numbers(table):
