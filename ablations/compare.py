@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -27,6 +28,10 @@ from dlkd.text import plain
 
 DATA = {"dataset": "datasets", "category": "categories", "seed": "seeds"}
 HEADS = ("row", "metric", "A", "B", "B - A", "95% interval", "p after Holm", "verdict", "cells")
+WHOLE = range(4)
+"""Columns of a printed table that are never broken: the metric, A, B and B - A."""
+NARROWEST, REST = 14, 76
+"""Characters of a name in a line of a printed table, at least, and those of all other columns."""
 VERDICTS = {"helps": "B better", "harms": "B worse"}
 A, B = "A\0", "B\0"
 """What marks the rows of each run; no label holds a null."""
@@ -112,22 +117,26 @@ class Comparison:
         return "\n\n".join(parts) + "\n"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Notes, then a table for each grid; differences that can be told from noise are bold."""
-        del console, options
+        """Notes, then a table for each grid, a row's name above its metrics; differences told from noise are bold."""
+        wide = max(NARROWEST, options.max_width - REST)
         for side, name in zip("AB", self.names, strict=True):
             yield Text(f"{side}: {plain(name)}", overflow="fold")
         for note in self.notes:
             yield Text(f"  {plain(note)}", style="dim")
         for name, lines in self.tables.items():
-            shown = RichTable(title=Text(plain(name)), show_edge=False, title_justify="left")
-            for i, head in enumerate(HEADS):
-                shown.add_column(head, justify="left" if i < 2 else "right", no_wrap=i > 0, overflow="fold")
+            shown = RichTable(
+                title=Text(plain(name)), title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+            )
+            for i, head in enumerate(HEADS[1:]):
+                shown.add_column(head, justify="right" if i else "left", no_wrap=i in WHOLE, overflow="fold")
             for previous, line in zip([None, *lines], lines, strict=False):
-                texts = [Text(plain(text)) for text in line.texts]
-                if previous is not None and previous.pair == line.pair:
-                    texts[0] = Text("")
+                if previous is None or previous.pair != line.pair:
+                    for part in Text(plain(line.pair.label)).wrap(console, wide, overflow="fold"):
+                        shown.add_row(part)
+                texts = [Text(plain(text)) for text in line.texts[1:]]
+                texts[0].pad_left(2)
                 if line.told_apart:
-                    texts[4].stylize("bold")
+                    texts[3].stylize("bold")
                 shown.add_row(*texts)
             yield Text("")
             yield shown

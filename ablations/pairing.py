@@ -16,13 +16,15 @@ Made: TypeAlias = "Mapping[str, Any] | None"
 
 STEPS: tuple[Callable[[Row, Made], Any], ...] = (
     lambda row, made: made,
+    lambda row, made: made and (made["model"], _trains(made["train"])),
     lambda row, made: made and made["model"],
     lambda row, made: row,
 )
-"""What rows of two runs have in common, the surest first: model and training; the model; label and table."""
+"""What rows of two runs have in common, the surest first: model and training; the model, and whether it is trained at
+all; the model; label and table."""
 
-NEARER: tuple[Callable[[Row], Any], ...] = (lambda row: row, lambda row: row[0], lambda row: row[1], lambda row: ())
-"""Of several rows that are the same: one with the same table and label, then table, then label, then any."""
+NEARER: tuple[Callable[[Row], Any], ...] = (lambda row: row, lambda row: row[1], lambda row: row[0], lambda row: ())
+"""Of several rows that are the same: one with the same table and label, then label, then table, then any."""
 
 SHOWN = 3
 WIDEST = 120
@@ -51,7 +53,8 @@ def pair_rows(rows: tuple[Sequence[Row], Sequence[Row]], identities: tuple[RunId
     """The pairs of two runs' rows, in the order of A's; each row is in one pair at most.
 
     Rows that are the same model with the same training are paired first, whatever they are called; then rows of the
-    same model with another training; then rows of one label in one table.
+    same model with another training, an untrained row with a trained one last; then rows of one label in one table. Of
+    several rows that are the same, those of one label are paired first.
     """
     left, right = ({row: identity.rows.get(row) for row in own} for own, identity in zip(rows, identities, strict=True))
     paired: dict[Row, Row] = {}
@@ -63,6 +66,10 @@ def pair_rows(rows: tuple[Sequence[Row], Sequence[Row]], identities: tuple[RunId
                     found = next((b for b in free if same(b, right[b]) == key), None)
                     paired |= {} if found is None else {a: found}
     return [RowPair(a, paired[a], _settings(left[a], right[paired[a]])) for a in rows[0] if a in paired]
+
+
+def _trains(train: Mapping[str, Any]) -> bool:
+    return 0 not in (train.get("epochs"), train.get("max_steps"))
 
 
 def _settings(a: Made, b: Made) -> tuple[str, ...]:

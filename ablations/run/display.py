@@ -30,6 +30,7 @@ class Display:
         self._cells: dict[str, Cell] = {}
         self._begun: dict[str, float] = {}
         self._took: list[float] = []
+        self._said: set[str] = set()
         self._spent = Spent(0)
         self._ended = 0
         self._failures = 0
@@ -95,17 +96,23 @@ class Display:
                 self._say(f"running: {self._cells[key].name}")
 
     def finished(self, key: str) -> None:
-        """A cell is done."""
+        """A cell is done; why one of its metrics is undefined is said once."""
         with self._lock:
             seconds = monotonic() - self._begun.get(key, monotonic())
             self._took.append(seconds)
             try:
                 found = read_result(self.store / key)
                 self._spent.ended(found.costs)
-                shown = ", ".join(f"{name} {value:.3f}" for name, value in found.metrics.items())
+                undefined = found.undefined
+                values = (f"{n} {'–' if n in undefined else f'{value:.3f}'}" for n, value in found.metrics.items())
+                shown = ", ".join(values)
             except TrialError:
-                shown = "its result is on another machine"
+                shown, undefined = "its result is on another machine", {}
             self._end(key, f"done: {self._cells[key].name}: {shown} ({seconds:.0f} s)")
+            for said in (f"{name} is undefined (–): {reason}" for name, reason in undefined.items()):
+                if said not in self._said:
+                    self._said.add(said)
+                    self.note(said)
 
     def failed(self, key: str, reason: str) -> None:
         """A cell failed for good."""

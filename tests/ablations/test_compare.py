@@ -71,8 +71,8 @@ def compare(a, b):
     return load_ablation(a).compare(load_ablation(b))
 
 
-def shown(comparison):
-    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+def shown(comparison, width=140):
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(comparison)
     console.file.close()
     return console.export_text()
@@ -219,6 +219,18 @@ def test_labels_with_markup_are_shown_as_they_are(tmp_path):
     found = compare(tmp_path / "a", tmp_path / "a")
     assert "[bold]A | B[/bold]" in shown(found)
     assert r"| [bold]A \| B[/bold] | Image-AUROC |" in found.markdown()
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_names_are_whole_words_on_a_narrow_console(tmp_path, width):
+    labels = {"a": "untrained", "b": "DLKD, untrained student"}
+    for folder, value in (("a", 0.8), ("b", 0.9)):
+        run(tmp_path / folder, value, rows=((labels[folder], {"sigma": 1.0}), "DLKD"))
+    text = shown(compare(tmp_path / "a", tmp_path / "b"), width)
+    table = text[text.index("\ntable4") :]
+    assert {"untrained", "DLKD,", "student", "Image-AUROC", "+10.00", "B", "better"} <= set(table.split())
+    assert max(map(len, table.splitlines())) <= width
+    assert ("untrained (A), DLKD," in table) == (width == 100)
 
 
 def test_a_folder_without_trials_is_an_error(tmp_path):

@@ -20,7 +20,8 @@ A, B, C, D = ("g", "A"), ("g", "B"), ("g", "C"), ("h", "A")
         ([(*A, 1, 1)], [(*C, 1, 1)], {A: C}),
         ([(*A, 1, 1), (*B, 2, 1)], [(*B, 1, 1), (*A, 2, 1)], {A: B, B: A}),  # labels were exchanged
         ([(*A, 1, 1), (*D, 1, 1)], [(*D, 1, 1)], {D: D}),  # the same model in two tables: the nearer one
-        ([(*A, 1, 1)], [(*B, 1, 1), (*D, 1, 1)], {A: B}),
+        ([(*A, 1, 1)], [(*B, 1, 1), (*D, 1, 1)], {A: D}),  # the label before the table
+        ([(*A, 1, 1)], [(*B, 1, 2), (*D, 1, 2)], {A: D}),
         ([(*A, 1, 1), (*B, 2, 1)], [(*A, 1, 2), (*C, 2, 2)], {A: A, B: C}),  # another training
         ([(*A, 1, 1)], [(*B, 1, 2), (*C, 1, 1)], {A: C}),  # the same training is surer
         ([(*A, 1, 1)], [(*A, 2, 1)], {A: A}),  # label and table alone
@@ -31,3 +32,16 @@ def test_rows_are_paired(one: list[tuple], two: list[tuple], pairs: dict[Row, Ro
     runs = made(*one), made(*two)
     found = pair_rows((list(runs[0].rows), list(runs[1].rows)), runs)
     assert {pair.a: pair.b for pair in found} == pairs
+
+
+@pytest.mark.parametrize("none", [{"epochs": 0, "max_steps": -1}, {"epochs": 8, "max_steps": 0}])
+def test_an_untrained_row_is_paired_with_an_untrained_one(none: dict[str, int]) -> None:
+    def run(table: str, **rows: dict[str, int]) -> RunIdentity:
+        return RunIdentity({(table, label): {"model": {"m": 1}, "train": train} for label, train in rows.items()})
+
+    one = run("g", zero={"epochs": 9, "max_steps": 0}, full={"epochs": 9, "max_steps": 20})
+    two = run("h", first={"epochs": 9, "max_steps": 40}, full={"epochs": 9, "max_steps": 40}, student=none)
+    found = pair_rows((list(one.rows), list(two.rows)), (one, two))
+    assert [(pair.a[1], pair.b[1]) for pair in found] == [("zero", "student"), ("full", "full")]
+    trained = run("h", first={"epochs": 9, "max_steps": 40})
+    assert [pair.b[1] for pair in pair_rows((list(one.rows)[:1], list(trained.rows)), (one, trained))] == ["first"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,24 @@ def test_every_end_is_one_line(cells: list[Cell], tmp_path: Path, tiny_folder: P
     assert "3 cells (3 table entries, 0 of them shared), 0 already done, 3 to train, 2 at a time" in said
     assert said.count(f"done: A, {tiny_folder.name}/disc, seed 0: image_auroc") == 1
     assert said.count(f"failed: B, {tiny_folder.name}/disc, seed 0: ValueError: broken") == 1
+
+
+def test_an_undefined_metric_is_a_dash_with_its_reason_once(cells: list[Cell], tmp_path: Path) -> None:
+    result = tmp_path / cells[0].key / "result.json"
+    found = json.loads(result.read_text())
+    found["metrics"]["aupimo"], found["undefined"] = math.nan, {"aupimo": "too few normal pixels"}
+    text = io.StringIO()
+    display = Display(tmp_path, Console(file=text, width=500))
+    display.start(cells, cells, workers=2)
+    for cell in (cells[0], cells[2]):
+        (tmp_path / cell.key / "result.json").write_text(json.dumps(found))
+        display.started(cell.key)
+        display.finished(cell.key)
+    display.stop()
+    said = text.getvalue()
+    assert said.count("aupimo –") == 2
+    assert "nan" not in said
+    assert said.count("note: aupimo is undefined (–): too few normal pixels\n") == 1
 
 
 def test_time_left_counts_the_part_of_a_running_cell_that_is_done(
