@@ -29,6 +29,7 @@ LAWS = (
     "training",
     "requires",
     "channels_last",
+    "contiguous",
     "pickle",
     "compile",
     "export",

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from dlkd.blocks.layout import in_layout_of
 from dlkd.registry import register
 
 Norm: TypeAlias = Callable[[int], nn.Module]
@@ -28,7 +29,7 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, h, w)."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return in_layout_of(super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), x)
 
 
 register("norm", "batch")(nn.BatchNorm2d)

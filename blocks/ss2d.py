@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlkd.blocks.layout import in_layout_of
 from dlkd.blocks.scan import ScanOrder, curve_count, directional_scan, require_backend, scan_curves
 from dlkd.contract import require_map
 from dlkd.registry import register
@@ -96,7 +97,7 @@ class SS2D(nn.Module):
         y = self.out_norm(self._scan_map(u, h, w).transpose(1, 2))  # (b, l, i)
         if self.gate:
             y = y * F.silu(F.linear(x.permute(0, 2, 3, 1).flatten(1, 2), weights[1]))
-        return torch.unflatten(self.out_proj(y).transpose(1, 2), 2, (h, w))
+        return in_layout_of(torch.unflatten(self.out_proj(y).transpose(1, 2), 2, (h, w)), x)
 
     def _scan_map(self, u: Tensor, h: int, w: int) -> Tensor:
         """(b, i, l) -> (b, i, l). Projections act cell by cell, so they are made once, in raster order."""

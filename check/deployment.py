@@ -23,6 +23,12 @@ def channels_last(case: Case) -> None:
         broken("channels-last inputs give different values")
 
 
+def contiguous(case: Case) -> None:
+    """Contiguous inputs give contiguous maps, which other people's code can flatten by `view`."""
+    if not all(output.is_contiguous() for output in case.outputs(case.build()) if output.dim() == 4):
+        broken("contiguous inputs give a map that is not: return it by `.contiguous()`, if the input is contiguous")
+
+
 def _channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 

@@ -161,6 +161,10 @@ def _has_features(component: Component) -> bool:
     return _is_determined(component) and any(len(t) == 4 for t in component.input_shapes())
 
 
+def _maps_to_maps(component: Component) -> bool:
+    return _has_features(component) and any(len(t) == 4 for t in component.output_shapes())
+
+
 DETERMINED = "an output without random numbers"
 
 # Their names stand in `dlkd.contract.LAWS` too, for the rows' `expected_failures:`, as rows know nothing of tests.
@@ -177,6 +181,7 @@ LAWS: dict[str, Law] = {
         Law("training", training),
         Law("requires", requires, lambda c: bool(sizes.breaking(c)), "a rule in `requires:`", drawn=False),
         Law("channels_last", deployment.channels_last, _has_features, "a map (b, c, h, w) as input"),
+        Law("contiguous", deployment.contiguous, _maps_to_maps, "maps (b, c, h, w) as input and output"),
         Law("pickle", deployment.pickled, _is_determined, DETERMINED),
         Law("compile", deployment.compiled, _is_determined, DETERMINED, drawn=False),
         Law("export", deployment.exported, _is_determined, DETERMINED, drawn=False),

@@ -11,6 +11,7 @@ from torch import Tensor
 from dlkd.blocks.kernels import HAS_NUMBA
 from dlkd.blocks.kernels.threads import busy_parts, in_threads
 from dlkd.blocks.kernels.traced import why_not_traced
+from dlkd.blocks.layout import in_layout_of
 
 _ROWS = 8  # at least, of a band
 _LANES = 16  # at most; the floats of an AVX-512 register, of two of AVX2
@@ -29,13 +30,13 @@ def gated_depthwise(value: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -
         bias: (c,).
 
     Returns:
-        (b, c, h, w).
+        (b, c, h, w), contiguous where value is.
     """
     if HAS_NUMBA and _fits(value, gate, weight, bias):
         taps = weight.flatten(1).t()
         maps = (x.permute(0, 2, 3, 1).contiguous() for x in (value, gate))
         out: Tensor = _run(*maps, taps.contiguous(), bias.contiguous())
-        return out.permute(0, 3, 1, 2)
+        return in_layout_of(out.permute(0, 3, 1, 2), value)
     return plain(value, gate, weight, bias)
 
 

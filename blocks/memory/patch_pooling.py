@@ -88,7 +88,8 @@ class PatchPooling(nn.Module):
             require_map("patch_pooling", x, c)
         largest = features[0]
         vectors = largest.new_zeros(largest.shape[0], self.out_channels, *largest.shape[2:])
-        vectors = vectors.contiguous(memory_format=torch.channels_last)
+        if not largest.is_contiguous():
+            vectors = vectors.contiguous(memory_format=torch.channels_last)
         for x, first, name, groups in zip(features, self.firsts, self.kernels, self.groups, strict=True):
             pooled = F.conv2d(x, self.get_buffer(name), padding=self.size // 2, groups=groups)
             if pooled.shape[2:] != largest.shape[2:]:

@@ -260,7 +260,11 @@ def test_every_law_of_models_is_broken_above() -> None:
 
 def test_a_trained_detector_keeps_every_law(load: Load) -> None:
     assert check_row(load(Good), "model/good", examples=2) == Findings(
-        [], ["requires: does not apply, as it needs a rule in `requires:`"]
+        [],
+        [
+            "requires: does not apply, as it needs a rule in `requires:`",
+            "contiguous: does not apply, as it needs maps (b, c, h, w) as input and output",
+        ],
     )
 
 

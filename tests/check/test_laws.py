@@ -98,6 +98,11 @@ class Views(Good):
         return self.conv(x.view(-1).view(x.shape))
 
 
+class Turns(Good):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
 class Lambda(Good):
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -127,6 +132,7 @@ BREAKS = [
     ("training", Roots, "a gradient is not finite in train mode"),
     ("requires", TakesAll, "c = 1 breaks 'multiple of 2' and is accepted anyway"),
     ("channels_last", Views, "view"),
+    ("contiguous", Turns, "contiguous inputs give a map that is not"),
     ("pickle", Lambda, "pickle"),
     ("compile", Compiles, "torch.compile gives different values"),
     ("export", Decides, "Could not guard on data-dependent expression"),
