@@ -11,6 +11,7 @@ from dlkd.blocks.frfn import FRFN
 from dlkd.blocks.frm import FRM
 from dlkd.blocks.gfm import GFM
 from dlkd.blocks.gfrb import GFRB
+from dlkd.blocks.layout import in_layout_of
 from dlkd.blocks.lfrb import LFRB
 from dlkd.blocks.memory.farthest_first import FarthestFirst
 from dlkd.blocks.memory.memory_bank import MemoryBank
@@ -60,5 +61,6 @@ __all__ = [
     "Standardise",
     "UNet",
     "ViT",
+    "in_layout_of",
     "refine",
 ]

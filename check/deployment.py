@@ -26,7 +26,7 @@ def channels_last(case: Case) -> None:
 def contiguous(case: Case) -> None:
     """Contiguous inputs give contiguous maps, which other people's code can flatten by `view`."""
     if not all(output.is_contiguous() for output in case.outputs(case.build()) if output.dim() == 4):
-        broken("contiguous inputs give a map that is not: return it by `.contiguous()`, if the input is contiguous")
+        broken("contiguous inputs give a map that is not: return `dlkd.blocks.in_layout_of(map, input)`")
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
