@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,23 +121,22 @@ class Page:
         last: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
         quiet, scoring = {"show_progress": "hidden", **last}, {"show_progress_on": status, **last}
 
-        def then_show(event: Any, *, tests: bool) -> None:
+        def then_show(when: Callable[..., Any], *, tests: bool) -> None:
             if tests:  # those of other models or another category are gone at once
-                event = event.then(
-                    lambda: [figures.status(""), *[""] * self.slots], None, [status, *(s.rates for s in slots)], **quiet
-                )
-            event = event.then(self._show_maps, known, maps, **scoring)
+                gone = [status, *(s.rates for s in slots)]
+                when = when(lambda: [figures.status(""), *[""] * self.slots], None, gone, **quiet).then
+            event = when(self._show_maps, known, maps, **scoring)
             if tests:
                 event.then(self._score_tests, known, rates, **scoring)
 
         first = gr.on([page.load, place.input], self._at_place, asked, [seed, models, kind], **quiet)
         first = first.then(self._list_tests, [place, kind], [gallery, picture, dropped], **quiet)
-        then_show(first, tests=True)
-        then_show(seed.input(self._at_seed, asked, models, **quiet), tests=True)
-        then_show(models.input(self._at_most, models, status, **quiet), tests=True)
+        then_show(first.then, tests=True)
+        then_show(seed.input(self._at_seed, asked, models, **quiet).then, tests=True)
+        then_show(models.input, tests=True)
         kind.input(lambda p, k: self._list_tests(p, k)[0], [place, kind], gallery, **quiet)
-        then_show(gallery.select(self._choose, [place, kind], [picture, dropped], **quiet), tests=False)
-        then_show(dropped.input(self._drop, dropped, [picture, gallery], **quiet), tests=False)
+        then_show(gallery.select(self._choose, [place, kind], [picture, dropped], **quiet).then, tests=False)
+        then_show(dropped.input(self._drop, dropped, [picture, gallery], **quiet).then, tests=False)
         for number, slot in enumerate(slots):
             slot.slider.input(
                 functools.partial(self._move, number), [slot.slider, *known],
@@ -175,10 +174,6 @@ class Page:
         names = list(self.offer.at(self.places[place], seed))
         return gr.CheckboxGroup(names, value=[name for name in chosen if name in names] or names[:2])
 
-    def _at_most(self, chosen: list[str]) -> str:
-        more = f"{MOST_SHOWN} models are shown at most: the first ones of those chosen" * (len(chosen) > MOST_SHOWN)
-        return figures.status(more)
-
     def _list_tests(self, place: int, kind: str) -> list[Any]:
         """The list of test images, and the first anomalous one as the picture."""
         samples = self._of_kind(place, kind)
@@ -204,6 +199,11 @@ class Page:
         known = self.offer.at(self.places[place], seed)
         return [choice for name, choice in known.items() if name in chosen][: self.slots]
 
+    def _at_most(self, chosen: Sequence[str]) -> str:
+        """What is said where more models are chosen than the page shows."""
+        more = len(chosen) > self.slots
+        return f"{self.slots} models are shown at most: the first ones of those chosen." if more else ""
+
     # What is shown
 
     def _show_maps(
@@ -225,7 +225,7 @@ class Page:
         for choice in choices:
             shown += [gr.Column(visible=True), *self._of_model(choice, picture, thresholds, pixels, mask)]
         return [
-            figures.status(missing, problem=bool(missing)),
+            figures.status(f"{missing} {self._at_most(chosen)}".strip(), problem=bool(missing)),
             figures.picture(pixels, picture.path.name, picture.label, mask),
             *shown, *empty * (self.slots - len(choices)),
         ]  # fmt: skip
@@ -267,7 +267,10 @@ class Page:
             except PROBLEMS as error:
                 found[2 * number + 1] = figures.status(str(error), problem=True)
             yield [gr.skip(), *found]
-        yield [figures.status("Test images are scored."), *[gr.skip()] * (2 * self.slots)]
+        yield [
+            figures.status(f"Test images are scored. {self._at_most(chosen)}".strip()),
+            *[gr.skip()] * (2 * self.slots),
+        ]
 
     def _move(
         self, number: int, units: float, place: int, seed: int | None, chosen: list[str], picture: Chosen | None,

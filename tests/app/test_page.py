@@ -40,3 +40,17 @@ def test_without_test_images_the_page_says_why_before_a_picture_is_dropped(page:
     models = {exported.path: cast("Scorer", object())}
     alone = Page(Scored(Offer((exported,)), models, default_registry()))
     assert "name them with --dataset NAME --category NAME" in alone._show_maps(0, None, ["part.onnx"], None, {})[0]
+
+
+def test_more_models_than_are_shown_are_said_as_long_as_they_are_chosen(
+    two_models: Scored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlkd.app.page.MOST_SHOWN", 1)
+    page = Page(two_models)
+    picture = page._list_tests(0, "all")[1]
+    said = "1 models are shown at most: the first ones of those chosen."
+    for chosen in (["one", "ten"], ["one"]):
+        shown = page._show_maps(0, None, chosen, picture, {})[0]
+        *_, last = page._score_tests(0, None, chosen, picture, {})
+        assert [said in shown, said in last[0]] == [len(chosen) == 2] * 2
+        assert "Test images are scored." in last[0]

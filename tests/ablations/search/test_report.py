@@ -66,6 +66,7 @@ def test_the_report_says_how_to_go_on(
         "Points: Image-AUROC on validation images against each parameter. The best of 2 trained to their end: 80.00 "
         "with loss.alpha 0.013, decoder.local.split spatial and optimizer.lr 0.005; the lowest: 70.00."
     )
+    assert f"\n![{report.in_short()}](search.png)\n" in (tmp_path / "search.md").read_text()
     text = io.StringIO()
     Console(file=text, width=200).print(report)
     for said in (text.getvalue(), (tmp_path / "search.md").read_text()):
@@ -88,6 +89,8 @@ def test_a_report_without_a_winner_has_no_best(
     report = SearchReport(search_trials([tried(1, 0.02, 0.5, status="stopped")], file), file)
     assert {p.name for p in report.write(tmp_path)} == {"search.png", "search.md"}
     assert report.commands(tmp_path) == []
+    alternative = "Points: Image-AUROC on validation images against each parameter."
+    assert f"\n![{alternative}](search.png)\n" in (tmp_path / "search.md").read_text()
 
 
 def test_the_command_line_reports_what_is_finished(
