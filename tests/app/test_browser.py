@@ -48,8 +48,8 @@ def open_page(browser: Browser, served: str) -> Iterator[Open]:
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-        # The first page waits for Gradio, the models and Chromium to load: only the test's own limit ends that. The last
-        # answer of the page's first events says that its handlers are there and that the server answers them.
+        # The first page waits for Gradio, the models and Chromium to load: only the test's own limit ends that. The
+        # last answer of the page's first events says that its handlers are there and that the server answers them.
         page.goto(served, wait_until="commit", timeout=0)
         page.wait_for_function(SETTLED, timeout=0)
         expect(page.locator("#status")).to_contain_text("Test images are scored.")
