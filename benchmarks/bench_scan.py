@@ -106,8 +106,8 @@ def measure_speed(count: int, *, literal: bool) -> dict[str, Any]:
     }
     slow_times = rounds(slow, max(3, count // 8))
     targets = [
-        ("numba forward / torch.exp", ratio(times, "numba forward", "torch.exp"), "<=", 0.75),
-        ("numba training / torch.exp", ratio(times, "numba training", "torch.exp"), "<=", 3.0),
+        ("numba forward / torch.exp", ratio(times, "numba forward", "torch.exp"), "<=", 0.45),
+        ("numba training / torch.exp", ratio(times, "numba training", "torch.exp"), "<=", 1.4),
         ("torch training / numba training", ratio(slow_times, "torch training", "numba training"), ">=", 20.0),
     ]
     medians = {name: statistics.median(t) for name, t in {**slow_times, **times}.items()}

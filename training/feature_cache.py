@@ -30,13 +30,16 @@ from dlkd.models.detector import Detector, is_frozen
 from dlkd.training.config import TrainConfig
 
 _log = logging.getLogger(__name__)
+GPU_SHARE = 1 / 8
+"""Of a GPU's free memory, at most, for the rows of one trial."""
 
 
 class FeatureCache:
     """The clean passes of a training set in one .npy file, one row per image, read through a memory map.
 
     Bits and layout are those that `Detector.clean` gave. Fields are named by the tensor's place in what it gave and the
-    order of its axes in the file: "0:0231" is the first tensor, channels last.
+    order of its axes in the file: "0:0231" is the first tensor, channels last. A GPU that has room for all rows gets
+    them at the first batch, and each batch is then chosen there.
 
     Args:
         rows: of the file.
@@ -46,22 +49,43 @@ class FeatureCache:
     def __init__(self, rows: np.ndarray[Any, Any], form: TreeSpec) -> None:
         self._rows = rows
         self._form = form
+        self._there: dict[str, Tensor] | None = None
+        """By field, all rows on the GPU; empty where they do not fit, None before the first batch."""
 
     def batch(self, index: Tensor, device: torch.device) -> Any:
         """The clean pass of the images (b,) that `index` names."""
-        wanted = index.cpu().numpy()
+        fields = self._rows.dtype.names or ()
+        if self._there is None:
+            fits = _fits(self._rows.nbytes, device)
+            self._there = {field: _tensor(self._rows[field]).to(device) for field in fields if fits}
         tensors: list[Tensor | None] = [None] * self._form.num_leaves
-        for field in self._rows.dtype.names or ():
+        wanted = _sent(index, device) if self._there else index.cpu()
+        for field in fields:
             place, order = field.split(":")
-            stored = torch.from_numpy(self._rows[field][wanted])
-            if stored.dtype == torch.int16:
-                stored = stored.view(torch.bfloat16)
-            if device.type == "cuda":  # else the copy waits for what the GPU is doing
-                stored = stored.pin_memory()
-            tensors[int(place)] = stored.to(device, non_blocking=True).permute(
-                *np.argsort([int(axis) for axis in order])
-            )
+            if self._there:
+                rows = self._there[field].index_select(0, wanted)
+            else:
+                rows = _sent(_tensor(self._rows[field][wanted.numpy()]), device)
+            tensors[int(place)] = rows.permute(*np.argsort([int(axis) for axis in order]))
         return tree_unflatten(tensors, self._form)
+
+
+def _tensor(rows: np.ndarray[Any, Any]) -> Tensor:
+    """Rows of a field; bfloat16 by its bits."""
+    stored = torch.from_numpy(np.require(rows, requirements=("C", "W")))  # writable, as PyTorch asks
+    return stored.view(torch.bfloat16) if stored.dtype == torch.int16 else stored
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device; a copy from pinned memory does not wait for what a GPU is doing."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether rows of `size` bytes stay on a GPU, whose memory other trials may need too; never on a CPU."""
+    return device.type == "cuda" and size <= GPU_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def feature_cache(model: Detector, images: ImageDataset, config: TrainConfig) -> FeatureCache | None:

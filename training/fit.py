@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import lightning as L
@@ -47,6 +46,8 @@ def train_by_gradient(
         return []
     if config.compile and not task.model.compiled:
         raise TrialError("train.compile: this model names nothing that is to be compiled; leave `compile` out")
+    if config.compile == "graphs" and task.model.device.type != "cuda":
+        raise TrialError("train.compile: CUDA graphs need a GPU; say `compile: true` on a CPU")
     batches = data.train_dataloader()
     task.steps = task.steps or config.steps(len(batches))
     task.model.epoch_steps = len(batches)
@@ -69,7 +70,7 @@ def train_by_gradient(
         warnings.simplefilter("ignore")
         trainer = _trainer(task, folder, callbacks, loggers)
         try:
-            with kept_memory(), compiled(task.model) if config.compile else nullcontext():
+            with kept_memory(), compiled(task.model, config):
                 trainer.fit(task, train_dataloaders=batches, ckpt_path=_checkpoint(task, folder))
         except SystemExit as error:  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from error

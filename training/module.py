@@ -63,6 +63,8 @@ class DetectorTask(L.LightningModule):
         del batch_index
         generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "noise", self.global_step))
         clean = None if self.features is None else self.features.batch(batch["index"], self.device)
+        if self.config.compile == "graphs":  # what the step before gave may be written over
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         self.model.begin_step(self.global_step, self.steps, self.made)
         terms = self.model.losses(batch["image"], generator, clean)
         self._unseen.append((self.global_step, {name: term.detach() for name, term in terms.items()}))
@@ -115,14 +117,15 @@ class DetectorTask(L.LightningModule):
 
 
 @contextmanager
-def compiled(model: Detector) -> Iterator[None]:
-    """Within this the methods that the model names are compiled.
+def compiled(model: Detector, config: TrainConfig) -> Iterator[None]:
+    """Within this the methods that the model names are compiled where `config.compile` asks for it.
 
     A batch size is compiled for once, which is twice where the last batch of an epoch is smaller.
     """
+    mode = "reduce-overhead" if config.compile == "graphs" else None
     with ExitStack() as stack:
-        for name in model.compiled:
-            setattr(model, name, torch.compile(getattr(model, name), dynamic=False))
+        for name in model.compiled if config.compile else ():
+            setattr(model, name, torch.compile(getattr(model, name), dynamic=False, mode=mode))
             stack.callback(delattr, model, name)  # the method of the class is left
         yield
 

@@ -91,12 +91,19 @@ def count_images(m: DLKD, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ],
 )
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_bits_and_layout_are_those_of_the_clean_pass(tmp_path: Path, overrides: Any, precision: str) -> None:
+@pytest.mark.parametrize("resident", [False, True])
+def test_bits_and_layout_are_those_of_the_clean_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: Any, precision: str, *, resident: bool
+) -> None:
+    """With the rows read at each batch, and with all of them on the device, which is the CPU here."""
+    monkeypatch.setattr("dlkd.training.feature_cache._fits", lambda size, device: resident)
     m = model(**overrides)
     images = dataset(tmp_path / "set", m, side=32)
     cache = feature_cache(m, images, config(precision=precision))
     assert cache is not None
     for index in ([3, 0, 4], [1], [2, 2]):
+        if resident and index == [1]:  # by now nothing is read any more
+            cache._rows = np.zeros_like(cache._rows)
         found = cache.batch(torch.tensor(index), torch.device("cpu"))
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
             wanted = m.clean(torch.stack([images[i]["image"] for i in index]))
@@ -282,3 +289,21 @@ def test_one_killed_while_making_it_leaves_the_way_free(
     assert not list(cache_folder.glob(".*.tmp"))
     whole = run_trial(make_spec(epochs=2, batch_size=2, feature_cache_mib=0), tmp_path / "whole", REGISTRY)
     assert resumed.curve == whole.curve
+
+
+@pytest.mark.gpu
+def test_rows_that_fit_stay_on_the_gpu(tmp_path: Path, gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    m = model().to(gpu)
+    images = dataset(tmp_path / "set", m)
+    index = torch.tensor([3, 0, 4])
+    found = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr("dlkd.training.feature_cache.GPU_SHARE", share)
+        cache = feature_cache(m, images, config())
+        assert cache is not None
+        found.append(cache.batch(index, gpu))
+        there = cache._there or {}
+        assert {x.device.type for x in there.values()} == ({"cuda"} if share and gpu.type == "cuda" else set())
+    for a, b in zip(found[0].features, found[1].features, strict=True):
+        assert torch.equal(a, b)
+        assert a.stride() == b.stride()
