@@ -26,4 +26,4 @@ def test_the_plugin_is_installed_and_keeps_its_contract(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "14 passed" in done.stdout
+    assert "15 passed" in done.stdout
