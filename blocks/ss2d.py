@@ -21,9 +21,20 @@ from dlkd.registry import register
 class SS2D(nn.Module):
     """Maps (b, c, h, w) -> (b, c, h, w): expand, depthwise convolution, scan in 2D, norm, gate, project back.
 
-    `scan` names an order (raster2, cross4, cross8, hilbert8, zigzag8), `backend` a selective-scan backend.
-    `dt_min` and `dt_max` bound the initial step sizes, drawn log-uniformly. The scan runs in float32 (float64
-    for a float64 module) under autocast too. Source: VM-UNet's SS2D, same parameter names and numbers.
+    The scan runs in float32 (float64 for a float64 module) under autocast too. Source: VM-UNet's SS2D, same parameter
+    names and numbers.
+
+    Args:
+        channels: width of the map.
+        d_state: states per channel of the scan.
+        expand: inner width over `channels`.
+        dt_rank: width from which the step sizes are made; "auto" is a sixteenth of `channels`, rounded up.
+        scan: the orders in which the map is read: raster2, cross4, cross8, hilbert8 or zigzag8.
+        gate: multiply by SiLU(z) before the output projection.
+        dt_min, dt_max: bounds of the initial step sizes, which are drawn log-uniformly.
+        dt_init_floor: least initial step size.
+        act: activation class after the depthwise convolution.
+        backend: selective-scan backend.
 
     >>> SS2D(8, d_state=4, scan="cross4", backend="torch")(torch.zeros(2, 8, 6, 9)).shape
     torch.Size([2, 8, 6, 9])

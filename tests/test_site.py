@@ -18,9 +18,9 @@ from torch import Tensor, nn
 import dlkd
 from dlkd import losses
 from dlkd.ablations.plan.grid_files import grid_of
-from dlkd.blocks import GFRB
+from dlkd.blocks import FRFN, GFRB
 from dlkd.check import check_row
-from dlkd.registry import default_registry, load_file, load_registry
+from dlkd.registry import default_registry, get, load_file, load_registry
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -61,6 +61,32 @@ def test_a_drawing_shows_what_a_part_takes(hooks: Any) -> None:
     assert "<title>a &lt; b</title>" in svg
     assert svg.count("<rect") == 5
     assert svg.count("marker-end") == 5
+
+
+def test_every_argument_has_a_meaning(hooks: Any) -> None:
+    gallery, without = hooks("gallery"), []
+    for key in default_registry().rows:
+        kind, name = key.split("/")
+        table = "".join(gallery._arguments(kind, name, get(kind, name), default_registry().row(kind, name)))
+        without += [f"{key}: {line}" for line in table.splitlines() if line.endswith("|  |")]
+    assert not without
+
+
+def test_a_drawing_shows_what_is_called_without_a_module(hooks: Any) -> None:
+    """FRFN cuts the weights of its first layer in two; its middle is one operator in float32."""
+    flow = hooks("flow").recorded(FRFN(8).eval(), [torch.zeros(1, 8, 4, 4)], "frfn")
+    assert [(step.name, set(step.before)) for step in flow.steps] == [
+        ("x", set()),
+        ("3×3 Conv2d", {0}),
+        ("1×1 Conv2d", {0, 1}),
+        ("1×1 Conv2d", {0, 1}),
+        ("GELU", {2}),
+        ("3×3 depthwise Conv2d", {4}),
+        ("GELU", {5}),
+        ("GELU", {3}),
+        ("1×1 Conv2d", {6, 7}),
+        ("output", {8}),
+    ]
 
 
 class Hidden(nn.Module):

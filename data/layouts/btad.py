@@ -18,6 +18,11 @@ class BTAD:
 
     As published: 01 has BMP images with PNG masks, 02 PNG for both, 03 BMP for both. So masks are found by
     their image's stem, whatever their format.
+
+    Args:
+        root: folder of the data.
+        unmasked: "refuse" a category where some anomalous images have no mask, or "leave_out" these images of pixel
+            metrics.
     """
 
     name = "btad"

@@ -20,9 +20,12 @@ class Folder:
     """Categories below `root` as `<category>/train/good`, `test/<defect>`, `ground_truth/<defect>`.
 
     `root` may be one category itself. Masks have the stem of their image (`000.png`: `000_mask.png` or `000.png`)
-    and are optional for a category as a whole. If some anomalous images have a mask and others have none, `unmasked`
-    decides: "refuse" refuses the category, "leave_out" excludes the images without a mask from pixel metrics and keeps
-    them for image metrics.
+    and are optional for a category as a whole.
+
+    Args:
+        root: folder of the data.
+        unmasked: "refuse" a category where some anomalous images have no mask, or "leave_out" these images of pixel
+            metrics.
 
     >>> import tempfile
     >>> from pathlib import Path

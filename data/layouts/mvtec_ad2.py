@@ -19,6 +19,11 @@ class MVTecAD2:
     `validation/good` is left out, as the authors keep it for settings. `test_private` and `test_private_mixed` have no
     labels: score them with `dlkd predict` and upload the maps to the authors' server. The authors compute PRO up to a
     false positive rate of 0.05: `train.pro_limit=0.05`.
+
+    Args:
+        root: folder of the data.
+        unmasked: "refuse" a category where some anomalous images have no mask, or "leave_out" these images of pixel
+            metrics.
     """
 
     name = "mvtec_ad2"

@@ -18,6 +18,11 @@ class MVTecLOCO:
 
     `validation/good` is left out of training and test, as the authors keep it for calibration. Values in the
     masks name the kind of anomaly for their saturated PRO; here a mask is where its value is above 0.
+
+    Args:
+        root: folder of the data.
+        unmasked: "refuse" a category where some anomalous images have no mask, or "leave_out" these images of pixel
+            metrics.
     """
 
     name = "mvtec_loco"

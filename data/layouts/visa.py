@@ -28,7 +28,13 @@ COLUMNS = ("object", "split", "label", "image", "mask")
 
 @register("dataset", "visa")
 class VisA:
-    """Categories below `root` as published, split by `split_csv/1cls.csv` (normal training images only)."""
+    """Categories below `root` as published, split by `split_csv/1cls.csv` (normal training images only).
+
+    Args:
+        root: folder of the data.
+        unmasked: "refuse" a category where some anomalous images have no mask, or "leave_out" these images of pixel
+            metrics.
+    """
 
     name = "visa"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,19 +10,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from dlkd.check.tensors import tensors
+from dlkd.check.tensors import changed, tensors
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 150, 40, 14, 26, 10
 MOST = 14
 """Steps that a drawing shows; a component with more is drawn as one box."""
+FUNCTIONS: dict[Any, str] = {F.conv1d: "Conv1d", F.conv2d: "Conv2d", F.linear: "Linear", F.gelu: "GELU", F.silu: "SiLU"}
+"""Steps that a component may take without a module of its own, as one that cuts its weights in two does."""
 
 
 @dataclass
 class Step:
-    """A box of the drawing: an input, a module that is called, or an output."""
+    """A box of the drawing: an input, a module or one of `FUNCTIONS` that is called, or an output."""
 
     name: str
     shape: str
@@ -45,6 +49,8 @@ class Flow:
 
 def recorded(module: nn.Module, inputs: list[Any], name: str) -> Flow:
     """The flow through a module's parts; through one box where its parts cannot be followed, or are too many."""
+    # In float64, in which FRFN takes PyTorch's operators in place of its kernels, so that its steps are seen.
+    module, inputs = copy.deepcopy(module).double(), changed(inputs, _double)
     for opened in (True, False):
         flow = _Recorder(module, opened).run(inputs)
         if flow is not None:
@@ -54,6 +60,10 @@ def recorded(module: nn.Module, inputs: list[Any], name: str) -> Flow:
     given = [step for step, _ in _given(module, inputs)]
     box = Step(name, "", frozenset(range(len(given))), inner=True)
     return Flow([*given, box, *(Step("output", shape_text(t), frozenset([len(given)])) for t in outputs)])
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def shape_text(tensor: Tensor) -> str:
@@ -92,7 +102,10 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if not self.depth:
-            self._mark(out, self._origins((args, kwargs)))
+            origins = self._origins((args, kwargs))
+            if func in FUNCTIONS and origins:
+                origins = self._step(_called(func, args, kwargs or {}), out, origins)
+            self._mark(out, origins)
         return out
 
     def run(self, inputs: list[Any]) -> Flow | None:
@@ -122,12 +135,14 @@ class _Recorder(TorchFunctionMode):
         def leave(module: nn.Module, _: Any, out: Any) -> None:
             self.depth -= 1
             if not self.depth:
-                shapes = ", ".join(map(shape_text, tensors(out)))
-                self.steps.append(Step(_title(name, module), shapes, self.entered, inner=True))
-                self._mark(out, frozenset([len(self.steps) - 1]))
+                self._mark(out, self._step(_title(name, module), out, self.entered))
 
         yield part.register_forward_pre_hook(enter, with_kwargs=True)
         yield part.register_forward_hook(leave)
+
+    def _step(self, name: str, out: Any, before: frozenset[int]) -> frozenset[int]:
+        self.steps.append(Step(name, ", ".join(map(shape_text, tensors(out))), before, inner=True))
+        return frozenset([len(self.steps) - 1])
 
     def _mark(self, out: Any, origins: frozenset[int]) -> None:
         for tensor in _inside(out):
@@ -161,12 +176,24 @@ def _parts(module: nn.Module, opened: bool, before: str = "") -> Iterator[tuple[
 def _title(name: str, module: nn.Module) -> str:
     kind = type(module).__name__.strip("_")
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        sides = "×".join(map(str, module.kernel_size))
-        return f"{sides} {'depthwise ' if module.groups == module.in_channels > 1 else ''}{kind}"
+        return _convolution(kind, module.kernel_size, depthwise=module.groups == module.in_channels > 1)
     own = name.rpartition(".")[2].strip("_")
     if own.isdigit() or own.replace("_", "").lower() in kind.lower():
         return kind
     return f"{own}: {kind}"
+
+
+def _called(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """The title of one of `FUNCTIONS`."""
+    if func is not F.conv2d:
+        return FUNCTIONS[func]
+    weight: Tensor = args[1] if len(args) > 1 else kwargs["weight"]
+    groups = kwargs.get("groups", args[6] if len(args) > 6 else 1)
+    return _convolution(FUNCTIONS[func], weight.shape[2:], depthwise=groups == weight.shape[0] > 1)
+
+
+def _convolution(kind: str, sides: Sequence[int], *, depthwise: bool) -> str:
+    return f"{'×'.join(map(str, sides))} {'depthwise ' if depthwise else ''}{kind}"
 
 
 def drawing(flow: Flow, title: str) -> str:

@@ -128,7 +128,7 @@ def _picture(key: str, row: Row) -> list[str]:
 
 
 def _arguments(kind: str, name: str, component: Any, row: Row) -> list[str]:
-    known = {} if kind in PLAIN_KINDS else arguments(component, row)
+    known = {} if kind in (*PLAIN_KINDS, "scan") else arguments(component, row)  # a scan is called by SS2D alone
     given = f"Given by what holds it: {', '.join(f'`{each}`' for each in row.given)}." if row.given else ""
     if not known:
         return [f"**Arguments**: none. {given}".strip()]

@@ -21,6 +21,10 @@ class Schedule(Protocol):
 class Drops:
     """The rate is multiplied by `by` once each part in `at` is done.
 
+    Args:
+        at: parts of the training, between 0 and 1.
+        by: the factor.
+
     >>> schedule = Drops(at=[0.8, 0.9], by=0.2)
     >>> [round(schedule.factor(done), 6) for done in (0.0, 0.79, 0.8, 0.9)]
     [1.0, 1.0, 0.2, 0.04]
@@ -40,6 +44,10 @@ class Drops:
 @register("schedule", "cosine")
 class Cosine:
     """Half a cosine from 1 down to `end`, after a linear rise over the part `warmup`.
+
+    Args:
+        warmup: part of the training in which the factor rises from 0 to 1.
+        end: the factor at the end.
 
     >>> [round(Cosine(end=0.0).factor(done), 6) for done in (0.0, 0.5)]
     [1.0, 0.5]
