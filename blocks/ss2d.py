@@ -31,8 +31,9 @@ class SS2D(nn.Module):
         dt_rank: width from which the step sizes are made; "auto" is a sixteenth of `channels`, rounded up.
         scan: the orders in which the map is read: raster2, cross4, cross8, hilbert8 or zigzag8.
         gate: multiply by SiLU(z) before the output projection.
-        dt_min, dt_max: bounds of the initial step sizes, which are drawn log-uniformly.
-        dt_init_floor: least initial step size.
+        dt_min: the least initial step size; they are drawn log-uniformly.
+        dt_max: the largest.
+        dt_init_floor: what initial step sizes are raised to, if they lie below it.
         act: activation class after the depthwise convolution.
         backend: selective-scan backend.
 
