@@ -23,8 +23,8 @@ STEPS: tuple[Callable[[Row, Made], Any], ...] = (
 """What rows of two runs have in common, the surest first: model and training; the model, and whether it is trained at
 all; the model; label and table."""
 
-NEARER: tuple[Callable[[Row], Any], ...] = (lambda row: row, lambda row: row[1], lambda row: row[0], lambda row: ())
-"""Of several rows that are the same: one with the same table and label, then label, then table, then any."""
+NEARER: tuple[Callable[[Row], Any], ...] = (lambda row: row, lambda row: row[0], lambda row: row[1], lambda row: ())
+"""Of several rows that are the same: one with the same table and label, then table, then label, then any."""
 
 SHOWN = 3
 WIDEST = 120
@@ -53,8 +53,7 @@ def pair_rows(rows: tuple[Sequence[Row], Sequence[Row]], identities: tuple[RunId
     """The pairs of two runs' rows, in the order of A's; each row is in one pair at most.
 
     Rows that are the same model with the same training are paired first, whatever they are called; then rows of the
-    same model with another training, an untrained row with a trained one last; then rows of one label in one table. Of
-    several rows that are the same, those of one label are paired first.
+    same model with another training, an untrained row with a trained one last; then rows of one label in one table.
     """
     left, right = ({row: identity.rows.get(row) for row in own} for own, identity in zip(rows, identities, strict=True))
     paired: dict[Row, Row] = {}

@@ -20,8 +20,7 @@ A, B, C, D = ("g", "A"), ("g", "B"), ("g", "C"), ("h", "A")
         ([(*A, 1, 1)], [(*C, 1, 1)], {A: C}),
         ([(*A, 1, 1), (*B, 2, 1)], [(*B, 1, 1), (*A, 2, 1)], {A: B, B: A}),  # labels were exchanged
         ([(*A, 1, 1), (*D, 1, 1)], [(*D, 1, 1)], {D: D}),  # the same model in two tables: the nearer one
-        ([(*A, 1, 1)], [(*B, 1, 1), (*D, 1, 1)], {A: D}),  # the label before the table
-        ([(*A, 1, 1)], [(*B, 1, 2), (*D, 1, 2)], {A: D}),
+        ([(*A, 1, 1)], [(*B, 1, 1), (*D, 1, 1)], {A: B}),
         ([(*A, 1, 1), (*B, 2, 1)], [(*A, 1, 2), (*C, 2, 2)], {A: A, B: C}),  # another training
         ([(*A, 1, 1)], [(*B, 1, 2), (*C, 1, 1)], {A: C}),  # the same training is surer
         ([(*A, 1, 1)], [(*A, 2, 1)], {A: A}),  # label and table alone

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 import dlkd
-from dlkd.blocks import GFRB, norm
+from dlkd.blocks import GFRB, layout, norm
 from dlkd.registry import (
     ConfigError,
     component_files,
@@ -104,7 +104,9 @@ def test_an_entry_point_that_fails_is_named_and_one_that_runs_is_followed(monkey
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point("their_good_part")])
     load_components.__wrapped__()
     assert component_files("act", "theirs") == {tmp_path / "their_good_part.py", tmp_path / "their_neighbour.py"}
-    assert Path(norm.__file__).resolve() in component_files("act", "relu")  # registers torch's
+    assert component_files("act", "relu") == {
+        Path(module.__file__).resolve() for module in (norm, layout)
+    }  # `norm` registers torch's
 
 
 def test_an_installed_package_of_somebody_else_is_composed_by_yaml(tmp_path):

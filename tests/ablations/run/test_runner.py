@@ -95,6 +95,7 @@ def test_a_trial_that_fails_fails_alone(
     rows = [
         ("raises", fragile("error")),
         ("is killed once", fragile("kill")),
+        ("turns NaN", {"optimizer": {"lr": 1e30}}),
         ("A", {}),
         ("B", {"sigma": 2.0}),
     ]
@@ -108,25 +109,27 @@ def test_a_trial_that_fails_fails_alone(
     assert dict(trials.status) == {
         "raises": "failed",
         "is killed once": "ok",
+        "turns NaN": "failed",
         "A": "ok",
         "B": "ok",
     }
     assert trials.reason["raises"] == "RuntimeError: broken on purpose"
+    assert trials.reason["turns NaN"].startswith("NonFiniteLossError: the loss is not finite at step")
     assert f"failed: raises, {tiny_folder.name}/disc, seed 0: RuntimeError: broken on purpose" in said
 
     # Neighbours, and the process that they share, leave no trace in a figure.
-    for cell in cells[2:]:
+    for cell in cells[3:]:
         alone = run_trial(cell.spec, tmp_path / "alone" / cell.key, registry)
         assert repr(read_result(store / cell.key).metrics) == repr(alone.metrics)
         assert read_result(store / cell.key).curve == alone.curve
         assert (store / cell.key / "logs" / "csv" / "version_0" / "metrics.csv").exists()
 
     # A later run finds what is done, and tries again what failed.
-    written = {cell.key: (store / cell.key / "result.json").stat().st_mtime_ns for cell in cells[2:]}
+    written = {cell.key: (store / cell.key / "result.json").stat().st_mtime_ns for cell in cells[3:]}
     begun: list[Cell] = []
     monkeypatch.setattr(ray_training, "start_ray", lambda *_: None)
     monkeypatch.setattr(ray_training, "_fit", lambda todo, *_: begun.extend(todo))
-    assert "2 already done, 1 to train" in run([*cells[2:], cells[0]], store)
+    assert "2 already done, 1 to train" in run([*cells[3:], cells[0]], store)
     assert begun == [cells[0]]
     assert {key: (store / key / "result.json").stat().st_mtime_ns for key in written} == written
 
