@@ -116,13 +116,16 @@ def plan_cells(grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> list[
 def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> None:
     """Read the data that cells without a result will read. Raises DataError on damage, all of it at once.
 
-    Raises ValueError where the data have no metric to decide by, or too few images for `train.calibrate`.
+    Raises MachineError where cells ask for CUDA graphs and run on CPUs, and ValueError where the data have no metric to
+    decide by, or too few images for `train.calibrate`.
     """
     refuse_undefined(cells, grids, asked)
     todo = cells if asked.force else missing_cells(cells, asked.store)
     judged = judged_as(grids, asked, cells, run_folder(grids, asked))
     if (feed := feed_of(cells, grids, judged, asked)) is not None:
         todo = feed.begin([cell.key for cell in todo])
+    for cell in todo:
+        cell.spec.train.check_device(gpu=asked.pool.trials_per_gpu > 0)
     check_held_out([cell.spec for cell in todo], asked.registry)
     verify_data(asked.registry, [(cell.spec.dataset, cell.spec.category) for cell in todo], terminal)
 

@@ -42,7 +42,7 @@ BENCHMARKS = {
     "verdicts": Part("--tables 60", "--tables 200"),
     "metrics": Part("--rounds 3"),
     "data": Part("--rounds 3"),
-    "dlkd": Part("--rounds 5"),
+    "dlkd": Part("--rounds 5", "--bf16"),
     "roofline": Part("--rounds 2"),
     "systems": Part("--rounds 2"),
     "predict": Part("--rounds 2"),

@@ -125,7 +125,7 @@ class SS2D(nn.Module):
             B,
             C,
             self.Ds,
-            curves=scan_curves(self.scan, h, w),
+            curves=scan_curves(self.scan, h, w, u.device),
             dt_bias=self.dt_projs_bias.flatten(),
             dt_softplus=True,
             backend=self.backend,

@@ -40,6 +40,8 @@ class Detector(nn.Module):
         frozen: submodules that the model's arguments give again, as a pretrained teacher is; no file holds their
             weights.
         compiled: methods that `train.compile` compiles; those that take no generator, for `torch.compile` refuses it.
+        graphed: whether a training step can be replayed as one CUDA graph, see `dlkd.training.step_graph`: no number of
+            it comes from the CPU, nothing in it waits for the GPU, and `begin_step` changes learning rates alone.
         paced: whether a training step depends on how long the whole training is. Such a training cannot be made
             longer from its checkpoint; it begins anew.
         epoch_steps: steps of an epoch, which a training sets before its first one.
@@ -53,6 +55,7 @@ class Detector(nn.Module):
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     frozen: tuple[str, ...] = ()
     compiled: tuple[str, ...] = ()
+    graphed: bool = False
     paced: bool = False
     epoch_steps: int = 1
 

@@ -135,6 +135,7 @@ class DLKD(Detector):
         self.optimizer = optimizer()
         self.lr_refiner = lr_refiner
         self.paced = self.optimizer.paced
+        self.graphed = self.pseudo_anomaly is None  # which draws on the CPU
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (b, 3, h, w), normalised by the teacher's statistics -> anomaly maps (b, h, w). No noise."""

@@ -46,6 +46,7 @@ class MBPFM(Detector):
 
     frozen = ("teacher", "second_teacher")
     compiled = ("predict",)
+    graphed = True
 
     def __init__(
         self,

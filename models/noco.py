@@ -51,6 +51,7 @@ class NoCo(Detector):
 
     frozen = ("teacher",)
     compiled = ("distances",)
+    graphed = True
 
     def __init__(
         self,

@@ -54,6 +54,7 @@ class ReverseDistillation(Detector):
 
     frozen = ("teacher",)
     compiled = ("reconstruct",)
+    graphed = True
 
     def __init__(
         self,

@@ -54,6 +54,7 @@ class STFPM(Detector):
     """
 
     frozen = ("teacher",)
+    graphed = True
 
     def __init__(
         self,

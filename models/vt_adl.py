@@ -57,6 +57,7 @@ class VTADL(Detector):
     """
 
     compiled = ("reconstruct",)
+    graphed = True
 
     def __init__(
         self,

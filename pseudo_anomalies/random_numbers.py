@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+PRIME = 0x9E3779B97F4A7C15
+"""Takes neighbouring offsets of a generator to distant seeds."""
+
 
 def on_the_cpu(generator: torch.Generator | None) -> torch.Generator:
     """A generator of the CPU: the one given, one seeded by it where it is a GPU's, or PyTorch's own for None."""
@@ -12,8 +15,10 @@ def on_the_cpu(generator: torch.Generator | None) -> torch.Generator:
         return torch.default_generator
     if generator.device.type == "cpu":
         return generator
-    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
-    return torch.Generator().manual_seed(int(seed))
+    # By the place that the generator is at, and not by a number of it, which would have to come from the GPU.
+    seed = generator.initial_seed() + PRIME * generator.get_offset()
+    torch.rand((), generator=generator, device=generator.device)  # moves it on
+    return torch.Generator().manual_seed(seed % 2**63)
 
 
 def uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
+from dlkd.machine import MachineError
 from dlkd.registry.located_yaml import LocatedYaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.training.thresholds.calibrate_config import Calibrate
 
 if TYPE_CHECKING:
+    from dlkd.models.detector import Detector
     from dlkd.registry import Node, Registry
 
 SMALLEST = 32
@@ -33,8 +35,8 @@ class TrainConfig(pydantic.BaseModel):
         max_steps: stop after so many steps, whatever `epochs` says; -1 for no limit.
         precision: "32-true", or "bf16-mixed" autocast.
         compile: train with what the model names compiled by `torch.compile`: a minute or more before the first step,
-            and the same figures but for rounding. Scoring is not compiled. "graphs" replays them as CUDA graphs too,
-            forward and backward, on a GPU.
+            and the same figures but for rounding. Scoring is not compiled. "graphs" also replays each whole
+            step as one CUDA graph, on a GPU; see `dlkd.training.step_graph`.
         score_at: pixel metrics at the network's image size, as the paper, or at each mask's "native" size.
         pro_limit: PRO's limit of the false-positive rate; 0.05 is what MVTec AD 2 asks for.
         calibrate: hold normal training images out, and take the alarm threshold from their scores for a false-alarm
@@ -88,6 +90,14 @@ class TrainConfig(pydantic.BaseModel):
                 f"must be a side or a height and a width, {SMALLEST} to {LARGEST} pixels: 256, [512, 1024], 512x1024"
             )
         return sides[0] if len(set(sides)) == 1 else (sides[0], sides[1])
+
+    def check_device(self, *, gpu: bool) -> None:
+        """Raise MachineError where trials are to run on CPUs that need a GPU."""
+        if self.compile == "graphs" and not gpu:
+            raise MachineError(
+                "train.compile: CUDA graphs need a GPU (and a grid or search --trials-per-gpu); "
+                "say `compile: true` on a CPU"
+            )
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -173,15 +183,29 @@ class Preset(pydantic.BaseModel):
             path: of the overrides in that file.
 
         Raises:
-            ConfigError: the variant, an override or what the row says of the preset is wrong.
+            ConfigError: the variant, an override or what the row says of the preset is wrong, or the model cannot be
+                trained with the `compile` that is asked for.
         """
         node = registry.resolve(variant, overrides, preset=self.name, under=self.model, source=source, path=path)
-        own = registry.preset(node, self.name).train
-        if not own:
-            return node, self.train
-        name = f"model/{node['model']}"
-        places = [(registry.row_source(name), ("components", name, "presets", self.name, "train"))]
-        return node, PRESETS[self.name].trained(own, self.said, places=places).train
+        train, own, name = self.train, registry.preset(node, self.name).train, f"model/{node['model']}"
+        if own:
+            places = [(registry.row_source(name), ("components", name, "presets", self.name, "train"))]
+            train = PRESETS[self.name].trained(own, self.said, places=places).train
+        if train.compile and (why := why_not_compiled(registry.build("model", node), train.compile)):
+            place = LocatedYaml("training", {}) if source is None else source
+            raise ConfigError([place.problem((*path[:-1], "train", "compile"), f"{name}: {why}")])
+        return node, train
+
+
+def why_not_compiled(model: Detector, how: bool | Literal["graphs"]) -> str:
+    """Why a model cannot be trained with this `compile`; "" where it can."""
+    if how == "graphs" and not model.graphed:
+        return (
+            "its training step cannot be one CUDA graph, see `Detector.graphed`; say `compile: true`, or leave it out"
+        )
+    if how is True and not model.compiled:
+        return "it names nothing that is to be compiled; leave `compile` out"
+    return ""
 
 
 def wrong_arguments(error: pydantic.ValidationError) -> Iterator[tuple[KeyPath, str]]:

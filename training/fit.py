@@ -44,10 +44,7 @@ def train_by_gradient(
     config = task.config
     if not (config.epochs and config.max_steps and task.model.optimizers()):
         return []
-    if config.compile and not task.model.compiled:
-        raise TrialError("train.compile: this model names nothing that is to be compiled; leave `compile` out")
-    if config.compile == "graphs" and task.model.device.type != "cuda":
-        raise TrialError("train.compile: CUDA graphs need a GPU; say `compile: true` on a CPU")
+    config.check_device(gpu=task.model.device.type == "cuda")
     batches = data.train_dataloader()
     task.steps = task.steps or config.steps(len(batches))
     task.model.epoch_steps = len(batches)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -17,6 +18,7 @@ from dlkd.models.optimizers.together import together
 from dlkd.training.config import TrainConfig
 from dlkd.training.feature_cache import FeatureCache
 from dlkd.training.seeds import derive_seed
+from dlkd.training.step_graph import StepGraph
 
 STEPS = "planned_steps"
 """Key of a checkpoint: steps of the whole training."""
@@ -56,17 +58,16 @@ class DetectorTask(L.LightningModule):
         self.features = features
         self.steps = steps
         self.made: tuple[Optimizer, ...] = ()
+        self._graph: StepGraph | None = None
         self._unseen: list[tuple[int, dict[str, Tensor]]] = []
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
         """One batch of normalised images (b, 3, h, w) -> the total loss as "loss", and each term by name."""
         del batch_index
-        generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "noise", self.global_step))
+        seed = derive_seed(self.seed, "noise", self.global_step)
         clean = None if self.features is None else self.features.batch(batch["index"], self.device)
-        if self.config.compile == "graphs":  # what the step before gave may be written over
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         self.model.begin_step(self.global_step, self.steps, self.made)
-        terms = self.model.losses(batch["image"], generator, clean)
+        terms = self._step(batch["image"], seed, clean)
         self._unseen.append((self.global_step, {name: term.detach() for name, term in terms.items()}))
         if len(self._unseen) >= LOOK_EVERY.get(self.device.type, 1):
             self._look()
@@ -75,6 +76,37 @@ class DetectorTask(L.LightningModule):
             self.log_dict({f"train/{name}": term.detach() for name, term in terms.items() if name != "total"})
         # Last, so that a term of that name does not take its place.
         return {**{name: term.detach() for name, term in terms.items()}, "loss": terms["total"]}
+
+    def _step(self, images: Tensor, seed: int, clean: Any) -> dict[str, Tensor]:
+        """The losses of a batch by name; by those of a graph the model is trained already."""
+        if self.config.compile != "graphs":
+            return self.model.losses(images, torch.Generator(self.device).manual_seed(seed), clean)
+        if self._graph is None:
+            self._graph = StepGraph(self.model, self.made, self.device)
+        return self._graph.step(images, clean, seed)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """As Lightning does it, like the next two; `StepGraph` has done all three for its step."""
+        if self._graph is None:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """See `optimizer_zero_grad`."""
+        if self._graph is None:
+            super().backward(loss, *args, **kwargs)
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """See `optimizer_zero_grad`; what Lightning gives as `optimizer_closure` runs `training_step`."""
+        if self.config.compile != "graphs":
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        elif optimizer_closure is not None:
+            optimizer_closure()
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -122,10 +154,9 @@ def compiled(model: Detector, config: TrainConfig) -> Iterator[None]:
 
     A batch size is compiled for once, which is twice where the last batch of an epoch is smaller.
     """
-    mode = "reduce-overhead" if config.compile == "graphs" else None
     with ExitStack() as stack:
         for name in model.compiled if config.compile else ():
-            setattr(model, name, torch.compile(getattr(model, name), dynamic=False, mode=mode))
+            setattr(model, name, torch.compile(getattr(model, name), dynamic=False))
             stack.callback(delattr, model, name)  # the method of the class is left
         yield
 

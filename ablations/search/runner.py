@@ -70,6 +70,7 @@ def run_search(
             console.print(line)
     if left > 0:
         check_pool(pool)
+        study.settings({}, registry)[1].check_device(gpu=pool.trials_per_gpu > 0)
         if storage is not None:
             storage.check()
         with ray_folder() as scratch:

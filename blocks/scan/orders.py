@@ -20,6 +20,7 @@ from torch import Tensor
 from dlkd.blocks.kernels.traced import assumed_constant
 
 ScanOrder = Literal["raster2", "cross4", "cross8", "hilbert8", "zigzag8"]
+CPU = torch.device("cpu")
 Raster = npt.NDArray[np.int64]  # raster indices arranged as a (h, w) grid, possibly flipped or transposed
 Curve = npt.NDArray[np.int64]  # the same indices in walking order, (h*w,)
 
@@ -31,27 +32,37 @@ def curve_count(order: str) -> int:
     return len(_ORDERS[order])
 
 
-def scan_curves(order: str, h: int, w: int) -> Tensor:
-    """Curves of `order` on an h x w map: int32 (k, h*w), curve i visiting raster index [i, t] at step t."""
+def scan_curves(order: str, h: int, w: int, device: torch.device = CPU) -> Tensor:
+    """Curves of `order` on an h x w map: int32 (k, h*w), curve i visiting raster index [i, t] at step t.
+
+    A GPU gets them once, for a copy to it would wait for all that it still has to do.
+    """
     as_operator = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-    curves: Tensor = (_as_operator if as_operator else _as_constant)(order, h, w)
+    curves: Tensor = (_as_operator if as_operator else _as_constant)(order, h, w, device)
     return curves
 
 
 @assumed_constant
-def _as_constant(order: str, h: int, w: int) -> Tensor:
-    return torch.tensor(_curves(order, h, w))
+def _as_constant(order: str, h: int, w: int, device: torch.device) -> Tensor:
+    return torch.tensor(_curves(order, h, w)) if device.type == "cpu" else _kept(order, h, w, device)
 
 
 @torch.library.custom_op("dlkd::scan_curves", mutates_args=())
-def _as_operator(order: str, h: int, w: int) -> Tensor:
+def _as_operator(order: str, h: int, w: int, device: torch.device) -> Tensor:
     """What `torch.compile` sees, which takes a constant of one name once only and a model has several scans."""
-    return torch.tensor(_curves(order, h, w))
+    curves: Tensor = _as_constant(order, h, w, device)
+    return curves if device.type == "cpu" else curves.clone()  # an operator gives no tensor that others hold
 
 
 @_as_operator.register_fake
-def _(order: str, h: int, w: int) -> Tensor:
-    return torch.empty(curve_count(order), h * w, dtype=torch.int32)
+def _(order: str, h: int, w: int, device: torch.device) -> Tensor:
+    return torch.empty(curve_count(order), h * w, dtype=torch.int32, device=device)
+
+
+@lru_cache(maxsize=256)
+def _kept(order: str, h: int, w: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # a training saves for its backward what a score has put here
+        return torch.tensor(_curves(order, h, w)).to(device)
 
 
 @lru_cache(maxsize=256)

@@ -115,6 +115,9 @@ def test_a_generator_of_a_gpu_draws_on_the_cpu(gpu: torch.device) -> None:
     images = torch.rand(4, 3, 16, 16, device=gpu)
     spoil = PastedTexture(probability=1.0)
     one, two = (spoil(images, torch.Generator(gpu).manual_seed(5)) for _ in range(2))
+    generator = torch.Generator(gpu).manual_seed(5)
+    _, later = spoil(images, generator), spoil(images, generator)
+    assert not torch.equal(one[0], later[0])
     assert all(x.device == images.device and torch.equal(x, y) for x, y in zip(one, two, strict=True))
 
 

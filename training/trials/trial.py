@@ -69,10 +69,12 @@ def run_trial(
     Raises:
         TrialError: `folder` holds another trial, or one and `resume` is not set; or the data or a file of weights are
             not those of `contents`; or training images are too few for `train.calibrate`.
+        MachineError: there is no GPU for `train.compile: graphs`.
         DataError: the data cannot be read.
         KeyboardInterrupt: on Ctrl-C; the last checkpoint stays.
     """
     begun = perf_counter()
+    spec.train.check_device(gpu=device().type == "cuda")
     check_held_out([spec], registry)
     found = spec.contents(registry)
     if contents is not None and found != contents:
