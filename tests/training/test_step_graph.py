@@ -73,9 +73,9 @@ def test_replayed_steps_are_those_of_a_training(
 def test_a_resumed_training_has_the_same_bits(
     make_spec: MakeSpec, tmp_path: Path, again: list[torch.Generator]
 ) -> None:
-    whole = run_trial(make_spec("dlkd", epochs=8, compile="graphs"), tmp_path / "whole", REGISTRY)
-    run_trial(make_spec("dlkd", epochs=5, compile="graphs"), tmp_path / "parts", REGISTRY, keep_state=True)
-    parts = run_trial(make_spec("dlkd", epochs=8, compile="graphs"), tmp_path / "parts", REGISTRY, resume=True)
+    whole = run_trial(make_spec("stfpm", epochs=8, compile="graphs"), tmp_path / "whole", REGISTRY)
+    run_trial(make_spec("stfpm", epochs=5, compile="graphs"), tmp_path / "parts", REGISTRY, keep_state=True)
+    parts = run_trial(make_spec("stfpm", epochs=8, compile="graphs"), tmp_path / "parts", REGISTRY, resume=True)
     assert parts.curve == whole.curve
     assert parts.metrics == whole.metrics
 
