@@ -160,10 +160,9 @@ def main() -> None:
         for i in counted("round, the first of them not counted", range(arguments.rounds + 1)):
             base = seconds(BASE, 0, folder)
             taken = {name: seconds(*STARTS[name][:2], folder) for name in asked}
-            step = [first_step(folder)] if FIRST_STEP in arguments.only else []
             if i:  # the first finds no file in the system's memory
                 rounds.append({"import torch": base, **taken})
-                steps += step
+                steps += [first_step(folder)] if FIRST_STEP in arguments.only else []
     targets = []
     for name in asked:
         most = STARTS[name][2]
