@@ -147,6 +147,12 @@ def test_failed_trials_are_named_in_one_warning(training, tiny_folder, monkeypat
     assert "NonFinite" not in capsys.readouterr().err
 
 
+def trained(variant, *, compile, **overrides):
+    """A grid of one row with this `train.compile`."""
+    row = {"label": "B", "variant": variant, "overrides": overrides, "train": {"compile": compile}}
+    return {**GRID, "rows": [row]}
+
+
 @pytest.mark.parametrize(
     ("grid", "asked", "says"),
     [
@@ -160,6 +166,12 @@ def test_failed_trials_are_named_in_one_warning(training, tiny_folder, monkeypat
         (GRID, {"preset": "papr"}, "unknown preset 'papr'; did you mean 'paper'?"),
         (GRID, {"image_size": 8}, "image_size: must be a side or a height and a width"),
         (GRID, {"workers": 0}, "workers is 1 at least, got 0"),
+        (
+            trained("dlkd-lfrb", compile="graphs", teacher=TEACHER),
+            {},
+            "train.compile: CUDA graphs need a GPU (and a grid",
+        ),
+        (trained("draem", compile="graphs"), {}, "rows[0].train.compile: model/draem: its training step cannot be one"),
         ("search.yaml", {}, "search.yaml holds a search, no grid: `dlkd ablate search.yaml` runs it"),
     ],
 )
