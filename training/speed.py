@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import platform
 import statistics
 import sys
@@ -11,8 +12,12 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from dlkd.models.detector import Detector
 from dlkd.training.device import exact_float32
@@ -47,6 +52,37 @@ def measure(model: Detector, sides: tuple[int, int], seconds: float = 1.0) -> di
         "images_per_second": BATCH / latency_8,
         "peak_memory_bytes": float(_weights(model) + grown),
     }
+
+
+def operations(model: Detector, sides: tuple[int, int]) -> str:
+    """Digest of all that PyTorch runs for the scores and maps of an image of `sides`: each operator with its shapes.
+
+    Models of one digest take the same time: they differ in weights, or in what a training alone uses.
+    """
+    seen = _Operations()
+    image = torch.zeros(1, 3, *sides, device=model.device)
+    with torch.inference_mode(), exact_float32(), seen:
+        model.detect(image)
+    return seen.digest.hexdigest()[:16]
+
+
+class _Operations(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.digest = hashlib.sha256()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = [_said(x) for x in tree_leaves((args, kwargs))]
+        self.digest.update(f"{func} {given}".encode())
+        return func(*args, **(kwargs or {}))
+
+
+def _said(given: Any) -> str:
+    """An argument as far as time depends on it."""
+    if isinstance(given, Tensor):
+        return f"{tuple(given.shape)} {given.stride()} {given.dtype}"
+    plain = isinstance(given, bool | int | str | torch.dtype | torch.device | torch.memory_format)
+    return str(given) if plain else type(given).__name__
 
 
 def _median(run: Callable[[], object], device: torch.device, seconds: float) -> float:

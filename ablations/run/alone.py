@@ -3,7 +3,7 @@
     python -m dlkd.ablations.run.alone JOB ANSWER
 
 Both are JSON files. The job: `spec` of a trial, `folder` of the trial, `registry` and `imports` files, `threads`, and
-whether it takes a `gpu`. The answer: what `measure` gives; `device`, the name of what it ran on; and
+whether it takes a `gpu`. The answer: what `measure` gives; `operations`; `device`, the name of what it ran on; and
 `elsewhere`, in how many threads other programs computed meanwhile.
 """
 
@@ -23,7 +23,7 @@ from dlkd.registry import Registry, load_registry, load_same
 from dlkd.training import TrialSpec
 from dlkd.training.device import device, hide_gpus
 from dlkd.training.saved.weights import load_weights
-from dlkd.training.speed import measure
+from dlkd.training.speed import measure, operations
 from dlkd.training.trials.trial_folder import WEIGHTS
 
 
@@ -38,7 +38,8 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     before = running_elsewhere()
     found = measure(model.eval().to(device()), spec.train.sides)
     name = torch.cuda.get_device_name() if device().type == "cuda" else processor()
-    return found | {"device": name, "elsewhere": max(before, running_elsewhere())}
+    elsewhere = max(before, running_elsewhere())
+    return found | {"operations": operations(model, spec.train.sides), "device": name, "elsewhere": elsewhere}
 
 
 def model_of(spec: TrialSpec, weights: Path, registry: Registry) -> Detector:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeAlias
 
 import pydantic
@@ -25,6 +26,8 @@ from dlkd.registry.python_files import digests, python_file
 from dlkd.training.trials.trial_folder import RESULT
 
 COSTS = "costs.json"
+FIGURES = ("latency_1", "latency_8", "images_per_second", "peak_memory_bytes")
+"""Of `Measured`."""
 NAN = float("nan")
 SECONDS = 600
 """A measurement that takes longer is given up."""
@@ -42,6 +45,7 @@ class Measured:
         latency_8: seconds of a batch of 8.
         images_per_second: in batches of 8.
         peak_memory_bytes: of the weights and of scoring a batch of 8.
+        operations: digest of what PyTorch runs for an image, see `dlkd.training.speed.operations`.
         device: name of the processor or GPU.
         threads: of PyTorch.
         elsewhere: threads in which other programs computed meanwhile, before or after, the more of both.
@@ -56,6 +60,7 @@ class Measured:
     latency_8: float = NAN
     images_per_second: float = NAN
     peak_memory_bytes: float = NAN
+    operations: str = ""
     device: str = ""
     threads: int = 1
     elsewhere: int = 0
@@ -75,12 +80,32 @@ class MeasureError(Exception):
 
 
 def read_costs(folder: Path) -> RowCosts:
-    """What was measured of the run in `folder`; nothing where there is no file, or one that cannot be read."""
+    """What was measured of the run in `folder`; nothing where there is no file, or one that cannot be read.
+
+    Rows whose models run the same operations, as those that differ in a loss do, have the medians of their figures:
+    what is left of a difference between them is noise.
+    """
+    found = _read(folder)
+    by_key = {one.key: one for one in found.values()}
+    return {row: _pooled(one, by_key) for row, one in found.items()}
+
+
+def _read(folder: Path) -> RowCosts:
+    """As each row was measured."""
     try:
         found = _FILE.validate_json((folder / COSTS).read_bytes())
     except (OSError, pydantic.ValidationError):
         return {}
     return {(one.table, one.row): one for one in found}
+
+
+def _pooled(one: Measured, by_key: Mapping[str, Measured]) -> Measured:
+    """The same with the medians of the measurements of its operations on its device, each counted once."""
+    if not one.operations:
+        return one
+    what = (one.operations, one.device, one.threads)
+    same = [other for other in by_key.values() if (other.operations, other.device, other.threads) == what]
+    return replace(one, **{name: median(getattr(other, name) for other in same) for name in FIGURES})
 
 
 def measure_costs(
@@ -109,7 +134,7 @@ def measure_costs(
     """
     rows = _finished_rows(cells, store)
     keys = {row: _key(cell, pool) for row, cell in rows.items()}
-    before = read_costs(folder)
+    before = _read(folder)
     known = {one.key: one for one in before.values() if one.key}
     todo: dict[str, tuple[str, str]] = {}
     for row, key in keys.items():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dlkd.models import Detector
+from dlkd.registry import create_model
 from dlkd.training import speed
 
 MIB = 2**20
@@ -54,3 +55,16 @@ def test_on_a_gpu_the_peak_is_exact_and_the_time_is_the_events() -> None:
     found = speed.measure(Held().eval().cuda(), (8, 8), seconds=0.1)
     assert 257 * MIB <= found["peak_memory_bytes"] <= 262 * MIB
     assert 0 < found["latency_1"] < found["latency_8"] < 1
+
+
+def test_models_that_differ_in_a_loss_or_in_weights_run_the_same_operations() -> None:
+    def found(variant: str, seed: int = 0, **overrides: object) -> str:
+        torch.manual_seed(seed)
+        teacher = {"backbone": "test_resnet", "weights": "random"}
+        return speed.operations(create_model(variant, teacher=teacher, **overrides).eval(), (64, 64))
+
+    dlkd = found("dlkd")
+    for same in (found("dlkd", 1), found("dlkd-distillation"), found("dlkd", noise={"intensity": 0.5})):
+        assert same == dlkd
+    for other in (found("dlkd-lfrb-gfrb"), found("dlkd", sigma=2.0), found("dlkd", decoder={"global": None})):
+        assert other != dlkd

@@ -209,6 +209,9 @@ def cost_note(table: Table) -> str:
             f" Time and memory of scoring: each row alone in a new process ({'; '.join(places)}); medians of repeated "
             "runs; memory of the weights and of scoring 8 images at once, without the libraries'."
         )
+    known = [one.operations for one in alone if one.operations]
+    if len(set(known)) < len(known):
+        says += " Rows whose models run the same operations have the medians of their figures."
     if others := max((one.elsewhere for one in alone), default=0):
         threads = count(others, "thread", "threads")
         says += f" Other programs computed in up to {threads} meanwhile: the times may be too long."

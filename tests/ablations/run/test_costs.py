@@ -82,6 +82,22 @@ def test_rows_of_one_model_share_a_measurement(stub: Stub) -> None:
     assert set(read_costs(stub.folder)) == {("g", "A"), ("g", "A untrained")}
 
 
+def test_rows_that_run_the_same_operations_have_the_median_of_their_figures(stub: Stub) -> None:
+    figures = {"A": (0.3, "same"), "B": (0.1, "same"), "C": (0.2, "same"), "D": (0.9, "others"), "E": (0.7, "")}
+
+    def measure(cell: Cell, store: Path, pool: Pool) -> dict[str, object]:
+        stub.asked.append(cell.spec.variant)
+        latency, operations = figures[cell.spec.variant.split()[0]]
+        return FIGURES | {"latency_1": latency, "operations": operations}
+
+    rows = [cell(name, stub.store) for name in ("A", "A untrained", "B", "C", "D", "E")]
+    for _ in range(2):  # what is kept is what was measured
+        measure_costs(rows, stub.folder, stub.store, Pool(), measure=measure)
+        found = {row: one.latency_1 for (_, row), one in read_costs(stub.folder).items()}
+        assert found == {"A": 0.2, "A untrained": 0.2, "B": 0.2, "C": 0.2, "D": 0.9, "E": 0.7}
+    assert stub.asked == ["A", "B", "C", "D", "E"]
+
+
 @pytest.mark.parametrize("changed", [{"side": 96}, {"code": "b"}])
 def test_what_is_known_is_not_measured_again_and_what_changed_is(stub: Stub, changed: dict[str, Any]) -> None:
     a, b = cell("A", stub.store), cell("B", stub.store)
