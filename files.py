@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PureWindowsPath
@@ -46,7 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     A crash at any moment leaves the old file or the new one, never half of one. Raises OSError that names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{bounded_name(path.name)}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{bounded_name(path.name)}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with errors_name(path, temporary):
             yield temporary

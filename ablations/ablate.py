@@ -48,6 +48,7 @@ def ablate(
     workers: int | None = None,
     threads: int | None = None,
     trials_per_gpu: int = 0,
+    one_process: bool = False,
     address: str | None = None,
     storage: str | None = None,
     keep: Literal["weights", "results"] = "weights",
@@ -81,6 +82,7 @@ def ablate(
         threads: of each trial. Without `workers` and `threads` the run chooses both by the time of a training step;
             with one of them `threads` is 1 by default, and `workers` what the cores allow.
         trials_per_gpu: trials that share a GPU; 0 trains on CPUs.
+        one_process: the trials that share a GPU run in threads of one process, and not in a process each.
         address: of a running Ray cluster.
         storage: URL where finished trials are copied to and found again.
         keep: "results" deletes a trial's weights once it is scored.
@@ -108,9 +110,9 @@ def ablate(
     asked = Asked(
         registry=read_registry(list(map(expanded, registry_files)), list(map(expanded, imports))),
         pool=make_pool(
-            terminal, workers, threads, retries=retries, trials_per_gpu=trials_per_gpu, address=address,
-            storage=storage, keep=keep, loggers=loggers, registry_files=list(map(expanded, registry_files)),
-            imports=list(map(expanded, imports)),
+            terminal, workers, threads, retries=retries, trials_per_gpu=trials_per_gpu, one_process=one_process,
+            address=address, storage=storage, keep=keep, loggers=loggers,
+            registry_files=list(map(expanded, registry_files)), imports=list(map(expanded, imports)),
         ),
         datasets=_several(dataset), categories=_several(category), seeds=seeds, preset=preset,
         training={"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size},

@@ -21,6 +21,7 @@ from dlkd.ablations.plan.grid_files import grid_of, load_grid
 from dlkd.ablations.report.families import Family
 from dlkd.ablations.run.costs import Measured, measure_costs
 from dlkd.ablations.run.display import Display
+from dlkd.ablations.run.one_process import check_one_process
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.runner import run_cells
 from dlkd.ablations.run.split import split
@@ -54,6 +55,12 @@ def make_pool(terminal: Terminal, workers: int | None, threads: int | None, **se
     for name, value, least in (("workers", workers, 1), ("threads", threads, 1)):
         if value is not None and value < least:
             raise ValueError(f"{name} is {least} at least, got {value}")
+    if settings.get("one_process") and not settings.get("trials_per_gpu"):
+        raise ValueError("--one-process is for trials that share a GPU: give --trials-per-gpu too, or leave it out")
+    if settings.get("one_process") and settings.get("address") is not None:
+        raise ValueError("--one-process is for the GPUs of this machine: leave it or --address out")
+    if settings.get("one_process") and "wandb" in settings.get("loggers", ()):
+        raise ValueError("--logger wandb: W&B has one run at a time in a process: leave it or --one-process out")
     check_loggers(settings.get("loggers", ()))
     given = threads_given()
     chosen = workers is not None or threads is not None or given is not None
@@ -117,7 +124,7 @@ def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, t
     """Read the data that cells without a result will read. Raises DataError on damage, all of it at once.
 
     Raises MachineError where cells ask for CUDA graphs and run on CPUs, and ValueError where the data have no metric to
-    decide by, or too few images for `train.calibrate`.
+    decide by, or too few images for `train.calibrate`, or where cells cannot train in one process.
     """
     refuse_undefined(cells, grids, asked)
     todo = cells if asked.force else missing_cells(cells, asked.store)
@@ -126,6 +133,8 @@ def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, t
         todo = feed.begin([cell.key for cell in todo])
     for cell in todo:
         cell.spec.train.check_device(gpu=asked.pool.trials_per_gpu > 0)
+    if asked.pool.one_process:
+        check_one_process(todo)
     check_held_out([cell.spec for cell in todo], asked.registry)
     verify_data(asked.registry, [(cell.spec.dataset, cell.spec.category) for cell in todo], terminal)
 

@@ -54,6 +54,13 @@ def ablate(
         int | None, typer.Option(min=1, max=1024, help="Threads of each trial; 1 where --workers alone is given.")
     ] = None,
     trials_per_gpu: Annotated[int, typer.Option(min=0, help="Trials that share a GPU; 0 trains on CPUs.")] = 0,
+    one_process: Annotated[
+        bool,
+        typer.Option(
+            "--one-process",
+            help="The trials that share a GPU run in threads of one process. Default: a process each.",
+        ),
+    ] = False,
     address: Annotated[
         str | None,
         typer.Option(
@@ -104,8 +111,9 @@ def ablate(
         raise ValueError("--detect plans a run and trains nothing: give --dry-run too")
     registry = read_registry(registry_files, imports)
     pool = make_pool(
-        err, workers, threads, retries=retries, trials_per_gpu=trials_per_gpu, address=address, storage=storage,
-        keep=keep, loggers=loggers or (), registry_files=registry_files or (), imports=imports or (),
+        err, workers, threads, retries=retries, trials_per_gpu=trials_per_gpu, one_process=one_process,
+        address=address, storage=storage, keep=keep, loggers=loggers or (), registry_files=registry_files or (),
+        imports=imports or (),
     )  # fmt: skip
     training = {"max_steps": steps, "epochs": epochs, "image_size": image_size, "batch_size": batch_size}
     asked = Asked(
@@ -129,6 +137,8 @@ def ablate(
         )
     if searches and loggers:
         raise ValueError("--logger is for the trials of a grid; leave it out for a search")
+    if searches and one_process:
+        raise ValueError("--one-process is for the trials of a grid; leave it out for a search")
     if searches and detect is not None:
         raise ValueError("--detect is about the comparisons of a grid; a search has none")
     if searches:

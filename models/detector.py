@@ -44,6 +44,8 @@ class Detector(nn.Module):
             it comes from the CPU, nothing in it waits for the GPU, and `begin_step` changes learning rates alone.
         paced: whether a training step depends on how long the whole training is. Such a training cannot be made
             longer from its checkpoint; it begins anew.
+        draws_globally: whether `losses` draws from PyTorch's, NumPy's or Python's own generators, even if it seeds them
+            from its generator: such a model trains in a process of its own. Said of the class.
         epoch_steps: steps of an epoch, which a training sets before its first one.
 
     `dlkd check` tests that a model keeps this contract (`dlkd.check.detector_laws`).
@@ -57,6 +59,7 @@ class Detector(nn.Module):
     compiled: tuple[str, ...] = ()
     graphed: bool = False
     paced: bool = False
+    draws_globally: bool = False
     epoch_steps: int = 1
 
     def __init__(self) -> None:

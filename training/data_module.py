@@ -49,22 +49,35 @@ class CategoryData(L.LightningDataModule):
         sampler: DistributedSampler[Item] = DistributedSampler(
             self.train_set, num_replicas=1, rank=0, shuffle=True, seed=self.seed
         )
-        return self._loader(self.train_set, sampler)
+        return self._loader(self.train_set, sampler, self._own_generator())
 
     def test_dataloader(self) -> DataLoader[Item]:
         """In the category's order."""
-        return self._loader(self.test_set, None)
+        return self._loader(self.test_set, None, self._own_generator())
 
     def train_batches(self, place: torch.device, only: Sequence[int] | None = None) -> Batches:
-        """Training images on a device, in the category's order: those numbered in `only`, or all."""
+        """Training images on a device, in the category's order: those numbered in `only`, or all.
+
+        Each pass draws a number from PyTorch's own generator, which `fit_rest` holds.
+        """
         chosen = self.train_set if only is None else Subset(self.train_set, only)
         return Batches(self._loader(chosen, None), place)
 
-    def _loader(self, dataset: Dataset[Item], sampler: DistributedSampler[Item] | None) -> DataLoader[Item]:
+    def _own_generator(self) -> torch.Generator:
+        """Of the number that a loader draws for its worker processes: PyTorch's own may be another thread's now."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def _loader(
+        self,
+        dataset: Dataset[Item],
+        sampler: DistributedSampler[Item] | None,
+        generator: torch.Generator | None = None,
+    ) -> DataLoader[Item]:
         return DataLoader(
             dataset,
             batch_size=self.config.batch_size,
             sampler=sampler,
+            generator=generator,
             num_workers=self.config.workers,
             persistent_workers=self.config.workers > 0,
             pin_memory=device().type == "cuda",  # Lightning then copies without waiting

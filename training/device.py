@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
 from dlkd.machine import choose_threads
+from dlkd.training.one_process import PrecisionGate
 
 
 def device() -> torch.device:
@@ -34,13 +35,17 @@ def take_threads(asked: int | None) -> str:
     return said
 
 
-@contextmanager
-def exact_float32() -> Iterator[None]:
+def exact_float32() -> AbstractContextManager[None]:
     """Within this products and convolutions of float32 on a GPU are in float32, and not in TF32, which keeps 10 bits.
 
     PyTorch takes TF32 for convolutions unless it is told otherwise. Maps and metrics of a GPU are then those of a CPU
-    but for the order of sums.
+    but for the order of sums. Steps of trainings in other threads of this process wait meanwhile.
     """
+    return PRECISION.section()
+
+
+@contextmanager
+def _exact_float32() -> Iterator[None]:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     try:
         before = torch.get_float32_matmul_precision(), matmul.allow_tf32, cudnn.allow_tf32
@@ -62,3 +67,7 @@ def exact_float32() -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before[0])
         cudnn.allow_tf32 = before[2]
+
+
+PRECISION = PrecisionGate(_exact_float32)
+"""Of this process. Steps of trainings pass it too, for PyTorch reads the precision when it launches a kernel."""

@@ -28,6 +28,7 @@ from dlkd.files import atomic_path
 from dlkd.machine import cache_folder
 from dlkd.models.detector import Detector, is_frozen
 from dlkd.training.config import TrainConfig
+from dlkd.training.device import PRECISION
 
 _log = logging.getLogger(__name__)
 GPU_SHARE = 1 / 8
@@ -203,5 +204,5 @@ def _stored(clean: Any) -> dict[str, np.ndarray[Any, Any]]:
 @contextmanager
 def _as_in_training(model: Detector, config: TrainConfig) -> Iterator[None]:
     bf16 = config.precision == "bf16-mixed"
-    with torch.autocast(model.device.type, torch.bfloat16) if bf16 else nullcontext():
+    with PRECISION.step(), torch.autocast(model.device.type, torch.bfloat16) if bf16 else nullcontext():
         yield

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.loggers import Logger
 
 from dlkd.models.detector import Detector
@@ -18,6 +21,7 @@ from dlkd.training.device import device, exact_float32
 from dlkd.training.loggers import POINTS
 from dlkd.training.memory import kept_memory
 from dlkd.training.module import STEPS, DetectorTask, LossCurve, compiled
+from dlkd.training.one_process import GENERATORS
 from dlkd.training.saved.checkpoint import AtomicCheckpointIO, SaveLast
 from dlkd.training.saved.state import read_state
 from dlkd.training.seeds import derive_seed
@@ -49,10 +53,11 @@ def train_by_gradient(
     task.steps = task.steps or config.steps(len(batches))
     task.model.epoch_steps = len(batches)
     task.model.train()  # Lightning keeps the mode that it finds, which is eval after a score or a clean pass
-    curve = LossCurve()
+    curve, held = LossCurve(), ExitStack()
     callbacks: list[L.Callback] = [
         curve,
         SaveLast(folder, config.checkpoint_seconds, keep=keep_state, max_steps=config.max_steps),
+        _LetGo(held),
         *more,
     ]
     if config.max_steps > 0:
@@ -67,7 +72,8 @@ def train_by_gradient(
         warnings.simplefilter("ignore")
         trainer = _trainer(task, folder, callbacks, loggers)
         try:
-            with kept_memory(), compiled(task.model, config):
+            with held, kept_memory(), compiled(task.model, config):
+                held.enter_context(GENERATORS)
                 trainer.fit(task, train_dataloaders=batches, ckpt_path=_checkpoint(task, folder))
         except SystemExit as error:  # Lightning turns Ctrl-C into sys.exit(1)
             raise KeyboardInterrupt from error
@@ -86,8 +92,8 @@ def fit_rest(model: Detector, data: CategoryData, seed: int, only: Sequence[int]
     """Let the model `fit` what needs no gradient, to the training images numbered in `only` or to all."""
     if not model.fits:
         return
-    L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
-    with torch.no_grad(), exact_float32():
+    with GENERATORS, torch.no_grad(), exact_float32():
+        L.seed_everything(derive_seed(seed, "fit"), workers=True, verbose=False)
         model.to(device()).eval().fit(data.train_batches(device(), only))
 
 
@@ -97,7 +103,7 @@ def _trainer(task: DetectorTask, folder: Path, callbacks: list[L.Callback], logg
     return L.Trainer(
         max_epochs=config.epochs,
         precision=config.precision,
-        accelerator="gpu" if device().type == "cuda" else "cpu",
+        accelerator=_accelerator(),
         deterministic=device().type == "cpu",  # bilinear upsampling has no deterministic CUDA backward
         devices=1,
         logger=list(loggers),
@@ -122,6 +128,34 @@ def _checkpoint(task: DetectorTask, folder: Path) -> Path | None:
         logging.getLogger("dlkd").warning(said, last)
         return None
     return last
+
+
+def _accelerator() -> str | CUDAAccelerator:
+    """The GPU or the CPU. Only the threads of `dlkd.ablations.run.host` are not the main one."""
+    if device().type != "cuda":
+        return "cpu"
+    return "gpu" if threading.current_thread() is threading.main_thread() else _BesideOthers()
+
+
+class _BesideOthers(CUDAAccelerator):
+    """A GPU that other threads of this process train on: cuBLAS's workspaces stay, which Lightning would free."""
+
+    def setup(self, trainer: L.Trainer) -> None:
+        self.set_nvidia_flags(trainer.local_rank)
+
+    def teardown(self) -> None:
+        pass
+
+
+class _LetGo(L.Callback):
+    """Lets go of the process's generators at the first step: until then Lightning saves and restores them."""
+
+    def __init__(self, held: ExitStack) -> None:
+        self.held = held
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        del trainer, pl_module
+        self.held.close()
 
 
 class _Tell(L.Callback):

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from dlkd.models.detector import Detector, is_frozen
 from dlkd.models.optimizers.together import together
 from dlkd.training.config import TrainConfig
+from dlkd.training.device import PRECISION
 from dlkd.training.feature_cache import FeatureCache
 from dlkd.training.seeds import derive_seed
 from dlkd.training.step_graph import StepGraph
@@ -103,10 +104,11 @@ class DetectorTask(L.LightningModule):
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
         """See `optimizer_zero_grad`; what Lightning gives as `optimizer_closure` runs `training_step`."""
-        if self.config.compile != "graphs":
-            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        elif optimizer_closure is not None:
-            optimizer_closure()
+        with PRECISION.step():
+            if self.config.compile != "graphs":
+                super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+            elif optimizer_closure is not None:
+                optimizer_closure()
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int

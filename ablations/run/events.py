@@ -12,6 +12,7 @@ from ray import tune
 
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.feed import Feed
+from dlkd.ablations.run.host import HostDiedError
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.stored.remote import Storage, StorageError
 from dlkd.ablations.stored.store import FAILURE
@@ -76,6 +77,6 @@ def why_failed(trial: Any) -> str:
     """Why a trial failed, in one line, as its worker would have written it."""
     path = trial.pickled_error_file
     error = pickle.loads(Path(path).read_bytes()) if path else None
-    if isinstance(error, ray.exceptions.RayTaskError):
+    if isinstance(error, ray.exceptions.RayTaskError) and not isinstance(error.cause, HostDiedError):
         return f"{type(error.cause).__name__}: {error.cause}".splitlines()[0]
     return DIED

@@ -18,6 +18,7 @@ class Pool:
         split: whether a run may choose both by itself, see `ablations/run/split.py`.
         retries: how often a failed trial is tried again.
         trials_per_gpu: how many trials share a GPU; 0 trains on CPUs.
+        one_process: the trials of a GPU run in threads of one process, see `host.py`; by default each has its own.
         address: of a running Ray cluster; None starts Ray on this machine for as long as the grid runs.
         registry_files: the user's own registry files, where every node finds them.
         imports: the user's own Python files, whose components register themselves.
@@ -32,6 +33,7 @@ class Pool:
     split: bool = False
     retries: int = 1
     trials_per_gpu: int = 0
+    one_process: bool = False
     address: str | None = None
     registry_files: Sequence[Path] = ()
     imports: Sequence[Path] = ()

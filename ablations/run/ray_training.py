@@ -82,6 +82,7 @@ def _fit(
             "imports": {str(python_file(f)): digests(f) for f in pool.imports},
             "threads": pool.threads,
             "gpu": pool.trials_per_gpu > 0,
+            "places": pool.trials_per_gpu if pool.one_process else 0,
         }
         for cell in (todo if feed is None else feed.everything)
     }

@@ -1,4 +1,4 @@
-"""Trials an hour with 1, 2, 4 and 8 trials on one GPU.
+"""Trials an hour with 1, 2, 4 and 8 trials on one GPU, and with 4 and 8 in one process.
 
 By `dlkd ablate --trials-per-gpu` where Ray is installed, else by as many processes of `dlkd train` at a time, which is
 said. All trials of a round start together, on textures that dlkd makes, and train so many steps; from the seconds
@@ -34,7 +34,7 @@ def common(asked: Asked) -> list[str]:
     return ["--preset", "paper", "--steps", steps, "--image-size", side, "--category", "brick"]
 
 
-def by_ray(asked: Asked, count: int, folder: Path) -> list[Path]:
+def by_ray(asked: Asked, count: int, folder: Path, *more: str) -> list[Path]:
     """The folders of so many trials, trained by `dlkd ablate`."""
     grid = folder / "grid.yaml"
     grid.write_text(GRID, encoding="utf-8")
@@ -42,7 +42,7 @@ def by_ray(asked: Asked, count: int, folder: Path) -> list[Path]:
     command = [sys.executable, "-m", "dlkd", "ablate", str(grid), "--dataset", "textures", *common(asked)]
     command += ["--seeds", str(count), "--workers", str(count), "--trials-per-gpu", str(share), "--keep", "results"]
     with (folder / "log").open("w") as log:
-        command += ["--store", str(folder / "store"), "--out", str(folder / "run")]
+        command += ["--store", str(folder / "store"), "--out", str(folder / "run"), *more]
         ended = subprocess.run(command, stdout=log, stderr=log, check=False)
     found = [path.parent for path in (folder / "store").glob(f"*/{RESULT}")]
     if ended.returncode and len(found) < count:
@@ -71,19 +71,25 @@ def measure(asked: Asked) -> None:
     ray = importlib.util.find_spec("ray") is not None and importlib.util.find_spec("optuna") is not None
     way = "dlkd ablate --trials-per-gpu" if ray else "plain processes of dlkd train, as Ray or Optuna is not installed"
     alone = 0.0
-    for count in (2,) if asked.dry else (1, 2, 4, 8):
-        folder = asked.out / "trials" / str(count)
+    rounds = [(count, False) for count in ((2,) if asked.dry else (1, 2, 4, 8))]
+    if ray and asked.device.type == "cuda":  # on CPUs there is no such way
+        rounds += [(2, True)] if asked.dry else [(4, True), (8, True)]
+    for count, together in rounds:
+        folder = asked.out / "trials" / (f"{count}-in-one-process" if together else str(count))
         folder.mkdir(parents=True, exist_ok=True)
-        found = (by_ray if ray else by_processes)(asked, count, folder)
+        if together:
+            found = by_ray(asked, count, folder, "--one-process")
+        else:
+            found = (by_ray if ray else by_processes)(asked, count, folder)
         speed = 0.0
         for each in found:
             result = json.loads((each / RESULT).read_text(encoding="utf-8"))
             speed += result["curve"][-1]["step"] / result["costs"]["train_seconds"]
         alone = alone or speed
         hourly = 3600 * speed / PAPER_STEPS
-        asked.figures.add(
-            f"trials an hour, {count} on the GPU, over 1", hourly, "trials/h", ratio=speed / alone, note=way
-        )
+        name = f"trials an hour, {count} on the GPU{' in one process' if together else ''}, over 1"
+        note = f"{way} --one-process" if together else way
+        asked.figures.add(name, hourly, "trials/h", ratio=speed / alone, note=note)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,8 @@ class Anomalib(Detector):
         AnomalibError: the package is missing, the class or an argument is unknown or refused, or weights cannot be had.
     """
 
+    draws_globally = True  # see `_drawing_from`
+
     def __init__(
         self,
         *,

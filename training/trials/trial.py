@@ -24,6 +24,7 @@ from dlkd.training.held_out import held_out_range
 from dlkd.training.loggers import Loggers
 from dlkd.training.module import DetectorTask
 from dlkd.training.normal_images import range_after_training
+from dlkd.training.one_process import GENERATORS
 from dlkd.training.saved.weights import load_weights, save_weights
 from dlkd.training.trials.claim import claim
 from dlkd.training.trials.costs import costs, versions
@@ -106,8 +107,9 @@ def _run(
 ) -> TrialResult:
     category = load_category(spec, registry)
     verify(category)  # damage in the last test image is found now, not after the training
-    L.seed_everything(spec.trial_seed, workers=True, verbose=False)
-    model: Detector = registry.build("model", spec.model)
+    with GENERATORS:
+        L.seed_everything(spec.trial_seed, workers=True, verbose=False)
+        model: Detector = registry.build("model", spec.model)
     if start_from is not None:
         load_weights(model, start_from)
     data = CategoryData(category, spec.train, model, spec.trial_seed)
