@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic, sleep
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,6 +16,9 @@ from safetensors.torch import load_file
 from dlkd.registry import default_registry
 from dlkd.training import TrialSpec, run_trial
 from dlkd.training.one_process import PrecisionGate
+
+SOON = 10.0
+"""Seconds after which a thread that waits is taken to wait for ever."""
 
 
 @pytest.fixture
@@ -58,9 +61,8 @@ def test_trials_beside_each_other_have_the_bits_of_trials_alone(
     assert len({repr(one.metrics) for one in alone}) == len(specs)
 
 
-@pytest.mark.usefixtures("nervous")
-def test_no_step_runs_inside_of_exact_float32() -> None:
-    precision = "fast"
+def test_a_section_waits_for_the_steps_that_run_and_goes_before_later_ones() -> None:
+    precision, said = "fast", list[str]()
 
     @contextmanager
     def exact() -> Iterator[None]:
@@ -69,30 +71,67 @@ def test_no_step_runs_inside_of_exact_float32() -> None:
         yield
         precision = "fast"
 
-    gate, wrong, most = PrecisionGate(exact), [], {"step": 0, "section": 0}
-    inside = {"step": 0, "section": 0}
-    counting = threading.Lock()
+    gate = PrecisionGate(exact)
+    both, leave = threading.Barrier(2, timeout=SOON), threading.Event()
 
-    def enter(kind: str, wanted: str) -> None:
-        rng = np.random.default_rng(threading.get_ident())
-        for _ in range(100):
-            with gate.step() if kind == "step" else gate.section():
-                with counting:
-                    inside[kind] += 1
-                    most[kind] = max(most[kind], inside[kind])
-                for _ in range(int(rng.integers(1, 20))):
-                    if precision != wanted:
-                        wrong.append((kind, precision))
-                with counting:
-                    inside[kind] -= 1
+    def step() -> None:
+        with gate.step():
+            both.wait()  # two at once, or the gate would be a lock
+            leave.wait(SOON)
+            said.append(f"step, {precision}")
 
-    threads = [threading.Thread(target=enter, args=("step", "fast")) for _ in range(4)]
-    threads += [threading.Thread(target=enter, args=("section", "exact")) for _ in range(2)]
+    def section() -> None:
+        with gate.section(), gate.section():
+            said.append(f"section, {precision}")
+
+    def later() -> None:
+        with gate.step():
+            said.append(f"later step, {precision}")
+
+    threads = [started(step), started(step)]
+    wait_for(lambda: gate._steps == 2)
+    threads.append(started(section))
+    wait_for(lambda: gate._waiting == 1)
+    threads.append(started(later))
+    leave.set()
     for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    assert wrong == []
-    assert most["step"] > 1  # several at once, or the gate would be a lock
-    assert precision == "fast"
+        thread.join(SOON)
+    assert said == ["step, fast", "step, fast", "section, exact", "later step, fast"]
+
+
+def test_sections_run_at_once_and_the_last_of_them_ends_exact_float32() -> None:
+    ends = list[str]()
+
+    @contextmanager
+    def exact() -> Iterator[None]:
+        ends.append("begins")
+        yield
+        ends.append("ends")
+
+    gate, both = PrecisionGate(exact), threading.Barrier(2, timeout=SOON)
+
+    def section() -> None:
+        with gate.section():
+            both.wait()
+
+    for thread in [started(section), started(section)]:
+        thread.join(SOON)
+    assert ends == ["begins", "ends"]
+    with pytest.raises(RuntimeError), gate.section():
+        raise RuntimeError
+    assert ends == ["begins", "ends"] * 2
+    with gate.step():
+        pass
+
+
+def started(run: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    end = monotonic() + SOON
+    while not true():
+        assert monotonic() < end
+        sleep(0.001)
