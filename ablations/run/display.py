@@ -29,7 +29,8 @@ class Display:
         self.console = console or Terminal(stderr=True)
         self._cells: dict[str, Cell] = {}
         self._begun: dict[str, float] = {}
-        self._took: list[float] = []
+        self._took = 0.0  # seconds, all that finished in this run together
+        self._finished = 0
         self._said: set[str] = set()
         self._spent = Spent(0)
         self._ended = 0
@@ -99,7 +100,8 @@ class Display:
         """A cell is done; why one of its metrics is undefined is said once."""
         with self._lock:
             seconds = monotonic() - self._begun.get(key, monotonic())
-            self._took.append(seconds)
+            self._took += seconds
+            self._finished += 1
             try:
                 found = read_result(self.store / key)
                 self._spent.ended(found.costs)
@@ -136,11 +138,14 @@ class Display:
         with self._lock:
             now = monotonic()
             running = {key: self._fraction(key) for key in self._begun}
-            each = list(self._took) or [(now - self._begun[k]) / f for k, f in running.items() if f > 0.05]
-            if not each:
+            took, count = self._took, self._finished
+            if not count:
+                each = [(now - self._begun[key]) / part for key, part in running.items() if part > 0.05]
+                took, count = sum(each), len(each)
+            if not count:
                 return None
             left = self._total - self._ended - sum(running.values())
-            return left * sum(each) / len(each) / self._workers
+            return left * took / count / self._workers
 
     def _end(self, key: str, line: str) -> None:
         self._ended += 1

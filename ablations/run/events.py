@@ -56,6 +56,9 @@ class CellEvents(tune.Callback):
             with contextlib.suppress(StorageError):  # `run_cells` tries again at the end, and says what is wrong
                 self.storage.fetch([key], self.store)
         self.display.finished(key)
+        # Tune keeps averages of each number in a trial's result until the run ends; nobody reads them.
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
         self._ended(key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

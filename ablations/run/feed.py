@@ -1,11 +1,13 @@
-"""Cells that are asked for bit by bit, as the results of earlier ones say, and what gives them to Ray Tune."""
+"""What gives cells to Ray Tune: all of a list, or bit by bit as the results of earlier ones say; and their order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from ray.tune.search import Searcher
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import BasicVariantGenerator, Searcher
 
 from dlkd.ablations.plan.cells import Cell
 
@@ -74,3 +76,28 @@ class Suggestions(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
+
+
+def listed(keys: Sequence[str], at_once: int | None) -> BasicVariantGenerator:
+    """Hands the cells of these keys to Tune in their order, `at_once` of them; None is as many as there is room for.
+
+    To be used beside the search space `{"cell": None}`. A grid search would be shorter to write, but for each of its
+    cells Tune copies the list of all before the first one begins.
+    """
+    return BasicVariantGenerator(points_to_evaluate=[{"cell": key} for key in keys], max_concurrent=at_once or 0)
+
+
+class InOrder(FIFOScheduler):
+    """Tune's own order: the first trial that waits. Tune's looks at every ended trial, several times per cell."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._ended = 0  # so many trials, from the first, have ended; one that is tried again stands at the end
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The first trial that waits, None without one."""
+        trials: list[Trial] = tune_controller.get_trials()
+        while self._ended < len(trials) and trials[self._ended].is_finished():  # type: ignore[no-untyped-call]
+            self._ended += 1
+        later = (trials[i] for i in range(self._ended, len(trials)))
+        return next((trial for trial in later if trial.status == Trial.PENDING), None)

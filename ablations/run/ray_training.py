@@ -12,7 +12,7 @@ from ray import tune
 from dlkd.ablations.plan.cells import Cell
 from dlkd.ablations.run.display import Display
 from dlkd.ablations.run.events import DIED, CellEvents, run_config
-from dlkd.ablations.run.feed import Feed, Suggestions
+from dlkd.ablations.run.feed import Feed, InOrder, Suggestions, listed
 from dlkd.ablations.run.pool import Pool
 from dlkd.ablations.run.ray_session import ray_folder, start_ray
 from dlkd.ablations.run.worker import CellWorker
@@ -86,15 +86,17 @@ def _fit(
         }
         for cell in (todo if feed is None else feed.everything)
     }
+    at_once = pool.workers if pool.address is None else None
+    search = listed(list(cells), at_once) if feed is None else Suggestions(feed, display.expect)
     tuner = tune.Tuner(
-        # Tune copies the whole grid for each of its cells, so the grid is of names.
         tune.with_resources(tune.with_parameters(trainable, cells=cells), pool.resources),
-        param_space={"cell": tune.grid_search(list(cells))} if feed is None else None,
+        param_space={"cell": None} if feed is None else None,
         tune_config=tune.TuneConfig(
-            search_alg=None if feed is None else Suggestions(feed, display.expect),
-            num_samples=1 if feed is None else len(cells),
+            search_alg=search,
+            scheduler=InOrder(),
+            num_samples=len(cells),
             reuse_actors=True,
-            max_concurrent_trials=pool.workers if pool.address is None else None,
+            max_concurrent_trials=None if feed is None else at_once,
         ),
         run_config=run_config(pool, scratch, CellEvents(display, store, storage, feed)),
     )
