@@ -33,7 +33,7 @@ class CellWorker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run the cell, here or in the process that all trials of this GPU share. See `run_cell` for errors."""
-        if self.cell["places"]:
+        if self.cell.get("places"):
             run_in_host(self.cell)
         else:
             run_cell(self.cell)
