@@ -175,7 +175,8 @@ def run_grid(seeds: int, folder: Path, example: Path) -> dict[str, Any]:
     class StubWorker(CellWorker):
         is_first = True
 
-        def _run(self, folder: Path) -> None:
+        def step(self) -> dict[str, Any]:
+            folder = Path(self.cell["store"]) / self.cell["key"]
             begun = time.perf_counter()
             time.sleep(FIRST_SECONDS if self.is_first else STUB_SECONDS)
             self.is_first = False
@@ -187,6 +188,7 @@ def run_grid(seeds: int, folder: Path, example: Path) -> dict[str, Any]:
             write_description(folder, self.cell)
             costs = {**result["costs"], "train_seconds": time.perf_counter() - begun}
             write_text(folder / RESULT, json.dumps({**result, "metrics": metrics, "undefined": {}, "costs": costs}))
+            return {"done": True, "key": self.cell["key"]}
 
     figures: dict[str, Any] = {}
 
