@@ -1,9 +1,9 @@
 """A DLKD training step and an inference pass against anomalib's ReverseDistillation.
 
-    python benchmarks/bench_dlkd.py --json dlkd.json               # three minutes
+    python benchmarks/bench_dlkd.py --json dlkd.json               # minutes
     python benchmarks/bench_dlkd.py --json dlkd.json --bf16        # and under autocast
 
-Under autocast a processor without instructions for bfloat16 takes a quarter of an hour.
+Under autocast a processor without instructions for bfloat16 takes ten times as long.
 
 A training step is what a trial does for a batch of 8, with the teacher's features of the images on disk
 (`dlkd.training.feature_cache`). `bench_roofline.py` says where the time goes.

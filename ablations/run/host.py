@@ -49,7 +49,7 @@ class Host:
         try:
             with nullcontext() if stream is None else torch.cuda.stream(stream):
                 run_cell(cell)
-        except Exception:
+        except Exception:  # whatever the trial raised, which is raised again
             if stream is not None and not _usable(stream):
                 os._exit(1)  # for all trials here; the next worker starts another host
             raise

@@ -202,6 +202,11 @@ def test_a_model_that_cannot_is_refused_at_the_plan(
         preset.settle(REGISTRY, variant, {**teacher, **overrides})
 
 
+def test_a_mistyped_way_to_compile_is_refused(make_spec: MakeSpec) -> None:
+    with pytest.raises(ValueError, match="graphs"):
+        make_spec("dlkd", compile="graph")
+
+
 def test_without_a_gpu_a_trial_is_refused_before_its_data_are_read(make_spec: MakeSpec, tmp_path: Path) -> None:
     spec = make_spec("dlkd", compile="graphs").model_copy(update={"category": "none"})
     with pytest.raises(MachineError, match=r"train\.compile: CUDA graphs need a GPU"):

@@ -150,9 +150,8 @@ def test_steps_that_are_one_cuda_graph_give_the_same_figures(
     plain = run_trial(make_spec(variant, **arguments), tmp_path / "plain", REGISTRY)
     same = run_trial(make_spec(variant, **arguments, compile="graphs"), tmp_path / "graphs", REGISTRY)
     # The learning rate is in float32, and sums have no fixed order: `UNSTABLE`.
-    for mine, theirs in zip(same.curve, plain.curve, strict=True):
-        assert mine == pytest.approx(theirs, rel=5e-2)
-    assert same.curve[0] == pytest.approx(plain.curve[0], rel=1e-3)
+    for mine, theirs, tolerance in zip(same.curve, plain.curve, (1e-3, 2e-2, 5e-2, 5e-2, 5e-2, 5e-2), strict=True):
+        assert mine == pytest.approx(theirs, rel=tolerance)
 
 
 def test_a_compiled_student_in_a_cuda_graph_trains(
@@ -163,5 +162,5 @@ def test_a_compiled_student_in_a_cuda_graph_trains(
     arguments = {"epochs": step_graph.WARM + 3, "batch_size": 6}
     plain = run_trial(make_spec("dlkd", **arguments), tmp_path / "plain", REGISTRY)
     same = run_trial(make_spec("dlkd", **arguments, compile="graphs"), tmp_path / "graphs", REGISTRY)
-    for mine, theirs in zip(same.curve, plain.curve, strict=True):
-        assert mine == pytest.approx(theirs, rel=5e-2)
+    for mine, theirs, tolerance in zip(same.curve, plain.curve, (1e-3, 2e-2, 5e-2, 5e-2, 5e-2, 5e-2), strict=True):
+        assert mine == pytest.approx(theirs, rel=tolerance)
