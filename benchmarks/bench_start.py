@@ -5,8 +5,8 @@
 Each is a process of its own, as a user starts it, in rounds of all of them beside `python -c "import torch"`. A figure
 is the median over rounds of the ratio within a round. `report` is measured until it has read its trials, as what it
 draws afterwards takes as long as the figures are many; the finished grid again includes its whole report, whose figures
-have not changed, and its trials are invented. The first step of a new grid is compared with what Ray takes anyway: to
-start, and to have one actor that imports PyTorch and Lightning.
+have not changed, and its trials and their costs are invented. The first step of a new grid is compared with what Ray
+takes anyway: to start, and to have one actor that imports PyTorch and Lightning.
 """
 
 from __future__ import annotations
@@ -36,19 +36,24 @@ import dlkd.ablations.report.content
 from dlkd.ablations.stored.run_folder import read_run
 read_run(Path(sys.argv[1]))
 """
-GRID = ("-m", "dlkd", "ablate", "table4", "table5", "--dataset", "textures", "--seeds", "3", "--out", "report")
+GRID = (
+    *("-m", "dlkd", "ablate", "table4", "table5", "--dataset", "textures", "--seeds", "3", "--out", "report"),
+    *("--workers", "1", "--threads", "1"),
+)
 FILL = """
 import json
 from pathlib import Path
 import numpy as np
 from dlkd.ablations.run_grids import load_grids, make_pool, plan_cells
 from dlkd.ablations.asked import Asked
+from dlkd.ablations.run.costs import FIGURES, measure_costs
 from dlkd.cli.console import err
 from dlkd.registry import default_registry
 from dlkd.training import METRICS
 asked = Asked(default_registry(), make_pool(err, 1, 1), ["textures"], seeds=3)
 rng = np.random.default_rng(0)
-for cell in plan_cells(load_grids(["table4", "table5"]), asked, err):
+cells = plan_cells(load_grids(["table4", "table5"]), asked, err)
+for cell in cells:
     result = {
         "metrics": {name: rng.uniform(0.7, 0.9) for name in METRICS},
         "undefined": {},
@@ -60,6 +65,9 @@ for cell in plan_cells(load_grids(["table4", "table5"]), asked, err):
     folder = asked.store / cell.key
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(result))
+out = Path("report")
+out.mkdir()
+measure_costs(cells, out, asked.store, asked.pool, measure=lambda *_: {name: rng.uniform(1, 2) for name in FIGURES})
 """
 NEW = (
     *("-m", "dlkd", "ablate", "table4", "--dataset", "textures", "--category", "brick", "--steps", "1"),
@@ -132,12 +140,17 @@ def seconds_until(arguments: Sequence[str], begun: Callable[[str], bool], folder
 
 
 def first_step(folder: Path) -> float:
-    """Seconds from the command to the end of the first step of a new grid, over those that Ray takes anyway."""
+    """Seconds from the command to the end of the first step of a new grid."""
     say(FIRST_STEP)
     shutil.rmtree(folder / "new", ignore_errors=True)
-    floor = seconds_until(("-c", FLOOR), lambda printed: "loaded" in printed, folder)
     # A trial of one step says how far it is once that step is done.
-    return seconds_until(NEW, lambda _: any((folder / "new").glob("*/progress")), folder) / floor
+    return seconds_until(NEW, lambda _: any((folder / "new").glob("*/progress")), folder)
+
+
+def floor(folder: Path) -> float:
+    """Seconds that Ray takes anyway."""
+    say("Ray and one actor")
+    return seconds_until(("-c", FLOOR), lambda printed: "loaded" in printed, folder)
 
 
 def main() -> None:
@@ -156,13 +169,14 @@ def main() -> None:
         if any("report" in STARTS[name][0] for name in asked):
             say("a finished grid of 45 cells is made")
             seconds(("-c", FILL), 0, folder)
-            seconds(GRID, 0, folder)
+            seconds(GRID, 0, folder)  # its report, which the next one finds
         for i in counted("round, the first of them not counted", range(arguments.rounds + 1)):
             base = seconds(BASE, 0, folder)
             taken = {name: seconds(*STARTS[name][:2], folder) for name in asked}
-            if i:  # the first finds no file in the system's memory
+            step = first_step(folder) if FIRST_STEP in arguments.only else None
+            if i:  # the first finds no file in the system's memory, nor compiled kernels
                 rounds.append({"import torch": base, **taken})
-                steps += [first_step(folder)] if FIRST_STEP in arguments.only else []
+                steps += [step / floor(folder)] if step else []
     targets = []
     for name in asked:
         most = STARTS[name][2]

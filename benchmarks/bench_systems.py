@@ -1,8 +1,8 @@
 """The paper's other systems at 256x256 beside anomalib's own, and those that it lacks beside a plain version.
 
-    python benchmarks/bench_systems.py --json systems.json         # four minutes
-    python benchmarks/bench_systems.py --rounds 1 --targets        # what has a target alone
-    python benchmarks/bench_systems.py --only STFPM RD PatchCore   # some of them
+    python benchmarks/bench_systems.py --json systems.json               # some minutes
+    python benchmarks/bench_systems.py --rounds 1 --seconds 3 --targets  # what has a target
+    python benchmarks/bench_systems.py --only STFPM RD PatchCore         # some of them
 
 STFPM, RD and PatchCore stand beside anomalib's models (2.7, extra `bench`) with the same untrained resnet18, the same
 images and anomalib's reading of the system (docs/systems.md), in the same process, in rounds that run both once, so
@@ -10,8 +10,8 @@ that a busy machine slows both alike; ratios are medians over rounds of the rati
 DeSTSeg and VT-ADL are not in anomalib: their plain versions are in `plain_systems.py`. VT-ADL has its published widths
 but patches of 32 pixels and a smaller decoder, for 256 pixels. A training step computes the teacher's features anew, as
 anomalib does; "features kept" is the step of a trial, which has them from its first epoch. PatchCore's fit is features
-and a coreset of 10%. Batches are of 8 images, DeSTSeg's of 2. DRAEM stands beside anomalib's with its published widths,
-at 64 pixels. Threads are PyTorch's; set OMP_NUM_THREADS.
+and a coreset of 10%. Batches are of 8 images, those of MB-PFM, DeSTSeg and DRAEM of 2. DRAEM stands beside anomalib's
+with its published widths, at 64 pixels. Threads are PyTorch's; set OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from dlkd.training.memory import kept_memory
 Run = Callable[[], object]
 Clock = Callable[[], float]
 BATCH, SIDE = 8, 256
+FEW = 2
+"""Images in a batch of a large system."""
 PICTURES = 16
 """Of PatchCore's fit."""
 RESNET: dict[str, Any] = {"backbone": "resnet18", "weights": "random"}
@@ -168,7 +170,8 @@ def patchcore(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
 
 
 def mb_pfm(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
-    """Runs of dlkd's MB-PFM and of the plain one."""
+    """Runs of dlkd's MB-PFM and of the plain one, of two images, as its networks are large."""
+    images = images[:FEW]
     teachers = {
         name: {"backbone": f"resnet{n}", "weights": "random"} for name, n in (("teacher", 34), ("second_teacher", 50))
     }
@@ -192,7 +195,7 @@ def noco(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
 
 def destseg(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
     """Runs of dlkd's DeSTSeg and of the plain one, of two images, as its head is large; both paste the same."""
-    images = images[:2]
+    images = images[:FEW]
     model: Any = create_model("destseg", teacher=RESNET)
     plain = PlainDestseg()
     optimizer = torch.optim.SGD([p for p in plain.parameters() if p.requires_grad], 0.01, 0.9, weight_decay=1e-4)
@@ -242,7 +245,7 @@ def draem(images: Tensor) -> Iterator[tuple[str, Run, Run]]:
     from anomalib.models.image.draem.loss import DraemLoss
     from anomalib.models.image.draem.torch_model import DraemModel
 
-    small = images[..., :64, :64].sigmoid()
+    small = images[:FEW, :, :64, :64].sigmoid()
     mine: Any = create_model(
         "draem",
         augmentation="none",
@@ -289,14 +292,22 @@ def seconds(run: Run, clock: Clock) -> float:
     return clock() - start
 
 
-def measured(mine: Run, other: Run, rounds: int, clock: Clock) -> dict[str, Any]:
-    """Medians of both, and of the ratio within a round; the first round is not counted."""
-    found = [(seconds(mine, clock), seconds(other, clock)) for _ in range(rounds + 1)][1:]
+def measured(mine: Run, other: Run, rounds: int, at_least: float, clock: Clock) -> dict[str, Any]:
+    """Medians of both, and of the ratio within a round: `rounds`, and more within `at_least` seconds.
+
+    The first round is not counted.
+    """
+    seconds(mine, clock), seconds(other, clock)
+    found: list[tuple[float, float]] = []
+    begun = time.perf_counter()
+    while len(found) < rounds or time.perf_counter() - begun < at_least:
+        found.append((seconds(mine, clock), seconds(other, clock)))
     medians = [statistics.median(times) for times in zip(*found, strict=True)]
-    return {"dlkd": medians[0], "other": medians[1], "ratio": statistics.median(a / b for a, b in found)}
+    ratio = statistics.median(a / b for a, b in found)
+    return {"dlkd": medians[0], "other": medians[1], "ratio": ratio, "rounds": len(found)}
 
 
-def measure(rounds: int, names: Sequence[str], clock: Clock, *, all_runs: bool) -> dict[str, Any]:
+def measure(rounds: int, at_least: float, names: Sequence[str], clock: Clock, *, all_runs: bool) -> dict[str, Any]:
     """All figures; a system whose other implementation is missing is left out, with the reason."""
     images = torch.randn(BATCH, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     figures: dict[str, Any] = {}
@@ -308,14 +319,14 @@ def measure(rounds: int, names: Sequence[str], clock: Clock, *, all_runs: bool) 
         # Memory as in a trial, for both.
         with warnings.catch_warnings(), kept_memory(), patch("timm.create_model", untrained):
             warnings.simplefilter("ignore")
-            # A fit takes as long as several steps, and so does a step of MB-PFM.
+            # A fit takes as long as several steps.
             times = {}
             for what, mine, theirs in SYSTEMS[name](images):
                 if what not in BOUNDS and not all_runs:
                     continue
-                count = min(rounds, 2) if what == "fit" or name == "MB-PFM" else rounds
-                say(f"{name}, {what}: {count} rounds")
-                times[what] = measured(mine, theirs, count, clock)
+                count = min(rounds, 2) if what == "fit" else rounds
+                say(f"{name}, {what}")
+                times[what] = measured(mine, theirs, count, at_least, clock)
         other = "plain" if name in PLAIN else "anomalib"
         targets = [
             {
@@ -350,12 +361,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0, help="more rounds of each comparison within this time")
     parser.add_argument("--only", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), metavar="NAME")
     parser.add_argument("--targets", action="store_true", help="measure only what has a target")
     parser.add_argument("--cpu", action="store_true", help="seconds of processor, for a busy machine and one thread")
     options = parser.parse_args(arguments)
     clock = time.process_time if options.cpu else time.perf_counter
-    figures = measure(options.rounds, options.only, clock, all_runs=not options.targets)
+    figures = measure(options.rounds, options.seconds, options.only, clock, all_runs=not options.targets)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 

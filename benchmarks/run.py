@@ -44,7 +44,7 @@ BENCHMARKS = {
     "data": Part("--rounds 2"),
     "dlkd": Part("--rounds 3", "--bf16"),
     "roofline": Part("--rounds 1"),
-    "systems": Part("--rounds 1 --targets"),
+    "systems": Part("--rounds 1 --seconds 3 --targets"),
     "predict": Part("--rounds 1"),
     "export": Part("--systems dlkd --sides 128 --rounds 7"),
     "together": Part("--rounds 1"),
