@@ -41,6 +41,7 @@ LAWS = (
     "clean",
     "frozen",
     "resume",
+    "graphed",
     "in_range",
     "seeded",
     "each_image",

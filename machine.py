@@ -79,6 +79,19 @@ def processor(root: Path = Path("/")) -> str:
     return platform.processor() or platform.machine()
 
 
+def has_bf16(root: Path = Path("/")) -> bool:
+    """Whether the processor has instructions for bf16; True where the system does not say.
+
+    Args:
+        root: where `/proc` lies.
+    """
+    with suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(("flags", "Features")):  # x86, ARM
+                return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(line.split())
+    return True
+
+
 def free_cores() -> int:
     """How many of `cores()` no other process computes on at this moment, at least 1.
 

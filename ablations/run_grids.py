@@ -131,8 +131,11 @@ def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, t
     judged = judged_as(grids, asked, cells, run_folder(grids, asked))
     if (feed := feed_of(cells, grids, judged, asked)) is not None:
         todo = feed.begin([cell.key for cell in todo])
+    gpu = asked.pool.trials_per_gpu > 0
     for cell in todo:
-        cell.spec.train.check_device(gpu=asked.pool.trials_per_gpu > 0)
+        cell.spec.train.check_device(gpu=gpu)
+    for said in sorted({cell.spec.train.slow_on(gpu=gpu) for cell in todo} - {""}):
+        terminal.print(said)
     if asked.pool.one_process:
         check_one_process(todo)
     check_held_out([cell.spec for cell in todo], asked.registry)

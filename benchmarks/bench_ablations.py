@@ -152,19 +152,10 @@ def make_example(folder: Path) -> Path:
     return made
 
 
-def run_grid(seeds: int, folder: Path, example: Path) -> dict[str, Any]:
-    """Plan, run, table and report of a grid, as `dlkd ablate` makes them."""
-    from rich.console import Console
-
-    from dlkd.ablations.report.write import write_report
-    from dlkd.ablations.run.display import Display
-    from dlkd.ablations.run.pool import Pool
-    from dlkd.ablations.run.runner import run_cells
+def make_worker(example: Path) -> type[Any]:
+    """A worker of stubs, which leave what the trial in `example` left."""
     from dlkd.ablations.run.worker import CellWorker
-    from dlkd.ablations.stored.run_folder import TRIALS, read_run, write_run
-    from dlkd.ablations.stored.run_identity import identity_of
     from dlkd.ablations.stored.store import write_description
-    from dlkd.ablations.stored.trials import collect
     from dlkd.files import write_text
     from dlkd.training.trials.kept_influences import INFLUENTIAL, keep_influences
     from dlkd.training.trials.trial_folder import RESULT
@@ -189,6 +180,21 @@ def run_grid(seeds: int, folder: Path, example: Path) -> dict[str, Any]:
             costs = {**result["costs"], "train_seconds": time.perf_counter() - begun}
             write_text(folder / RESULT, json.dumps({**result, "metrics": metrics, "undefined": {}, "costs": costs}))
             return {"done": True, "key": self.cell["key"]}
+
+    return StubWorker
+
+
+def run_grid(seeds: int, folder: Path, example: Path) -> dict[str, Any]:
+    """Plan, run, table and report of a grid, as `dlkd ablate` makes them."""
+    from rich.console import Console
+
+    from dlkd.ablations.report.write import write_report
+    from dlkd.ablations.run.display import Display
+    from dlkd.ablations.run.pool import Pool
+    from dlkd.ablations.run.runner import run_cells
+    from dlkd.ablations.stored.run_folder import TRIALS, read_run, write_run
+    from dlkd.ablations.stored.run_identity import identity_of
+    from dlkd.ablations.stored.trials import collect
 
     figures: dict[str, Any] = {}
 
@@ -218,7 +224,7 @@ def run_grid(seeds: int, folder: Path, example: Path) -> dict[str, Any]:
         store, out = Path(scratch) / "trials", Path(scratch) / "out"
         begun = time.perf_counter()
         display, pool = Watch(store, Console(file=io.StringIO())), Pool(workers=WORKERS)
-        run_cells(cells, store, pool, display, trainable=StubWorker)
+        run_cells(cells, store, pool, display, trainable=make_worker(example))
         timed("run", begun)
         if len(ended) != len(cells):
             raise RuntimeError(f"{len(ended)} of {len(cells)} stubs ended")

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dlkd.check.component import Case, Component
+from dlkd.check.graphed import graphed
 from dlkd.check.law import Law, broken
 from dlkd.check.short_training import STEPS, ShortTraining, images
 from dlkd.models.detector import Detector, is_frozen, kept_state, load_kept
@@ -84,12 +86,18 @@ def losses_autocast(case: Case) -> None:
 
 
 def generator(case: Case) -> None:
-    """What `losses` draws comes from its generator alone: the same state gives the same losses and gradients."""
-    first, second = (_drawn(case, elsewhere=seed) for seed in (1, 2))
+    """What `losses` draws comes from its generator alone: the same state gives the same losses and gradients.
+
+    It uses no other generator, even seeded, unless the model has `draws_globally`.
+    """
+    (first, touched), (second, _) = (_drawn(case, elsewhere=seed) for seed in (1, 2))
     bad = [name for name in first if not torch.equal(first[name], second[name])]
     if bad:
         fix = "fix: pass `generator` to every random function; dropout takes no generator"
         broken(f"{bad[0]} depends on random numbers from outside the generator of `losses`; {fix}")
+    if touched:
+        fix = "fix: pass `generator` to every random function, or say `draws_globally = True`"
+        broken(f"`losses` draws from the generator of {touched[0]}, which trials in one process share; {fix}")
 
 
 def clean(case: Case) -> None:
@@ -157,14 +165,48 @@ def _model(case: Case, *, fitted: bool = True) -> Detector:
     return model
 
 
-def _drawn(case: Case, *, elsewhere: int) -> dict[str, Tensor]:
-    """Losses and gradients of a first step, with other sources of random numbers seeded by `elsewhere`."""
+def _drawn(case: Case, *, elsewhere: int) -> tuple[dict[str, Tensor], list[str]]:
+    """Losses and gradients of a first step, with other sources of random numbers seeded by `elsewhere`.
+
+    And the libraries from whose own generators it draws, though the model does not say so.
+    """
     training = ShortTraining(case)
-    training.model.begin_step(0, STEPS, training.made)
+    model, batch = training.model, images(case, training.model)
+    model.begin_step(0, STEPS, training.made)
     torch.manual_seed(elsewhere)
     np.random.seed(elsewhere)  # the legacy one is what a model may draw from by mistake
     random.seed(elsewhere)
-    return _gradients(training.model, images(case, training.model), None)
+    before = _global_states()
+    with _Draws() as draws:
+        found = _gradients(model, batch, None)
+    used = [*draws.seen, *(name for name, state in _global_states().items() if state != before[name])]
+    return found, [] if model.draws_globally else used
+
+
+class _Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees operators that draw from PyTorch's own generator, also where that is seeded before and restored after."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **(kwargs or {}))
+        before = torch.get_rng_state()  # not every such operator draws: one of attention does for its dropout alone
+        made = func(*args, **(kwargs or {}))
+        if not torch.equal(before, torch.get_rng_state()):
+            self.seen.append("PyTorch")
+        return made
+
+
+def _global_states() -> dict[str, Any]:
+    """State of each library's own generator."""
+    return {
+        "PyTorch": torch.get_rng_state().tolist(),
+        "NumPy": [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],
+        "Python": random.getstate(),
+    }
 
 
 def _gradients(model: Detector, batch: Tensor, kept: Any) -> dict[str, Tensor]:
@@ -214,4 +256,5 @@ DETECTOR_LAWS = (
     _law(clean, "clean"),
     _law(frozen, "optimizers"),
     _law(resume),
+    _law(graphed, "optimizers"),
 )

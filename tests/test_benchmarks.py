@@ -40,6 +40,34 @@ def test_every_benchmark_is_run() -> None:
     assert {f"bench_{name}.py" for name in module.BENCHMARKS} == {p.name for p in FOLDER.glob("bench_*.py")}
 
 
+def test_a_stub_of_a_grid_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the place of a worker's step, whatever that calls."""
+    from dlkd.ablations.run import cell as training
+    from dlkd.ablations.run import worker
+    from dlkd.ablations.stored.store import describe
+
+    monkeypatch.syspath_prepend(FOLDER)
+    bench = importlib.import_module("bench_ablations")
+    for name, value in {"CATEGORIES": 1, "ROWS": 2, "FIRST_SECONDS": 0, "STUB_SECONDS": 0}.items():
+        monkeypatch.setattr(bench, name, value)
+    for module in (training, worker):
+        monkeypatch.setattr(module, "run_cell", lambda cell: pytest.fail("it trains"))
+    example, store = tmp_path / "example", tmp_path / "store"
+    example.mkdir()
+    (example / "result.json").write_text(json.dumps({"metrics": {"image_auroc": 2.0}, "costs": {"flops": 1.0}}))
+    (example / "examples.npz").write_bytes(b"pictures")
+    bench.draw(tmp_path / "data")
+    _, cells = bench.make_cells(tmp_path / "data", 1)
+    assert len(cells) == 2
+    stub = object.__new__(bench.make_worker(example))
+    for cell in cells:
+        stub.cell = {"key": cell.key, **describe(cell), "store": str(store)}
+        assert stub.step()["done"]
+        left = json.loads((store / cell.key / "result.json").read_text())
+        assert 0.8 <= left["metrics"]["image_auroc"] <= 1.0
+        assert (store / cell.key / "examples.npz").read_bytes() == b"pictures"
+
+
 def test_the_table_shows_targets_and_what_was_skipped(
     runner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ from dlkd import cli
 from dlkd.cli.console import out
 from dlkd.cli.errors import shown_errors
 from dlkd.data.named import dataset_node
+from dlkd.training import config
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TINY = ["--steps", "3", "--image-size", "64", "--batch-size", "4", "--registry", "tiny.yaml"]
@@ -474,10 +475,15 @@ def test_damage_is_found_before_training(run: Run, tmp_path: Path, command: str)
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_is_passed_over_is_said_at_training(run: Run, tmp_path: Path) -> None:
+def test_what_is_passed_over_and_what_is_slow_are_said_at_training(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = next((tmp_path / "data").rglob("train/good"))
     (good / "new.heic").write_bytes(b"x")
-    assert "left out: train/good: 1 files (1 .heic)" in train(run)[2]
+    monkeypatch.setattr(config, "has_bf16", lambda: False)
+    said = train(run, "--precision", "bf16-mixed")[2]
+    assert "left out: train/good: 1 files (1 .heic)" in said
+    assert "note: train.precision bf16-mixed: this processor has no instructions for bf16" in said
 
 
 @pytest.mark.parametrize("command", [["train", "dlkd"], ["ablate", "untrained"]])

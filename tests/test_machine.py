@@ -18,6 +18,7 @@ from dlkd.machine import (
     cores,
     crowded,
     expanded,
+    has_bf16,
     open_files,
     running_elsewhere,
     temporary_folder,
@@ -79,6 +80,21 @@ def test_cores_of_a_scheduler(eight: None, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.skipif(shutil.which("taskset") is None or os.cpu_count() == 1, reason="needs taskset and two cores")
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, True),
+        ({"proc/cpuinfo": "processor\t: 0\n"}, True),
+        ({"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu avx2 avx512f\n"}, False),
+        ({"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16\n"}, True),
+        ({"proc/cpuinfo": "processor\t: 0\nFeatures\t: fp asimd\n"}, False),
+        ({"proc/cpuinfo": "processor\t: 0\nFeatures\t: fp asimd bf16\n"}, True),
+    ],
+)
+def test_instructions_for_bf16(files: dict[str, str], expected: bool, tmp_path: Path) -> None:
+    assert has_bf16(write(tmp_path, files)) is expected
+
+
 def test_cores_under_taskset() -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1]); import machine; print(machine.cores())"
     command = ["taskset", "-c", "0", sys.executable, "-c", code, str(Path(machine.__file__).parent)]

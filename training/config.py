@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
-from dlkd.machine import MachineError
+from dlkd.machine import MachineError, has_bf16
 from dlkd.registry.located_yaml import LocatedYaml
 from dlkd.registry.problems import ConfigError, KeyPath, Problem, nearest
 from dlkd.training.thresholds.calibrate_config import Calibrate
@@ -98,6 +98,15 @@ class TrainConfig(pydantic.BaseModel):
                 "train.compile: CUDA graphs need a GPU (and a grid or search --trials-per-gpu); "
                 "say `compile: true` on a CPU"
             )
+
+    def slow_on(self, *, gpu: bool) -> str:
+        """A note on what this machine is many times slower at than it need be; "" where there is nothing."""
+        if self.precision == "bf16-mixed" and not gpu and not has_bf16():
+            return (
+                "note: train.precision bf16-mixed: this processor has no instructions for bf16, "
+                "so that training takes many times as long as with 32-true"
+            )
+        return ""
 
     @property
     def sides(self) -> tuple[int, int]:

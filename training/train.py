@@ -16,7 +16,7 @@ from dlkd.progress import messages
 from dlkd.registry import Registry, read_registry
 from dlkd.text import Terminal
 from dlkd.training.config import named_preset
-from dlkd.training.device import take_threads
+from dlkd.training.device import device, take_threads
 from dlkd.training.loggers import check_loggers
 from dlkd.training.prediction.trained_model import TrainedModel, load_model
 from dlkd.training.trials.trial import run_trial
@@ -52,6 +52,8 @@ class Plan:
         """Read the data, take the threads and train; options are those of `run_trial`."""
         verify_data(self.registry, [(self.spec.dataset, self.spec.category)], terminal)
         if said := take_threads(threads):
+            terminal.print(said)
+        if said := self.spec.train.slow_on(gpu=device().type == "cuda"):
             terminal.print(said)
         terminal.print(
             f"training {self.spec.variant} on {self.place} with preset {self.preset}, in {self.folder}", soft_wrap=True

@@ -70,7 +70,10 @@ def run_search(
             console.print(line)
     if left > 0:
         check_pool(pool)
-        study.settings({}, registry)[1].check_device(gpu=pool.trials_per_gpu > 0)
+        train = study.settings({}, registry)[1]
+        train.check_device(gpu=pool.trials_per_gpu > 0)
+        if said := train.slow_on(gpu=pool.trials_per_gpu > 0):
+            console.print(said)
         if storage is not None:
             storage.check()
         with ray_folder() as scratch:

@@ -3,7 +3,7 @@
 from dlkd.blocks.scan.backend import Limits, backends, require_backend, runs_on
 from dlkd.blocks.scan.directional import directional_scan
 from dlkd.blocks.scan.inputs import ScanInputs
-from dlkd.blocks.scan.orders import ScanOrder, curve_count, scan_curves
+from dlkd.blocks.scan.orders import ScanOrder, curve_count, forget_curves, scan_curves
 from dlkd.blocks.scan.selective import selective_scan
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "backends",
     "curve_count",
     "directional_scan",
+    "forget_curves",
     "require_backend",
     "runs_on",
     "scan_curves",

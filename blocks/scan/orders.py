@@ -65,6 +65,11 @@ def _kept(order: str, h: int, w: int, device: torch.device) -> Tensor:
         return torch.tensor(_curves(order, h, w)).to(device)
 
 
+def forget_curves() -> None:
+    """Drop what was kept on devices, such as tensors without numbers."""
+    _kept.cache_clear()
+
+
 @lru_cache(maxsize=256)
 def _curves(order: str, h: int, w: int) -> npt.NDArray[np.int32]:
     count = curve_count(order)

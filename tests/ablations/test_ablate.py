@@ -9,6 +9,7 @@ import pytest
 import dlkd
 from dlkd.ablations.plan.grid_files import grid_of
 from dlkd.ablations.run import ray_training
+from dlkd.training import config
 
 TEACHER = {"backbone": "test_resnet", "weights": "random"}
 GRID = {
@@ -62,6 +63,18 @@ def test_a_dict_is_run_its_results_come_back_and_a_second_call_trains_nothing(tr
     loaded = dlkd.load_ablation("runs/grid")
     assert loaded.scores.equals(ablation.scores)
     assert loaded.store.resolve() == again.store.resolve()
+
+
+@pytest.mark.parametrize(
+    ("precision", "has", "times"), [("bf16-mixed", False, 1), ("bf16-mixed", True, 0), ("32-true", False, 0)]
+)
+def test_a_slow_precision_is_said_once_before_training(
+    training, measured, tiny_folder, monkeypatch, capsys, precision, has, times
+):
+    monkeypatch.setattr(config, "has_bf16", lambda: has)
+    grid = {**GRID, "train": {"precision": precision}}
+    dlkd.ablate(grid, dataset=tiny_folder, seeds=1, image_size=32, steps=2)
+    assert capsys.readouterr().err.count("note: train.precision bf16-mixed: this processor has no") == times
 
 
 def changed(**overrides):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -134,6 +135,32 @@ class Drops(Good):
         return {"total": self.made(self.clean(images) if clean is None else clean).mean()}
 
 
+class SeedsAll(Good):
+    """Repeatable, and yet not in a process of which others draw."""
+
+    def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        return super().losses(images + torch.rand(()), generator, clean)
+
+
+class Restores(Good):
+    def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            images = images + torch.rand(())
+        return super().losses(images, generator, clean)
+
+
+class SeedsNumpy(Good):
+    def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
+        np.random.seed(0)
+        return super().losses(images + float(np.random.rand()), generator, clean)
+
+
+class SaysSo(SeedsAll):
+    draws_globally = True
+
+
 class ByBatch(Good):
     @torch.no_grad()
     def clean(self, images: Tensor) -> Tensor:
@@ -188,6 +215,42 @@ class Momentum(Good):
         return {"total": total * (1 + self.mean_loss)}
 
 
+class Replayed(Good):
+    """Its constant is put on the device of the images once, and its noise is drawn there."""
+
+    graphed = True
+    paced = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: Tensor | None = None
+
+    def begin_step(self, step: int, steps: int, optimizers: Any) -> None:
+        pass
+
+    def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
+        if self.weights is None or self.weights.device != images.device:
+            self.weights = torch.tensor([1.0, 2.0, 3.0]).to(images.device)
+        features = self.backbone(images * self.weights[:, None, None])
+        noise = torch.randn(features.shape, generator=generator, device=images.device)
+        return {"total": (self.made(features + noise) - features).square().mean()}
+
+
+class ReadsBack(Replayed):
+    def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
+        return super().losses(images / images.amax().item(), generator, clean)
+
+
+class CopiesThere(Replayed):
+    def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
+        return super().losses(images * torch.ones(3, 1, 1).to(images.device), generator, clean)
+
+
+class OnTwoDevices(Replayed):
+    def losses(self, images: Tensor, generator: torch.Generator | None = None, clean: Any = None) -> dict[str, Tensor]:
+        return super().losses(images * torch.ones(3, 1, 1), generator, clean)
+
+
 class Fitted(Detector):
     """Nothing is trained by gradient, and scores are no function of the maps; or there are no maps."""
 
@@ -222,6 +285,9 @@ BREAKS = [
     ("losses", Unheld, "no optimizer holds second.bias, second.weight, which 'total' reaches; fix: give it to one"),
     ("losses_autocast", OneType, "dtype"),
     ("generator", Drops, "the loss 'total' depends on random numbers from outside the generator .*; fix: pass"),
+    ("generator", SeedsAll, "`losses` draws from the generator of PyTorch, which trials in one process share; fix:"),
+    ("generator", Restores, "`losses` draws from the generator of PyTorch"),
+    ("generator", SeedsNumpy, "`losses` draws from the generator of NumPy"),
     ("clean", ByBatch, "`clean` of an image alone is not bit-identical to `clean` of a batch; fix: pass"),
     ("clean", WithGraph, "`clean` gives tensors that take a gradient; fix: write `@torch.no_grad"),
     ("clean", OfTrained, "`clean` gives another result after a training step; fix: it may depend on frozen parts"),
@@ -230,6 +296,9 @@ BREAKS = [
     ("frozen", Undeclared, "a training step changes backbone.1.running_mean of a frozen part"),
     ("frozen", Misnamed, "`frozen` names 'backbones', which is no submodule; did you mean 'backbone'?"),
     ("resume", Momentum, "weight of an interrupted training differs .* fix: keep in buffers"),
+    ("graphed", ReadsBack, r"`losses` copies .* or reads a number back \(.*_local_scalar_dense.*fix: make constants"),
+    ("graphed", CopiesThere, r"`losses` copies .* \(aten._to_copy.default\); fix: make constants"),
+    ("graphed", OnTwoDevices, r"`losses` copies .* \(Expected all tensors to be on the same device"),
 ]  # fmt: skip
 
 
@@ -266,6 +335,13 @@ def test_a_trained_detector_keeps_every_law(load: Load) -> None:
             "contiguous: does not apply, as it needs maps (b, c, h, w) as input and output",
         ],
     )
+
+
+@pytest.mark.parametrize("model", [SaysSo, Replayed])
+def test_what_a_model_says_of_its_steps_holds(load: Load, model: type[Detector]) -> None:
+    registry = load(model)
+    for law in ("generator", "graphed"):
+        check_law(registry, "model/good", law)
 
 
 @pytest.mark.parametrize("maps", [True, False])
