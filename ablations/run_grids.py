@@ -123,6 +123,8 @@ def plan_cells(grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> list[
 def verify_missing(cells: Sequence[Cell], grids: Sequence[Grid], asked: Asked, terminal: Terminal) -> None:
     """Read the data that cells without a result will read. Raises DataError on damage, all of it at once.
 
+    Says on the terminal what this machine is many times slower at than it need be.
+
     Raises MachineError where cells ask for CUDA graphs and run on CPUs, and ValueError where the data have no metric to
     decide by, or too few images for `train.calibrate`, or where cells cannot train in one process.
     """

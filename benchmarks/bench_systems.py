@@ -297,7 +297,8 @@ def measured(mine: Run, other: Run, rounds: int, at_least: float, clock: Clock) 
 
     The first round is not counted.
     """
-    seconds(mine, clock), seconds(other, clock)
+    for run in (mine, other):
+        run()
     found: list[tuple[float, float]] = []
     begun = time.perf_counter()
     while len(found) < rounds or time.perf_counter() - begun < at_least:
