@@ -34,6 +34,10 @@ def run_config(pool: Pool, scratch: Path, events: tune.Callback) -> tune.RunConf
     )
 
 
+ENDED = {"done": True}
+"""What Tune keeps of the result of each trial that ended."""
+
+
 class CellEvents(tune.Callback):
     """Passes Tune's events on to display and feed, by the cell's key; brings here what another machine's disk holds."""
 
@@ -42,6 +46,7 @@ class CellEvents(tune.Callback):
         self.store = store
         self.storage = storage
         self.feed = feed
+        self._resources: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks for a restore that is never asked for; a display has no such state."""
@@ -56,10 +61,16 @@ class CellEvents(tune.Callback):
             with contextlib.suppress(StorageError):  # `run_cells` tries again at the end, and says what is wrong
                 self.storage.fetch([key], self.store)
         self.display.finished(key)
-        # Tune keeps averages of each number in a trial's result until the run ends; nobody reads them.
+        self._shorten(trial)
+        self._ended(key)
+
+    def _shorten(self, trial: Any) -> None:
+        """Tune keeps all of a trial until the run ends, and nobody reads it: the memory of a large grid."""
         trial.metric_analysis.clear()
         trial.metric_n_steps.clear()
-        self._ended(key)
+        trial.run_metadata.last_result = ENDED
+        self._resources = self._resources or trial.placement_group_factory
+        trial.placement_group_factory = self._resources  # that of every trial, which are equal
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         key = trial.config["cell"]

@@ -73,9 +73,23 @@ class Shown:
         """Nothing."""
 
 
-def test_what_tune_keeps_of_a_result_goes_when_the_trial_ends(tmp_path: Path) -> None:
+def test_what_tune_keeps_of_ended_trials_is_little(tmp_path: Path) -> None:
+    """And what all trials have is kept once."""
     figures = {"training_iteration": {"max": 1}}
-    trial = SimpleNamespace(config={"cell": "a"}, metric_analysis=dict(figures), metric_n_steps=dict(figures))
-    CellEvents(cast(Display, Shown()), tmp_path, None).on_trial_complete(1, [], trial)
-    assert not trial.metric_analysis
-    assert not trial.metric_n_steps
+    trials = [
+        SimpleNamespace(
+            config={"cell": key},
+            metric_analysis=dict(figures),
+            metric_n_steps=dict(figures),
+            run_metadata=SimpleNamespace(last_result={"done": True, "key": key, "pid": 1}),
+            placement_group_factory=tune.PlacementGroupFactory([{"CPU": 1}]),
+        )
+        for key in "ab"
+    ]
+    events = CellEvents(cast(Display, Shown()), tmp_path, None)
+    for trial in trials:
+        events.on_trial_complete(1, trials, trial)
+        assert not trial.metric_analysis
+        assert not trial.metric_n_steps
+        assert trial.run_metadata.last_result == {"done": True}
+    assert trials[1].placement_group_factory is trials[0].placement_group_factory
