@@ -15,7 +15,6 @@ runs the same sleep as a function trainable, as its manual shows it: a process f
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import os
@@ -223,8 +222,9 @@ def run_grid(seeds: int, folder: Path, example: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         store, out = Path(scratch) / "trials", Path(scratch) / "out"
         begun = time.perf_counter()
-        display, pool = Watch(store, Console(file=io.StringIO())), Pool(workers=WORKERS)
-        run_cells(cells, store, pool, display, trainable=make_worker(example))
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            display, pool = Watch(store, Console(file=nowhere)), Pool(workers=WORKERS)
+            run_cells(cells, store, pool, display, trainable=make_worker(example))
         timed("run", begun)
         if len(ended) != len(cells):
             raise RuntimeError(f"{len(ended)} of {len(cells)} stubs ended")
