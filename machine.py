@@ -72,11 +72,7 @@ def processor(root: Path = Path("/")) -> str:
     Args:
         root: where `/proc` lies.
     """
-    with suppress(OSError):
-        for line in (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return _cpuinfo(root, "model name") or platform.processor() or platform.machine()
 
 
 def has_bf16(root: Path = Path("/")) -> bool:
@@ -85,11 +81,8 @@ def has_bf16(root: Path = Path("/")) -> bool:
     Args:
         root: where `/proc` lies.
     """
-    with suppress(OSError):
-        for line in (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith(("flags", "Features")):  # x86, ARM
-                return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(line.split())
-    return True
+    has = _cpuinfo(root, "flags", "Features").split()  # x86, ARM
+    return not has or not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(has)
 
 
 def free_cores() -> int:
@@ -215,6 +208,15 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the machine, or its GPU, is out of memory, in Python, NumPy or PyTorch."""
     torchs = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torchs)
+
+
+def _cpuinfo(root: Path, *names: str) -> str:
+    """What the system says of a processor under one of these names; "" where it says nothing."""
+    with suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(names):
+                return line.partition(":")[2].strip()
+    return ""
 
 
 def _quotas(root: Path) -> list[float]:

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dlkd.blocks.scan import forget_curves
+from dlkd.check.causes import seen
 from dlkd.check.component import Case
 from dlkd.check.law import broken
 from dlkd.check.short_training import STEPS, ShortTraining, images
@@ -37,12 +38,12 @@ def graphed(case: Case) -> None:
             model.losses(there)  # may put constants on the GPU
             with _Waits() as waits:
                 model.losses(there)
-            seen = waits.found
-        except Exception as error:  # of numbers that there are not, or of tensors on two devices
-            seen = [str(error).splitlines()[0] if str(error) else type(error).__name__]
-    if seen:
+            found = waits.found
+        except RuntimeError as error:  # of numbers that there are not, or of tensors on two devices
+            found = [seen(error)]
+    if found:
         fix = "fix: make constants on the device of the images and keep them, without `item`; or say `graphed = False`"
-        broken(f"`losses` copies between the CPU and the GPU, or reads a number back ({seen[0]}); {fix}")
+        broken(f"`losses` copies between the CPU and the GPU, or reads a number back ({found[0]}); {fix}")
 
 
 class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]

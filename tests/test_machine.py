@@ -79,7 +79,6 @@ def test_cores_of_a_scheduler(eight: None, tmp_path: Path, monkeypatch: pytest.M
     assert cores(tmp_path) == 8
 
 
-@pytest.mark.skipif(shutil.which("taskset") is None or os.cpu_count() == 1, reason="needs taskset and two cores")
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -95,6 +94,7 @@ def test_instructions_for_bf16(files: dict[str, str], expected: bool, tmp_path: 
     assert has_bf16(write(tmp_path, files)) is expected
 
 
+@pytest.mark.skipif(shutil.which("taskset") is None or os.cpu_count() == 1, reason="needs taskset and two cores")
 def test_cores_under_taskset() -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1]); import machine; print(machine.cores())"
     command = ["taskset", "-c", "0", sys.executable, "-c", code, str(Path(machine.__file__).parent)]

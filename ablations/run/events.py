@@ -69,8 +69,9 @@ class CellEvents(tune.Callback):
         trial.metric_analysis.clear()
         trial.metric_n_steps.clear()
         trial.run_metadata.last_result = ENDED
-        self._resources = self._resources or trial.placement_group_factory
-        trial.placement_group_factory = self._resources  # that of every trial, which are equal
+        if self._resources is None:
+            self._resources = trial.placement_group_factory
+        trial.placement_group_factory = self._resources  # all trials of a run ask for the same
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         key = trial.config["cell"]

@@ -298,7 +298,7 @@ BREAKS = [
     ("resume", Momentum, "weight of an interrupted training differs .* fix: keep in buffers"),
     ("graphed", ReadsBack, r"`losses` copies .* or reads a number back \(.*_local_scalar_dense.*fix: make constants"),
     ("graphed", CopiesThere, r"`losses` copies .* \(aten._to_copy.default\); fix: make constants"),
-    ("graphed", OnTwoDevices, r"`losses` copies .* \(Expected all tensors to be on the same device"),
+    ("graphed", OnTwoDevices, r"`losses` copies .* \(\w+: Expected all tensors to be on the same device"),
 ]  # fmt: skip
 
 

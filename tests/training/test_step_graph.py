@@ -124,6 +124,15 @@ def test_a_step_that_cannot_be_captured_is_one_clear_error(
         graph.step(images, None, WARM)
 
 
+def test_the_models_whose_steps_are_replayed() -> None:
+    """Of others the law `graphed` has nothing to say."""
+    rows = [name for name, row in REGISTRY.rows.items() if name.startswith("model/") and row.shape is not None]
+    components = [Component.of(REGISTRY, name) for name in rows]
+    built = {each.own_name: Case(each, sizes.typical(each)).build(fitted=False) for each in components}
+    replayed = {name for name, model in built.items() if model.graphed}
+    assert replayed == {"dlkd", "mb_pfm", "noco", "reverse_distillation", "stfpm", "vt_adl"}
+
+
 @pytest.mark.parametrize("overrides", [{"noise_place": "every"}, {"noise": None}])
 def test_a_step_of_a_variant_of_dlkd_waits_for_nothing(overrides: dict[str, Any]) -> None:
     """Every row of a model keeps this law; these are no rows."""

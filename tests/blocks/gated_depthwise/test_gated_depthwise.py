@@ -92,10 +92,12 @@ def test_what_is_no_number_goes_where_the_window_takes_it() -> None:
     window = torch.zeros_like(value, dtype=torch.bool)
     window[0, 1, 1:4, 2:5] = True
     assert torch.equal(found.isnan(), window)
-    # Not compared with PyTorch's operators: with AVX-512 their GELU of infinity is NaN, else infinity.
     infinite = torch.zeros_like(window)
     infinite[0, 0, 5, 5] = True
     assert torch.equal(found.isinf(), infinite)
+    # Elsewhere as PyTorch's operators, whose GELU of infinity is NaN with AVX-512 and infinity without.
+    plain = operator.plain(value, gate, weight, bias)
+    assert torch.equal(plain.isnan()[~infinite], window[~infinite])
 
 
 def test_far_from_zero_it_is_what_gelu_is_there() -> None:
